@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TIKV_CLIENT_H
+#define TIKV_CLIENT_H
+
+/**
+ * A client is one connection to one cluster: its threads, its caches, its
+ * configuration. A process may have several.
+ *
+ * Fork: a client opened before fork() answers TIKV_ERR_FORKED at once in the
+ * child, never hangs, and can be closed there. Open a new one instead.
+ */
+
+#include <tikv/base.h>
+
+TIKV_BEGIN_DECLS
+
+/* Finds the cluster and makes a client of it. Reads `config` once; it may be
+ * freed right after. Blocks until a PD leader answered, at the longest
+ * `pd.open_timeout_ms`. TIKV_ERR_ARGUMENT when no endpoint is configured,
+ * TIKV_ERR_PD when none of them answers, TIKV_ERR_CLUSTER_MISMATCH when they
+ * belong to different clusters. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_client_open(const tikv_config *config, tikv_client **out);
+
+/* The same from text: "host:port,host:port" or a tikv:// connection string
+ * (see tikv_config_parse()). */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_client_connect(const char *endpoints, tikv_client **out);
+
+/* Waits until nothing is in flight. Blocks. TIKV_ERR_TIMEOUT when something
+ * still is. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_client_drain(tikv_client *client, int64_t timeout_ms);
+
+/* Cancels what runs, finishes every future with TIKV_ERR_CLOSED, calls every
+ * outstanding callback, joins the threads. Blocks. Futures, values and errors
+ * may be freed afterwards, in any order. Must not be called from a callback:
+ * there it only begins the closing, and the client is never freed. */
+TIKV_API void
+tikv_client_close(tikv_client *client);
+
+/* Changes a setting that config.h marks as hot, on the living client. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_client_set(tikv_client *client, const char *name, const char *value);
+
+TIKV_API uint64_t
+tikv_client_cluster_id(const tikv_client *client);
+
+TIKV_END_DECLS
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TIKV_CLUSTER_H
+#define TIKV_CLUSTER_H
+
+/**
+ * An embedded cluster for tests: PD members and TiKV stores in this process,
+ * serving the real gRPC services on loopback, in memory. Library
+ * `libtikvcluster`; the program `tikv-playground` is the same thing alone.
+ *
+ * It is a deliverable of its own: any client in any language can be pointed
+ * at it. Regions split, merge and move, stores stop and restart, members
+ * resign, and faults are injected, all under the test's control. All
+ * functions may be called from any thread; none blocks for long.
+ */
+
+#include <tikv/base.h>
+
+TIKV_BEGIN_DECLS
+
+typedef struct tikv_cluster tikv_cluster;
+
+typedef struct tikv_cluster_options {
+    size_t struct_size;
+    uint32_t stores_count;   /* 0: 1 */
+    uint32_t pds_count;      /* 0: 1 */
+    uint32_t regions_count;  /* 0: 1; split evenly over one-byte prefixes */
+    uint32_t replicas_count; /* voters of a region; 0: min(3, stores) */
+    uint16_t base_port;      /* first port; 0: free ones */
+    uint16_t reserved;
+    uint32_t api;            /* TIKV_CLUSTER_API_... */
+    uint64_t cluster_id;     /* 0: made from the seed */
+    uint64_t seed;
+} tikv_cluster_options;
+#define TIKV_CLUSTER_OPTIONS_INIT                                              \
+    { sizeof(tikv_cluster_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TIKV_CLUSTER_API_V1 UINT32_C(0)
+#define TIKV_CLUSTER_API_V1TTL UINT32_C(1)
+
+TIKV_API void
+tikv_cluster_options_init(tikv_cluster_options *options, size_t struct_size);
+
+/* Makes a cluster and starts to serve; ready when it returns. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_start(const tikv_cluster_options *options, tikv_cluster **out);
+
+/* Stops serving, drops all data. Calls in flight end with UNAVAILABLE. */
+TIKV_API void
+tikv_cluster_free(tikv_cluster *cluster);
+
+/* "127.0.0.1:p1,127.0.0.1:p2": what a client's pd.endpoints wants. It lives
+ * as long as the cluster. */
+TIKV_API const char *
+tikv_cluster_endpoints(const tikv_cluster *cluster);
+
+TIKV_API uint64_t
+tikv_cluster_id(const tikv_cluster *cluster);
+
+/* ---- regions; keys are the client's raw keys ---- */
+
+/* The region that holds `key`. */
+TIKV_API uint64_t
+tikv_cluster_region_of(tikv_cluster *cluster, tikv_slice key);
+
+TIKV_API size_t
+tikv_cluster_regions_count(tikv_cluster *cluster);
+
+/* The original id keeps the right part. Splitting at a boundary that exists
+ * changes nothing. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_split(tikv_cluster *cluster, tikv_slice key);
+
+/* Merges the region of `key` with its right neighbour, which stays. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_merge(tikv_cluster *cluster, tikv_slice key);
+
+/* Moves the leader of a region; store 0 leaves it without one. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
+                             uint64_t store_id);
+
+TIKV_API uint64_t
+tikv_cluster_leader_of(tikv_cluster *cluster, uint64_t region_id);
+
+/* ---- stores, with ids 1 .. stores_count at the start ---- */
+
+/* The listener closes and connections break; PD still knows the store. Its
+ * leaders move to other stores that are up, where the region has any. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_stop(tikv_cluster *cluster, uint64_t store_id);
+
+/* Back again: on another port when `new_port` is set, else on the same. PD
+ * learns the address at once. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_start(tikv_cluster *cluster, uint64_t store_id,
+                         bool new_port);
+
+/* "127.0.0.1:port", copied into `buffer`; false when there is no such store
+ * or it does not fit. */
+TIKV_API bool
+tikv_cluster_store_address(tikv_cluster *cluster, uint64_t store_id,
+                           char *buffer, size_t size);
+
+/* Two stores trade their addresses: old addresses then answer
+ * StoreNotMatch. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_swap(tikv_cluster *cluster, uint64_t a, uint64_t b);
+
+/* Gone for good: state Tombstone, peers removed from regions. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_remove(tikv_cluster *cluster, uint64_t store_id);
+
+/* ---- PD members, numbered from 0 ---- */
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_pd_stop(tikv_cluster *cluster, uint32_t member);
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_pd_start(tikv_cluster *cluster, uint32_t member);
+
+/* The leader resigns in favour of `member`. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_pd_transfer(tikv_cluster *cluster, uint32_t member);
+
+/* No member leads until the next transfer. */
+TIKV_API void
+tikv_cluster_pd_leaderless(tikv_cluster *cluster);
+
+/* The leading member, or UINT32_MAX. */
+TIKV_API uint32_t
+tikv_cluster_pd_leader(tikv_cluster *cluster);
+
+/* ---- faults ---- */
+
+/**
+ * Adds one rule. The text is the rule language:
+ *
+ *   on=GLOB [store=N] [region=N] [key=PREFIX] [when=TRIGGER] do=ACTION[,ACTION]
+ *
+ * GLOB is matched against the method, "tikv.RawGet", "pd.GetRegion",
+ * "pd.Tso", also for a request inside BatchCommands. TRIGGER: always (the
+ * default), nth(K), first(K), after(K), every(K), prob(P). ACTION: delay(MS)
+ * or delay(A..B); drop_request; drop_response (executed, answer lost);
+ * status(NAME) and apply,status(NAME): a gRPC status, before or after the
+ * execution; break_stream; region_error(KIND[,FIELD=N...]) with the names of
+ * errorpb: not_leader[,leader=STORE], region_not_found, key_not_in_region,
+ * epoch_not_match[,regions=current|none], server_is_busy[,backoff_ms=N],
+ * stale_command, store_not_match, raft_entry_too_large,
+ * max_timestamp_not_synced, read_index_not_ready, proposal_in_merging_mode,
+ * data_is_not_ready, region_not_initialized, disk_full,
+ * recovery_in_progress, flashback_in_progress, flashback_not_prepared,
+ * is_witness, mismatch_peer_id, bucket_version_not_match,
+ * undetermined_result, message_only; apply,region_error(...) executes first.
+ *
+ * `*id`, which may be NULL, is for tikv_cluster_fault_remove(). A text that
+ * cannot be understood is TIKV_ERR_ARGUMENT and says where.
+ */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_fault(tikv_cluster *cluster, const char *rule, uint64_t *id);
+
+/* 0 removes all of them. */
+TIKV_API void
+tikv_cluster_fault_remove(tikv_cluster *cluster, uint64_t id);
+
+/* How often a rule has acted. */
+TIKV_API uint64_t
+tikv_cluster_fault_hits(tikv_cluster *cluster, uint64_t id);
+
+/* ---- what the cluster saw ---- */
+
+/* Requests of a method so far: "tikv.RawGet", "pd.Tso", ...; a request
+ * inside BatchCommands counts by its own name, the message that carried it as
+ * "tikv.BatchCommands". NULL: all requests but those messages. */
+TIKV_API uint64_t
+tikv_cluster_calls(tikv_cluster *cluster, const char *method);
+
+TIKV_END_DECLS
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TIKV_CONFIG_H
+#define TIKV_CONFIG_H
+
+/**
+ * Configuration of one client, by name and text. Nothing is read from the
+ * environment. A config is the caller's business: one thread at a time.
+ *
+ * A name marked * can also be changed on a living client with
+ * tikv_client_set(). Switches take true, false, on, off, 1, 0.
+ *
+ * name                      default   bounds
+ * pd.endpoints              -         host:port,host:port
+ * pd.timeout_ms           * 3000      10 .. 60000
+ * pd.open_timeout_ms        10000     10 .. 600000
+ * pd.members_refresh_ms     60000     100 .. 3600000
+ * tso.batch_max_count       10000     1 .. 100000
+ * txn.scope                 global    a text, empty is global
+ * call.timeout_ms         * 20000     1 .. 3600000
+ * backoff.raw_ms          * 20000     1 .. 3600000
+ * backoff.weight          * 2         1 .. 100
+ * pool.threads_count        8         1 .. 1024
+ * pool.queue_max_count      100000    1 .. 10000000
+ * rpc.connections_count     1         1 .. 64
+ * rpc.pollers_count         1         1 .. 64
+ * rpc.batch_max_count       128       1 .. 4096
+ * rpc.attempt_timeout_ms  * 30000     1 .. 600000
+ * rpc.dial_timeout_ms       5000      10 .. 60000
+ * rpc.keepalive_ms          10000     1000 .. 3600000
+ * rpc.keepalive_timeout_ms  3000      50 .. 600000
+ * rpc.inflight_max_count    65536     16 .. 65536
+ * region.cache_ttl_ms     * 600000    10 .. 86400000
+ * raw.atomic              * false     a switch
+ * raw.column_family         -         a text
+ * raw.max_key_bytes       * 8192      1 .. 1048576
+ * raw.max_value_bytes     * 6291456   1 .. 1073741824
+ * raw.batch_put_bytes     * 16384     1 .. 8388608
+ * raw.batch_keys_count    * 512       1 .. 65536
+ * scan.page_count         * 256       1 .. 10240
+ * security.ca_file          -         a path; its presence turns TLS on
+ * security.cert_file        -         a path, with security.key_file
+ * security.key_file         -         a path, with security.cert_file
+ * security.target_name      -         a text
+ * log.level               * warn      off, error, warn, info, debug
+ */
+
+#include <tikv/base.h>
+
+TIKV_BEGIN_DECLS
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_config_new(tikv_config **out);
+
+/* TIKV_ERR_ARGUMENT names the setting, the value and its bounds; the config
+ * is unchanged then. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_config_set(tikv_config *config, const char *name, const char *value);
+
+/* The text of a setting, or NULL when there is none of that name. It lives
+ * until the next change of `config`. */
+TIKV_API const char *
+tikv_config_get(const tikv_config *config, const char *name);
+
+/* Takes over a connection string (feature CFG-3):
+ * tikv://host:port[,host:port...][?name=value&name=value]
+ * where the names are those of the table, or client-go's: `cluster` is
+ * accepted and ignored, `disableGC` must be true or false. A text without
+ * "://" is a plain list of endpoints. Changes nothing on error. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_config_parse(tikv_config *config, const char *text);
+
+/* The table itself, for tools: false when `index` is past its end. */
+TIKV_API bool
+tikv_config_describe(size_t index, const char **name,
+                     const char **default_value, const char **text);
+
+#define TIKV_LOG_ERROR INT32_C(1)
+#define TIKV_LOG_WARN INT32_C(2)
+#define TIKV_LOG_INFO INT32_C(3)
+#define TIKV_LOG_DEBUG INT32_C(4)
+
+/* Called from any thread, one line at a time. `room` is a literal. */
+typedef void
+tikv_log_fn(int32_t level, const char *room, const char *text, void *arg);
+
+/* Where the lines of a client opened with this config go; without a sink
+ * they go nowhere. */
+TIKV_API void
+tikv_config_log(tikv_config *config, tikv_log_fn *fn, void *arg);
+
+TIKV_API void
+tikv_config_free(tikv_config *config);
+
+TIKV_END_DECLS
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TIKV_TIKV_H
+#define TIKV_TIKV_H
+
+/* Everything of the client. <tikv/cluster.h>, the embedded cluster for
+ * tests, is a library of its own and not included here. */
+
+#include <tikv/base.h>
+#include <tikv/client.h>
+#include <tikv/config.h>
+#include <tikv/error.h>
+#include <tikv/future.h>
+#include <tikv/oracle.h>
+#include <tikv/raw.h>
+#include <tikv/topology.h>
+#include <tikv/version.h>
+
+#endif
