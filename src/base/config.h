@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One table of settings: name, kind, place in struct tk_config, bounds,
+ * default, prose. The manual in <tikv/config.h> is compared with it by a
+ * lint. Values are atomics, so that hot settings can be changed on a living
+ * client; texts are fixed once the client is open.
+ */
+#ifndef TK_BASE_CONFIG_H
+#define TK_BASE_CONFIG_H
+
+#include <stdatomic.h>
+
+#include <tikv/config.h>
+
+#include "base/log.h"
+
+typedef _Atomic int64_t tk_setting; /* relaxed */
+
+struct tk_config {
+    tk_setting pd_timeout_ms;
+    tk_setting pd_open_timeout_ms;
+    tk_setting pd_members_refresh_ms;
+    tk_setting tso_batch_max_count;
+    tk_setting call_timeout_ms;
+    tk_setting backoff_raw_ms;
+    tk_setting backoff_weight;
+    tk_setting pool_threads_count;
+    tk_setting pool_queue_max_count;
+    tk_setting rpc_connections_count;
+    tk_setting rpc_pollers_count;
+    tk_setting rpc_batch_max_count;
+    tk_setting rpc_attempt_timeout_ms;
+    tk_setting rpc_dial_timeout_ms;
+    tk_setting rpc_keepalive_ms;
+    tk_setting rpc_keepalive_timeout_ms;
+    tk_setting rpc_inflight_max_count;
+    tk_setting region_cache_ttl_ms;
+    tk_setting raw_atomic;
+    tk_setting raw_max_key_bytes;
+    tk_setting raw_max_value_bytes;
+    tk_setting raw_batch_put_bytes;
+    tk_setting raw_batch_keys_count;
+    tk_setting scan_page_count;
+    tk_setting log_level;
+
+    /* Never NULL; "" when not set. */
+    char *pd_endpoints;
+    char *txn_scope;
+    char *raw_column_family;
+    char *security_ca_file;
+    char *security_cert_file;
+    char *security_key_file;
+    char *security_target_name;
+
+    tikv_log_fn *log_fn;
+    void *log_arg;
+};
+
+/* tikv_config is this struct plus the texts tikv_config_get() lends. */
+struct tikv_config;
+
+const struct tk_config *
+tk_config_of(const tikv_config *config);
+
+/* Copies and checks what only makes sense together (certificate without key,
+ * bad endpoints). `out` is finished with tk_config_fini(). */
+tikv_error *
+tk_config_copy(const struct tk_config *from, struct tk_config *out);
+
+void
+tk_config_fini(struct tk_config *config);
+
+/* tikv_config_set() on a living client: refuses names that are not hot. */
+tikv_error *
+tk_config_set_hot(struct tk_config *config, const char *name,
+                  const char *value);
+
+static inline int64_t
+tk_config_ns(const tk_setting *ms)
+{
+    return atomic_load_explicit(ms, memory_order_relaxed) * 1000000;
+}
+
+static inline int64_t
+tk_config_int(const tk_setting *setting)
+{
+    return atomic_load_explicit(setting, memory_order_relaxed);
+}
+
+#endif
