@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# libtikv. `make help` lists the targets.
+#
+# One file, not recursive. Everything made lies in $(BUILD)/<variant>/, except
+# the dependencies that every variant and every checkout shares: $(DEPS).
+# Rooms (folders of src), tests, examples and programs are found by wildcard:
+# a new file needs no line here.
+#
+#   BUILD=dir      where to build            V=1         show the commands
+#   T=pattern      tests to run, by name     WERROR=1    warnings are errors
+#   ROOMS="a b"    rooms that tests link     TEST_DIRS=  folders of tests
+#   UPB_DIR=dir    unpacked upb, instead of the one `make deps` fetches
+#   CC CFLAGS LDFLAGS PREFIX LIBDIR DESTDIR  as everywhere
+
+BUILD ?= build
+DEPS ?= build/deps
+UPB ?= $(if $(UPB_DIR),$(UPB_DIR),$(DEPS)/upb)
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+JOBS ?= 2
+SEEDS ?= 50
+AR ?= ar
+OBJCOPY ?= objcopy
+export UPB_DIR
+
+ifeq ($(V),1)
+Q :=
+say := @:
+else
+Q := @
+say := @printf '  %-8s %s\n'
+endif
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# --- Version -----------------------------------------------------------------
+
+version_of = $(shell sed -n \
+    's/^.define TIKV_VERSION_$1 \([0-9]*\)$$/\1/p' include/tikv/version.h)
+MAJOR := $(call version_of,MAJOR)
+MINOR := $(call version_of,MINOR)
+PATCH := $(call version_of,PATCH)
+VERSION := $(MAJOR).$(MINOR).$(PATCH)
+NODE := TIKV_$(MAJOR).$(MINOR)
+ABI := $(if $(filter 0,$(MAJOR)),0.$(MINOR),$(MAJOR))
+
+# --- Sources by room ---------------------------------------------------------
+
+TIKV_ROOMS := base exec wire rpc pd region raw txn obs api
+CLUSTER_ROOMS := base exec wire cluster cluster/serve
+ALL_ROOMS := $(TIKV_ROOMS) cluster cluster/serve sim
+ROOMS ?= $(ALL_ROOMS)
+
+room_src = $(sort $(wildcard $(patsubst %,src/%/*.c,$1)))
+TIKV_SRC := $(call room_src,$(TIKV_ROOMS))
+CLUSTER_SRC := $(call room_src,$(CLUSTER_ROOMS))
+INTERNAL_SRC := $(call room_src,$(ROOMS))
+UPB_GEN_SRC := $(sort $(wildcard upb_gen/*.upb.c))
+UPB_GEN_HEADERS := $(sort $(wildcard upb_gen/*.upb.h))
+UPB_SRC := $(addprefix upb/upb/,arena.c decode.c encode.c \
+    extension_registry.c msg.c status.c table.c upb.c) \
+    upb/third_party/utf8_range/naive.c
+HEADERS := $(sort $(wildcard include/tikv/*.h))
+
+# Programs. In src/cli, playground_*.c belong to the playground, prog_*.c to
+# both programs, and the rest to tikv-cli. In perf, bench_*.c and floor_*.c
+# go by their names and perf_*.c to both.
+CLI_SHARED := $(wildcard src/cli/prog_*.c)
+PLAYGROUND_SRC := $(wildcard src/cli/tikv_playground.c \
+    src/cli/playground_*.c) $(CLI_SHARED)
+CLI_SRC := $(filter-out $(PLAYGROUND_SRC),$(wildcard src/cli/*.c)) \
+    $(CLI_SHARED)
+PERF_SHARED := $(wildcard perf/perf_*.c)
+BENCH_SRC := $(wildcard perf/bench_*.c)
+FLOOR_SRC := $(wildcard perf/floor_*.c)
+MICRO_SRC := $(wildcard perf/micro/*.c)
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+SIM_SRC := $(wildcard tests/sim/*.c)
+
+PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
+    $(if $(wildcard src/cli/tikv_playground.c),tikv-playground)
+PERF_PROGRAMS := $(if $(BENCH_SRC),perf/tikv-bench) \
+    $(if $(FLOOR_SRC),perf/perf-floor) \
+    $(patsubst perf/micro/%.c,perf/micro/%,$(MICRO_SRC))
+
+# --- Tests -------------------------------------------------------------------
+
+# A test's name is its path with the folders joined: unit/region/cache_test.c
+# is region_cache, client/raw_test.c is client_raw. T=region_cache chooses by
+# a part of the name, T=region_cache.drops* also by the test function.
+TEST_DIRS ?= unit client cluster abi
+HARNESS_SRC := $(sort $(wildcard tests/harness/*.c))
+deep = $(wildcard tests/$1/*_test.c tests/$1/*/*_test.c \
+    tests/$1/*/*/*_test.c tests/$1/*/*/*/*_test.c)
+test_name = $(subst /,_,$(patsubst unit/%,%,$(patsubst tests/%_test.c,%,$1)))
+T_PROGRAM := $(firstword $(subst ., ,$(T)))
+T_FUNCTION := $(if $(findstring .,$(T)),$(word 2,$(subst ., ,$(T))))
+wanted = $(if $(findstring $(T_PROGRAM),$(call test_name,$1) $1),$1)
+chosen = $(sort $(foreach t,$(foreach d,$1,$(call deep,$d)), \
+    $(if $(T_PROGRAM),$(call wanted,$t),$t)))
+TORTURE_SRC := $(call chosen,torture)
+# With a narrowed ROOMS only the tests of these rooms can link.
+ifeq ($(sort $(ROOMS)),$(sort $(ALL_ROOMS)))
+TEST_SRC := $(call chosen,$(TEST_DIRS))
+else
+TEST_SRC := $(call chosen,$(addprefix unit/,$(ROOMS)))
+endif
+LINT := $(if $(T),,tests/lint/lint.t)
+ALL_TEST_SRC := $(sort $(TEST_SRC) $(TORTURE_SRC))
+
+# --- Flags -------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+    -Wmissing-prototypes -Wcast-qual -Wcast-align -Wwrite-strings -Wundef \
+    -Wvla -Wformat=2 -Wswitch-enum -Wimplicit-fallthrough \
+    -Wnull-dereference -Wdouble-promotion
+ifneq ($(filter 1 true,$(WERROR) $(CI)),)
+WARN += -Werror
+endif
+
+MACHINE := $(shell uname -m)
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+    -fstack-clash-protection $(if $(filter x86_64,$(MACHINE)),-fcf-protection)
+
+VARIANTS := release check asan ubsan tsan valgrind cover
+flags_release := -O2 -g -DNDEBUG $(HARDEN)
+flags_check := -O1 -g -DTK_DEBUG=1
+flags_asan := $(flags_check) -fsanitize=address -fno-omit-frame-pointer
+flags_ubsan := $(flags_check) -fsanitize=undefined \
+    -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+flags_tsan := $(flags_check) -fsanitize=thread -fno-omit-frame-pointer
+flags_valgrind := $(flags_check)
+flags_cover := -O0 -g -DTK_DEBUG=1 --coverage
+link_release := -Wl,-z,relro -Wl,-z,now
+shared_release := -Wl,-z,defs
+link_asan := -fsanitize=address
+link_ubsan := -fsanitize=undefined
+link_tsan := -fsanitize=thread
+link_cover := --coverage
+# upb computes with pointers in ways that are its own affair.
+upb_flags_ubsan := -fno-sanitize=all
+# How much longer a test may take in that build.
+stretch_release := 1
+stretch_check := 1
+stretch_asan := 5
+stretch_ubsan := 5
+stretch_tsan := 5
+stretch_valgrind := 30
+stretch_cover := 2
+
+BASE_FLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread
+SYSTEM := -isystem upb_gen -isystem $(UPB)
+INNER := -Iinclude -Isrc $(SYSTEM)
+GRPC_LIBS ?= -lgrpc -lgpr
+LIBS := $(GRPC_LIBS) -lurcu-bp -lurcu-common -llzma -lxxhash -pthread -lm
+SHARED_LIBS := -Wl,--as-needed $(LIBS)
+CLI_LIBS := -ledit -lcjson
+# The library refers weakly to jemalloc's own entry points; programs and tests
+# bring it, sanitizers and valgrind watch the plain allocator instead.
+JEMALLOC := -Wl,--push-state,--no-as-needed -ljemalloc -Wl,--pop-state
+jemalloc_release := $(JEMALLOC)
+jemalloc_check := $(JEMALLOC)
+jemalloc_cover := $(JEMALLOC)
+
+# --- Rules of one variant ----------------------------------------------------
+
+DEPS_STAMP := $(DEPS)/stamp.build
+
+# $(call objects,variant,sources)
+objects = $(patsubst %.c,$(BUILD)/$1/obj/%.o,$2)
+
+# $(call compile,variant,flags)
+define compile
+$(say) CC $<
+@mkdir -p $(@D)
+$(Q)$(CC) $(BASE_FLAGS) $(flags_$1) $2 -MMD -MP $(CFLAGS) -c $< -o $@
+endef
+
+# $(call link,variant,objects,libraries)
+define link
+$(say) LD $@
+@mkdir -p $(@D)
+$(Q)$(CC) $(link_$1) -pthread $(LDFLAGS) $2 $3 $(jemalloc_$1) -o $@
+endef
+
+# $(call shared,variant,name,objects): the exported names come from the map.
+define shared
+$(say) LD $@
+$(Q)$(CC) -shared $(link_$1) -Wl,-soname,lib$2.so.$(ABI) \
+    -Wl,--version-script=$(BUILD)/$1/lib$2.map $(shared_$1) \
+    $(LDFLAGS) $3 $(SHARED_LIBS) -o $@
+endef
+
+# $(call archive,variant,name,objects): one object in which only the public
+# names are left, so that a static link meets neither our helpers nor our upb.
+define archive
+$(say) AR $@
+@rm -f $@
+$(Q)$(LD) -r -o $(BUILD)/$1/lib$2-all.o $3
+$(Q)$(OBJCOPY) --localize-hidden \
+    --keep-global-symbols=$(BUILD)/$1/lib$2.syms $(BUILD)/$1/lib$2-all.o
+$(Q)$(AR) rcs $@ $(BUILD)/$1/lib$2-all.o
+@rm -f $(BUILD)/$1/lib$2-all.o
+endef
+
+LD ?= ld
+
+define variant_rules
+$(BUILD)/$1/flags: FORCE | $(DEPS_STAMP)
+	@mkdir -p $$(@D)
+	@echo '$$(CC) $$(BASE_FLAGS) $$(flags_$1) $$(CFLAGS) $$(LDFLAGS)' | \
+	    cmp -s - $$@ || echo '$$(CC) $$(BASE_FLAGS) $$(flags_$1) \
+	    $$(CFLAGS) $$(LDFLAGS)' >$$@
+
+$(call objects,$1,$(UPB_SRC)): | $(DEPS_STAMP)
+$(call objects,$1,$(UPB_SRC)): $(BUILD)/$1/obj/upb/%.o: $(BUILD)/$1/flags
+	$$(say) CC upb/$$*.c
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) -std=gnu99 -fPIC -fvisibility=hidden -pthread \
+	    $$(flags_$1) $$(upb_flags_$1) -w -I$$(UPB) $$(CFLAGS) \
+	    -c $$(UPB)/$$*.c -o $$@
+
+$(BUILD)/$1/obj/upb_gen/%.o: upb_gen/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
+	$$(say) CC $$<
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) -std=gnu99 -fPIC -fvisibility=hidden $$(flags_$1) \
+	    $$(upb_flags_$1) -w $$(SYSTEM) $$(CFLAGS) -c $$< -o $$@
+
+$(BUILD)/$1/obj/src/cli/%.o: src/cli/%.c $(BUILD)/$1/flags
+	$$(call compile,$1,$(WARN) -Iinclude -Isrc/cli)
+$(BUILD)/$1/obj/src/%.o: src/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
+	$$(call compile,$1,$(WARN) $(INNER))
+$(BUILD)/$1/obj/tests/%.o: tests/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
+	$$(call compile,$1,$(WARN) $(INNER) -Itests)
+$(BUILD)/$1/obj/perf/micro/%.o: perf/micro/%.c $(BUILD)/$1/flags
+	$$(call compile,$1,$(WARN) $(INNER) -Iperf)
+$(BUILD)/$1/obj/perf/%.o: perf/%.c $(BUILD)/$1/flags
+	$$(call compile,$1,$(WARN) -Iinclude -Iperf)
+
+$(BUILD)/$1/libtikv.map $(BUILD)/$1/libtikv.syms &: \
+    $(filter-out include/tikv/cluster.h,$(HEADERS)) scripts/export_map.pl
+	@mkdir -p $$(@D)
+	$$(Q)perl scripts/export_map.pl $(NODE) $(BUILD)/$1/libtikv \
+	    $$(filter %.h,$$^)
+$(BUILD)/$1/libtikvcluster.map $(BUILD)/$1/libtikvcluster.syms &: \
+    $(wildcard include/tikv/cluster.h) scripts/export_map.pl
+	@mkdir -p $$(@D)
+	$$(Q)perl scripts/export_map.pl $(NODE) $(BUILD)/$1/libtikvcluster \
+	    $$(filter %.h,$$^)
+
+OBJ_tikv_$1 := $(call objects,$1,$(TIKV_SRC) $(UPB_GEN_SRC) $(UPB_SRC))
+OBJ_cluster_$1 := $(call objects,$1,$(CLUSTER_SRC) $(UPB_GEN_SRC) $(UPB_SRC))
+OBJ_internal_$1 := $(call objects,$1,$(INTERNAL_SRC) $(UPB_GEN_SRC) $(UPB_SRC))
+
+$(BUILD)/$1/libtikv.so.$(VERSION): $(BUILD)/$1/libtikv.map $$(OBJ_tikv_$1)
+	$$(call shared,$1,tikv,$$(filter %.o,$$^))
+	@ln -sf libtikv.so.$(VERSION) $(BUILD)/$1/libtikv.so.$(ABI)
+	@ln -sf libtikv.so.$(ABI) $(BUILD)/$1/libtikv.so
+$(BUILD)/$1/libtikvcluster.so.$(VERSION): $(BUILD)/$1/libtikvcluster.map \
+    $$(OBJ_cluster_$1)
+	$$(call shared,$1,tikvcluster,$$(filter %.o,$$^))
+	@ln -sf libtikvcluster.so.$(VERSION) $(BUILD)/$1/libtikvcluster.so.$(ABI)
+	@ln -sf libtikvcluster.so.$(ABI) $(BUILD)/$1/libtikvcluster.so
+$(BUILD)/$1/libtikv.a: $(BUILD)/$1/libtikv.syms $$(OBJ_tikv_$1)
+	$$(call archive,$1,tikv,$$(filter %.o,$$^))
+$(BUILD)/$1/libtikvcluster.a: $(BUILD)/$1/libtikvcluster.syms \
+    $$(OBJ_cluster_$1)
+	$$(call archive,$1,tikvcluster,$$(filter %.o,$$^))
+$(BUILD)/$1/libtk-internal.a: $$(OBJ_internal_$1)
+	$$(say) AR $$@
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+
+$(BUILD)/$1/tikv-cli: $(call objects,$1,$(CLI_SRC)) $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,$(CLI_LIBS) $(LIBS))
+$(BUILD)/$1/tikv-playground: $(call objects,$1,$(PLAYGROUND_SRC)) \
+    $(BUILD)/$1/libtikvcluster.a $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,$(CLI_LIBS) $(LIBS))
+$(BUILD)/$1/perf/tikv-bench: $(call objects,$1,$(BENCH_SRC) $(PERF_SHARED)) \
+    $(BUILD)/$1/libtikvcluster.a $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,-lcjson $(LIBS))
+$(BUILD)/$1/perf/perf-floor: $(call objects,$1,$(FLOOR_SRC) $(PERF_SHARED))
+	$$(call link,$1,$$^,-lcjson $(LIBS))
+$(BUILD)/$1/perf/micro/%: $(BUILD)/$1/obj/perf/micro/%.o \
+    $(call objects,$1,$(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
+	$$(call link,$1,$$^,-lcjson $(LIBS))
+# The simulator reaches no gRPC code; --as-needed drops the library then.
+$(BUILD)/$1/tikv-sim: $(call objects,$1,$(SIM_SRC)) \
+    $(BUILD)/$1/libtk-internal.a
+	$$(call link,$1,$$^,$(SHARED_LIBS))
+$(BUILD)/$1/tests/%_test: $(BUILD)/$1/obj/tests/%_test.o \
+    $(call objects,$1,$(HARNESS_SRC)) $(BUILD)/$1/libtk-internal.a
+	$$(call link,$1,$$^,-lcmocka -lcjson $(LIBS))
+
+TESTS_$1 := $(patsubst tests/%.c,$(BUILD)/$1/tests/%,$(TEST_SRC))
+TORTURE_$1 := $(patsubst tests/%.c,$(BUILD)/$1/tests/%,$(TORTURE_SRC))
+LIBRARIES_$1 := $(BUILD)/$1/libtikv.so.$(VERSION) $(BUILD)/$1/libtikv.a \
+    $(BUILD)/$1/libtikvcluster.so.$(VERSION) $(BUILD)/$1/libtikvcluster.a
+PROGRAMS_$1 := $(addprefix $(BUILD)/$1/,$(PROGRAMS))
+PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
+-include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
+    $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
+    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(SIM_SRC) $(HARNESS_SRC) \
+    $(ALL_TEST_SRC)))
+endef
+
+$(foreach v,$(VARIANTS),$(eval $(call variant_rules,$v)))
+
+# $(call run_tests,variant,programs)
+define run_tests
+$(Q)TK_BUILD='$(abspath $(BUILD))' TK_VARIANT='$(abspath $(BUILD)/$1)' \
+    TK_TEST_FUNCTION='$(T_FUNCTION)' TK_STRETCH=$(stretch_$1) \
+    perl tests/harness/run.pl --jobs $(JOBS) $2
+endef
+
+# --- Targets -----------------------------------------------------------------
+
+.PHONY: all
+all: $(LIBRARIES_release) $(PROGRAMS_release) pc ## libraries, programs and pkg-config files, in $(BUILD)/release
+
+.PHONY: deps
+deps: ## install missing Debian packages, fetch upb into $(DEPS)
+	$(Q)scripts/deps.sh $(DEPS) build
+
+$(DEPS_STAMP): scripts/deps.sh
+	$(Q)scripts/deps.sh $(DEPS) build
+
+.PHONY: check
+check: $(TESTS_check) ## unit, client and cluster tests and the lints; T=pattern chooses
+	$(call run_tests,check,$(TESTS_check) $(LINT))
+
+.PHONY: help
+help: ## this list
+	$(Q)sed -n 's/^\([a-z][a-z -]*\):.* ## \(.*\)/\1|\2/p' \
+	    $(firstword $(MAKEFILE_LIST)) | sort | while IFS='|' read -r t d; \
+	    do printf '%-14s %s\n' "$$t" "$$d"; done
+
+.PHONY: clean
+clean: ## remove what was built, except $(DEPS)
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) stage pc)
+
+.PHONY: pc
+pc: $(BUILD)/pc/tikv.pc $(BUILD)/pc/tikvcluster.pc
+$(BUILD)/pc/%.pc: src/api/%.pc.in include/tikv/version.h FORCE
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)%=$${prefix}%)|' \
+	    -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)%=$${prefix}%)|' $< >$@
+
+.PHONY: FORCE
+FORCE:
