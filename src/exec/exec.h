@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of a client that runs operations: the workers and their queue, the
+ * list of sleeping operations, and the steps of closing.
+ *
+ *     OPEN --close_begin--> CLOSING   listed ops are told, none lists unseen
+ *     CLOSING --close_end--> CLOSED   pool refuses, drains, joins; no
+ *                                     blocking call is left inside
+ *
+ * Lock: rank CLIENT. It guards queue, idle workers, op list, future->op.
+ */
+#ifndef TK_EXEC_EXEC_H
+#define TK_EXEC_EXEC_H
+
+#include <tikv/error.h>
+
+#include "exec/runtime.h"
+
+struct tk_exec;
+
+/* Starts `workers_count` workers. */
+tikv_error *
+tk_exec_open(struct tk_runtime *rt, uint32_t workers_count, uint32_t queue_max,
+             struct tk_exec **out);
+
+struct tk_runtime *
+tk_exec_runtime(struct tk_exec *exec);
+
+/* One thing for a worker to do. `run` is called once; the item is its
+ * owner's again when run is entered. With `refused` set the pool was closing:
+ * finish with CLOSED, do not wait. */
+struct tk_work {
+    struct tk_work *next;
+    void (*run)(struct tk_work *, bool refused);
+};
+
+/* False: the queue is full (OVERLOAD) or the pool refuses (closed); nothing
+ * was queued. `must` ignores the bound: for work that finishes something that
+ * was already accepted. */
+bool
+tk_exec_push(struct tk_exec *exec, struct tk_work *work, bool must);
+
+/* A blocking call begins: NULL, or FORKED, CLOSED. Pair with leave. */
+tikv_error *
+tk_exec_enter(struct tk_exec *exec) __attribute__((warn_unused_result));
+
+void
+tk_exec_leave(struct tk_exec *exec);
+
+/* NULL, or FORKED or CLOSED, for calls that only submit. */
+tikv_error *
+tk_exec_refusal(struct tk_exec *exec) __attribute__((warn_unused_result));
+
+bool
+tk_exec_is_closing(struct tk_exec *exec);
+
+/* Operations alive: futures not yet ready and blocking calls. */
+void
+tk_exec_live_add(struct tk_exec *exec, int64_t count);
+
+/* Waits until no operation is alive; false when the time is over. */
+bool
+tk_exec_drain(struct tk_exec *exec, int64_t until);
+
+/* A thread of the library must not close: it would join itself. */
+bool
+tk_exec_on_library_thread(struct tk_exec *exec);
+
+/* Idempotent; between the two the caller closes the transport. */
+void
+tk_exec_close_begin(struct tk_exec *exec);
+
+void
+tk_exec_close_end(struct tk_exec *exec);
+
+/* Futures keep the exec alive after close: it is counted. */
+void
+tk_exec_ref(struct tk_exec *exec);
+
+void
+tk_exec_unref(struct tk_exec *exec);
+
+#endif

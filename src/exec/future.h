@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of tikv_future. One word carries the flags and the index of the
+ * parker to ring:
+ *
+ *     HOT ----done, clean---------------------------------> READY -> TAKEN
+ *      | \---cancel or deadline, taken back---------------> READY
+ *      \-----done, trouble--> QUEUED --worker--> RUNNING --> READY
+ *     (cache miss) ---------> QUEUED
+ *
+ * Whoever sets READY completes, exactly once; who that is is decided by the
+ * slot table (in flight), the exec lock (queued, running) and never by a flag
+ * of its own. References: operation 1, application 1, callback or queue 1.
+ *
+ * An operation embeds the future as its first member and gives it ops; blocks
+ * of TK_FUTURE_BLOCK bytes are recycled per thread.
+ */
+#ifndef TK_EXEC_FUTURE_H
+#define TK_EXEC_FUTURE_H
+
+#include <tikv/future.h>
+
+#include "base/value.h"
+#include "exec/exec.h"
+#include "exec/op.h"
+
+#define TK_FUTURE_READY UINT32_C(1)
+#define TK_FUTURE_NOTIFY UINT32_C(2)
+#define TK_FUTURE_CANCEL UINT32_C(4)
+#define TK_FUTURE_TAKEN UINT32_C(8)
+#define TK_FUTURE_MANY UINT32_C(16) /* several waiters: ring everybody */
+#define TK_FUTURE_PARKER_SHIFT 8
+
+#define TK_FUTURE_BLOCK 512
+
+enum tk_future_kind {
+    TK_KIND_DONE,
+    TK_KIND_VALUE,
+    TK_KIND_PAIRS,
+    TK_KIND_SWAP,
+    TK_KIND_U64,
+    TK_KIND_TTL,
+    TK_KIND_CHECKSUM
+};
+
+/* Only the members of the future's kind have a meaning. */
+struct tk_outcome {
+    tikv_value *value; /* VALUE; the previous one of SWAP */
+    tikv_pairs *pairs;
+    uint64_t number[3]; /* U64; TTL; CHECKSUM: crc, pairs, bytes */
+    bool flag;          /* SWAP: swapped; TTL: found */
+};
+
+struct tk_future_ops {
+    /* The plain function, on a worker, with an op whose deadline is the
+     * future's. Fills future->outcome or returns the error. */
+    tikv_error *(*run)(struct tikv_future *, struct tk_op *);
+
+    /* Hot futures: true when the attempt in flight was taken back; then the
+     * error is what the future ends with (CANCELLED, or UNDETERMINED for a
+     * write that may have left). NULL where nothing is ever in flight without
+     * a worker. Called with no lock held. */
+    bool (*take_back)(struct tikv_future *, tikv_error **error);
+
+    /* Flushes what the future waits for; NULL: nothing to flush. */
+    void (*flush)(struct tikv_future *);
+
+    /* Frees what the operation added to the future (arguments, stored reply,
+     * held references), never the outcome. */
+    void (*fini)(struct tikv_future *);
+};
+
+struct tikv_future {
+    _Atomic uint32_t word;
+    _Atomic uint32_t refs;
+    const struct tk_future_ops *ops;
+    struct tk_exec *exec; /* counted; NULL in the immortal future */
+    struct tk_work work;  /* pool queue: the run, later the callback */
+    struct tk_op *op;     /* guarded by the exec lock; set while RUNNING */
+    struct tk_cancel_link cancel;
+    tikv_call call;     /* own copy; pointers are the operation's */
+    int64_t started;
+    int64_t deadline;   /* absolute; the op of a worker inherits it */
+    uint8_t kind;       /* enum tk_future_kind; fixed */
+    bool has_block;     /* recyclable memory */
+    tikv_error *error;
+    struct tk_outcome outcome;
+    tikv_future_fn *fn; /* fn or queue: written before NOTIFY is set */
+    void *arg;          /* or the queue's tag */
+    tikv_queue *queue;
+    struct tikv_future *next; /* completion queue's list */
+};
+
+/* A future of `size` bytes, references 2 (operation, application), not yet
+ * started. NULL without memory: return tk_future_immortal() then. `call` may
+ * be NULL. */
+struct tikv_future *
+tk_future_new(struct tk_exec *exec, size_t size,
+              const struct tk_future_ops *ops, enum tk_future_kind kind,
+              const tikv_call *call, int64_t default_timeout_ns);
+
+/* Ready for ever with TIKV_ERR_MEMORY; freeing it does nothing. */
+struct tikv_future *
+tk_future_immortal(void);
+
+/* A future that is ready with `error`. */
+struct tikv_future *
+tk_future_refused(struct tk_exec *exec, tikv_error *error);
+
+/* Hands the future to a worker; completes it with OVERLOAD or CLOSED when the
+ * pool refuses. `must` as in tk_exec_push(). */
+void
+tk_future_start(struct tikv_future *future, bool must);
+
+/* Links the future's own cancel switch; call before the first attempt. */
+void
+tk_future_listen(struct tikv_future *future);
+
+/* Exactly once, any thread, no lock held: takes `error` (NULL: the outcome is
+ * filled), publishes, rings, dispatches, drops the operation's reference. */
+void
+tk_future_complete(struct tikv_future *future, tikv_error *error,
+                   struct tk_wakes *wakes);
+
+void
+tk_future_ref(struct tikv_future *future);
+
+void
+tk_future_unref(struct tikv_future *future);
+
+/* tikv_future_cancel() without the public face. */
+void
+tk_future_cancel(struct tikv_future *future);
+
+#endif
