@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cluster without gRPC: PD members and stores as nodes that are called
+ * with bytes and answer with bytes. Three ways in, all through here: direct
+ * (tests, the simulator), unary gRPC and streams (cluster/serve).
+ *
+ * Threads: any. One lock, rank CLUSTER, guards the whole state; a message of
+ * a batch stream is executed under one hold of it. Answers are given with no
+ * lock held, on the thread that called, or on the runtime's timer thread when
+ * a fault or a wait delays them.
+ */
+#ifndef TK_CLUSTER_CORE_H
+#define TK_CLUSTER_CORE_H
+
+#include <tikv/cluster.h>
+
+#include "base/buf.h"
+#include "exec/runtime.h"
+
+struct tk_cluster;
+
+struct tk_cluster_params {
+    uint32_t stores_count; /* zeros as in tikv_cluster_options */
+    uint32_t pds_count;
+    uint32_t regions_count;
+    uint32_t replicas_count;
+    uint32_t api;
+    uint64_t cluster_id;
+    uint64_t seed;
+};
+
+/* Nodes: PD member m is m (0 ..), store s is TK_NODE_STORE | s. */
+typedef uint64_t tk_node;
+#define TK_NODE_STORE (UINT64_C(1) << 63)
+
+/* gRPC status numbers that the core answers with. */
+enum {
+    TK_GRPC_OK = 0,
+    TK_GRPC_CANCELLED = 1,
+    TK_GRPC_UNKNOWN = 2,
+    TK_GRPC_INVALID_ARGUMENT = 3,
+    TK_GRPC_DEADLINE_EXCEEDED = 4,
+    TK_GRPC_NOT_FOUND = 5,
+    TK_GRPC_RESOURCE_EXHAUSTED = 8,
+    TK_GRPC_FAILED_PRECONDITION = 9,
+    TK_GRPC_ABORTED = 10,
+    TK_GRPC_OUT_OF_RANGE = 11,
+    TK_GRPC_UNIMPLEMENTED = 12,
+    TK_GRPC_INTERNAL = 13,
+    TK_GRPC_UNAVAILABLE = 14
+};
+
+/* What serving must know of the world outside of the core: called with no
+ * lock held, after the core's state has changed. */
+struct tk_cluster_events {
+    /* The node is to be reachable or not; `new_port` as in store_start. */
+    void (*up)(void *arg, tk_node node, bool new_port);
+    void (*down)(void *arg, tk_node node);
+    void *arg;
+};
+
+/* The runtime gives clock, timers and randomness; it outlives the cluster. */
+tikv_error *
+tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
+               struct tk_cluster **out);
+
+/* No call is in flight and no stream open, except dropped ones. */
+void
+tk_cluster_free(struct tk_cluster *cluster);
+
+void
+tk_cluster_set_events(struct tk_cluster *cluster,
+                      const struct tk_cluster_events *events);
+
+/* Where a node is reached: "host:port", what PD tells others. In simulation
+ * invented names. Copied. */
+void
+tk_cluster_set_address(struct tk_cluster *cluster, tk_node node,
+                       const char *address);
+
+bool
+tk_cluster_get_address(struct tk_cluster *cluster, tk_node node, char *buffer,
+                       size_t size);
+
+/* The node reached under an address, if it is up. */
+bool
+tk_cluster_resolve(struct tk_cluster *cluster, const char *address,
+                   tk_node *out);
+
+bool
+tk_cluster_is_up(struct tk_cluster *cluster, tk_node node);
+
+uint32_t
+tk_cluster_stores_count(struct tk_cluster *cluster);
+
+uint32_t
+tk_cluster_pds_count(struct tk_cluster *cluster);
+
+/* ---- unary ---- */
+
+struct tk_cluster_call {
+    /* Once, with no lock held, or never when a fault drops the answer (then
+     * `dropped` is called instead: the answer will not come). Data is
+     * borrowed for the call of reply. */
+    void (*reply)(struct tk_cluster_call *, int status, const char *message,
+                  tikv_slice data);
+    void (*dropped)(struct tk_cluster_call *);
+    void *owner;
+};
+
+/* `path` is "/tikvpb.Tikv/RawGet"; `metadata` key, value, ..., NULL, or
+ * NULL. Bytes are read before it returns. The call stays the caller's and
+ * must live until reply or dropped, which may come before it returns. */
+void
+tk_cluster_unary(struct tk_cluster *cluster, tk_node node, const char *path,
+                 const char *const *metadata, tikv_slice bytes,
+                 struct tk_cluster_call *call);
+
+/* ---- streams: BatchCommands, Tso ---- */
+
+struct tk_cluster_stream;
+
+struct tk_cluster_stream_events {
+    /* One message to the client; borrowed bytes; no lock held; any thread,
+     * one at a time, in order. */
+    void (*message)(void *arg, tikv_slice bytes);
+    /* The last event: the stream is over for the server. */
+    void (*end)(void *arg, int status, const char *message);
+};
+
+/* NULL when the node does not know the method: UNIMPLEMENTED. */
+struct tk_cluster_stream *
+tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
+                       const char *path, const char *const *metadata,
+                       const struct tk_cluster_stream_events *events,
+                       void *arg);
+
+/* A message of the client. */
+void
+tk_cluster_stream_message(struct tk_cluster_stream *stream, tikv_slice bytes);
+
+/* The client half-closes: what is in flight is finished, then end(OK). */
+void
+tk_cluster_stream_finish(struct tk_cluster_stream *stream);
+
+/* Lets go of the stream at any time; no event comes after it returned. */
+void
+tk_cluster_stream_free(struct tk_cluster_stream *stream);
+
+/* ---- topology, faults, counters: what <tikv/cluster.h> promises ---- */
+
+uint64_t
+tk_cluster_region_of(struct tk_cluster *cluster, tikv_slice key);
+
+size_t
+tk_cluster_regions_count(struct tk_cluster *cluster);
+
+/* The nth region in the order of keys: for nemeses. False past the end. */
+bool
+tk_cluster_region_at(struct tk_cluster *cluster, size_t index, uint64_t *id,
+                     struct tk_buf *start);
+
+tikv_error *
+tk_cluster_split(struct tk_cluster *cluster, tikv_slice key);
+
+tikv_error *
+tk_cluster_merge(struct tk_cluster *cluster, tikv_slice key);
+
+tikv_error *
+tk_cluster_transfer_leader(struct tk_cluster *cluster, uint64_t region_id,
+                           uint64_t store_id);
+
+uint64_t
+tk_cluster_leader_of(struct tk_cluster *cluster, uint64_t region_id);
+
+tikv_error *
+tk_cluster_store_stop(struct tk_cluster *cluster, uint64_t store_id);
+
+tikv_error *
+tk_cluster_store_start(struct tk_cluster *cluster, uint64_t store_id,
+                       bool new_port);
+
+tikv_error *
+tk_cluster_store_swap(struct tk_cluster *cluster, uint64_t a, uint64_t b);
+
+tikv_error *
+tk_cluster_store_remove(struct tk_cluster *cluster, uint64_t store_id);
+
+tikv_error *
+tk_cluster_pd_stop(struct tk_cluster *cluster, uint32_t member);
+
+tikv_error *
+tk_cluster_pd_start(struct tk_cluster *cluster, uint32_t member);
+
+tikv_error *
+tk_cluster_pd_transfer(struct tk_cluster *cluster, uint32_t member);
+
+void
+tk_cluster_pd_leaderless(struct tk_cluster *cluster);
+
+uint32_t
+tk_cluster_pd_leader(struct tk_cluster *cluster);
+
+tikv_error *
+tk_cluster_fault(struct tk_cluster *cluster, const char *rule, uint64_t *id);
+
+void
+tk_cluster_fault_remove(struct tk_cluster *cluster, uint64_t id);
+
+uint64_t
+tk_cluster_fault_hits(struct tk_cluster *cluster, uint64_t id);
+
+uint64_t
+tk_cluster_calls(struct tk_cluster *cluster, const char *method);
+
+#endif
