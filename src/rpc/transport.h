@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The lower floor of the network: unary calls and bidirectional streams of
+ * bytes to an address. gRPC C core implements it in production
+ * (grpc_transport.c), src/sim in process on the cluster core. The batch
+ * queue, the table of requests in flight, re-creation of streams and TSO
+ * batching sit above it, so the simulator runs them.
+ *
+ * Rules of all callbacks (done, received, sent, closed): on a thread of the
+ * transport, no lock held; they may not park; they may take locks, submit and
+ * send; `wakes` is flushed by the transport afterwards, once per event.
+ */
+#ifndef TK_RPC_TRANSPORT_H
+#define TK_RPC_TRANSPORT_H
+
+#include <tikv/error.h>
+
+#include "base/frame.h"
+#include "exec/runtime.h"
+
+struct tk_transport;
+struct tk_link;
+
+struct tk_status {
+    int grpc;            /* 0 OK */
+    const char *details; /* NUL-terminated, borrowed; never NULL */
+};
+
+/* One unary call. The memory is its owner's until done was entered. */
+struct tk_unary {
+    /* Exactly once per call that was accepted. `data` lies in `frame`, of
+     * which done owns one reference; both empty unless status is OK. */
+    void (*done)(struct tk_unary *, const struct tk_status *, tikv_slice data,
+                 struct tk_frame *frame, struct tk_wakes *);
+    void *inside; /* the transport's */
+};
+
+/* One stream. The memory is its owner's until closed was entered. */
+struct tk_stream {
+    /* A message; owns one reference of `frame`. One at a time, in order. */
+    void (*received)(struct tk_stream *, tikv_slice data, struct tk_frame *,
+                     struct tk_wakes *);
+    /* The message handed to send is out of our hands: the next may follow.
+     * Not called after closed. */
+    void (*sent)(struct tk_stream *, struct tk_wakes *);
+    /* The last event, exactly once per stream that was opened. */
+    void (*closed)(struct tk_stream *, const struct tk_status *,
+                   struct tk_wakes *);
+    void *inside; /* the transport's */
+};
+
+struct tk_transport_ops {
+    /* A link to an address; it connects when first used. `ordinal` tells
+     * apart several connections to one address. Never blocks. */
+    tikv_error *(*connect)(struct tk_transport *, const char *address,
+                           uint32_t ordinal, struct tk_link **out);
+
+    /* Lets go of a link: what is in flight on it ends UNAVAILABLE. */
+    void (*disconnect)(struct tk_transport *, struct tk_link *);
+
+    /* Reads `bytes` during the call. `metadata` is key, value, ..., NULL, or
+     * NULL. False: closed, done will not come. */
+    bool (*call)(struct tk_transport *, struct tk_link *, const char *path,
+                 const char *const *metadata, tikv_slice bytes,
+                 int64_t deadline, struct tk_unary *);
+
+    /* Asks for the end; done comes all the same. */
+    void (*call_cancel)(struct tk_transport *, struct tk_unary *);
+
+    /* False: closed, no event will come. */
+    bool (*open)(struct tk_transport *, struct tk_link *, const char *path,
+                 const char *const *metadata, struct tk_stream *);
+
+    /* Reads `bytes` during the call. One message at a time: the next after
+     * sent. False: the stream is ending, closed will come or came. */
+    bool (*send)(struct tk_transport *, struct tk_stream *, tikv_slice bytes);
+
+    /* Asks for the end; closed comes all the same. Any thread, any time
+     * before closed returned. */
+    void (*cancel)(struct tk_transport *, struct tk_stream *);
+
+    /* True while the calling thread delivers events of this transport: what
+     * is submitted now may be held until the batch of events is over. */
+    bool (*is_delivering)(struct tk_transport *);
+
+    /* `fn` is called on the delivering thread when a batch of events has been
+     * delivered and before its wakes are flushed. Set once, before the first
+     * link. */
+    void (*set_idle)(struct tk_transport *,
+                     void (*fn)(void *arg, struct tk_wakes *), void *arg);
+
+    /* Fails all that is in flight with CANCELLED, refuses more, joins its
+     * threads. Idempotent. */
+    void (*close)(struct tk_transport *);
+    void (*free)(struct tk_transport *);
+};
+
+struct tk_transport {
+    const struct tk_transport_ops *ops;
+};
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kvrpcpb.Context in two parts that concatenate: what belongs to a region and
+ * a peer (encoded once, kept with the route) and what belongs to the call and
+ * the attempt.
+ */
+#ifndef TK_WIRE_CONTEXT_H
+#define TK_WIRE_CONTEXT_H
+
+#include "base/buf.h"
+
+struct tk_context_region {
+    uint64_t region_id;
+    uint64_t conf_ver;
+    uint64_t version;
+    uint64_t peer_id;
+    uint64_t store_id;
+    int32_t peer_role; /* metapb.PeerRole */
+    bool is_witness;
+    uint64_t cluster_id;
+};
+
+void
+tk_context_region(struct tk_buf *out, const struct tk_context_region *region);
+
+struct tk_context_call {
+    const tikv_call *call; /* priority, source, group, tag, trace; NULL ok */
+    uint64_t max_execution_ms; /* 0: unset */
+    bool is_retry;
+};
+
+void
+tk_context_call(struct tk_buf *out, const struct tk_context_call *call);
+
+#endif
