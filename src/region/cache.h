@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The region cache: an ordered map published by one pointer, copy on write
+ * (path-copying B+-tree, inline 8-byte key heads after the node's common
+ * prefix). Readers walk it inside an epoch section, without a lock or a
+ * shared write; writers hold the REGION lock, copy O(log n), swap the root
+ * and retire the old path. Region records are immutable once published,
+ * except for a few atomics.
+ *
+ * Rules: RC-1..RC-5, RC-8, RC-9. Single flight per key on misses.
+ */
+#ifndef TK_REGION_CACHE_H
+#define TK_REGION_CACHE_H
+
+#include "base/buf.h"
+#include "region/store.h"
+#include "wire/key.h"
+
+struct tk_cache;
+
+#define TK_ROUTE_CONTEXT_MAX 96
+
+/* Where to send a request: copied out of the epoch section. */
+struct tk_route {
+    uint64_t region_id;
+    uint64_t conf_ver;
+    uint64_t version;
+    uint64_t peer_id;
+    struct tk_store *store;
+    uint32_t store_epoch;
+    uint8_t context_len;
+    uint8_t context[TK_ROUTE_CONTEXT_MAX]; /* encoded part of the region */
+};
+
+struct tk_cache *
+tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
+             const struct tk_key_codec *codec, const struct tk_config *config,
+             struct tk_log *log);
+
+/* From the cache alone: false on a miss, an expired or invalid record, or a
+ * leader's store without a connection. No lock, never waits: the hot road. */
+bool
+tk_cache_route(struct tk_cache *cache, tikv_slice key, struct tk_route *out);
+
+/* From the cache or PD; `end` (may be NULL) gets the region's end, `start`
+ * its start. Waits through the op; `key` may be empty. With `before` the
+ * region is the one that holds the keys just below `key` (an empty key is
+ * then the very end): for reverse scans. REGION errors are retried inside,
+ * within `backoff`. */
+tikv_error *
+tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
+                bool before, struct tk_backoff *backoff, struct tk_route *out,
+                struct tk_buf *start, struct tk_buf *end);
+
+/* Reasons, for tests and the log. */
+enum tk_invalid {
+    TK_INVALID_OK,
+    TK_INVALID_NO_LEADER,
+    TK_INVALID_NOT_FOUND,
+    TK_INVALID_EPOCH,
+    TK_INVALID_STORE,
+    TK_INVALID_OTHER
+};
+
+/* The record this route came from, if it is still the one in the cache. */
+void
+tk_cache_invalidate(struct tk_cache *cache, const struct tk_route *route,
+                    enum tk_invalid reason);
+
+/* NotLeader with a hint: false when the peer is not in the region (then the
+ * record is invalidated, STORE). */
+bool
+tk_cache_set_leader(struct tk_cache *cache, const struct tk_route *route,
+                    uint64_t peer_id, uint64_t store_id);
+
+/* NotLeader without a hint: the next peer gets a try. */
+void
+tk_cache_next_peer(struct tk_cache *cache, const struct tk_route *route);
+
+/* EpochNotMatch: `regions` are metapb.Region messages. True when TiKV is
+ * behind us: retry the same request after a backoff; else the cache was
+ * corrected and the keys must be grouped anew. */
+bool
+tk_cache_epoch_not_match(struct tk_cache *cache, const struct tk_route *route,
+                         const struct metapb_Region *const *regions,
+                         size_t count);
+
+size_t
+tk_cache_count(struct tk_cache *cache);
+
+/* After the last operation ended. */
+void
+tk_cache_free(struct tk_cache *cache);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The short road of point operations: the first attempt is submitted from the
+ * caller's thread and completed by the transport's, if the answer is clean.
+ * Anything else goes to the pool, which runs the plain function with what the
+ * attempt found out. It never retries, sleeps or touches the region cache on
+ * the transport's thread.
+ */
+#ifndef TK_REGION_HOT_H
+#define TK_REGION_HOT_H
+
+#include "exec/future.h"
+#include "region/drive.h"
+
+struct tk_hot {
+    struct tikv_future future; /* first: it is the block */
+    struct tk_router *router;
+    struct tk_request request;
+    struct tk_first first;
+    enum tk_command command;
+    bool was_submitted;
+    bool is_write; /* a taken back attempt that was sent is in doubt */
+
+    /* Clean answer, on the transport's thread: fills future.outcome. `frame`
+     * is one reference, taken over. An error ends the future. */
+    tikv_error *(*clean)(struct tk_hot *, const struct tk_peek *,
+                         struct tk_frame *frame);
+};
+
+/* Starts the future: the short road when the region of `key` is cached and
+ * the client open, else the pool. `call` is the encoded call part of the
+ * context. After it returns the future may be complete. */
+void
+tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
+             tikv_slice body);
+
+/* For tk_future_ops of operations on the short road. */
+bool
+tk_hot_take_back(struct tikv_future *future, tikv_error **error);
+
+void
+tk_hot_flush(struct tikv_future *future);
+
+/* Lets go of a stored first attempt. */
+void
+tk_hot_fini(struct tk_hot *hot);
+
+#endif

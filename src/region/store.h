@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of stores: one owner of each store's state. Regions refer to
+ * stores by pointer; a store object lives as long as the table, so an address
+ * change is seen by all. Lock: rank REGION, for writers; readers load
+ * atomics.
+ */
+#ifndef TK_REGION_STORE_H
+#define TK_REGION_STORE_H
+
+#include "pd/pd.h"
+
+struct tk_stores;
+
+struct tk_store {
+    uint64_t id;                      /* fixed */
+    _Atomic(struct tk_conn *) conn;   /* acquire; NULL: not resolved */
+    _Atomic uint32_t epoch;           /* raised to invalidate its regions */
+    _Atomic bool needs_check;         /* address must be asked again */
+    _Atomic bool is_tombstone;
+};
+
+struct tk_stores *
+tk_stores_new(struct tk_pd *pd, struct tk_rpc *rpc, struct tk_log *log);
+
+/* The object of an id, made at the first time; NULL without memory. */
+struct tk_store *
+tk_stores_get(struct tk_stores *stores, uint64_t id);
+
+/* Makes sure the store has a connection to its present address; asks PD when
+ * it has none or needs a check. Single flight per store. A tombstone or
+ * unknown store: *out NULL and no error. */
+tikv_error *
+tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
+                  struct tk_op *op, struct tk_conn **out);
+
+/* A send failed or the store said it is another: raise the epoch, so that its
+ * regions look again, and check the address at the next use. */
+void
+tk_stores_suspect(struct tk_stores *stores, struct tk_store *store);
+
+void
+tk_stores_free(struct tk_stores *stores);
+
+#endif
