@@ -38,6 +38,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
 # --- Version -----------------------------------------------------------------
@@ -109,10 +110,11 @@ TORTURE_SRC := $(call chosen,torture)
 # With a narrowed ROOMS only the tests of these rooms can link.
 ifeq ($(sort $(ROOMS)),$(sort $(ALL_ROOMS)))
 TEST_SRC := $(call chosen,$(TEST_DIRS))
+# A whole run also proves the lints, the wire facts and the examples.
+CHECK_SCRIPTS := $(if $(T),,$(wildcard tests/lint/*.t tests/examples/*.t))
 else
 TEST_SRC := $(call chosen,$(addprefix unit/,$(ROOMS)))
 endif
-LINT := $(if $(T),,tests/lint/lint.t)
 ALL_TEST_SRC := $(sort $(TEST_SRC) $(TORTURE_SRC))
 
 # --- Flags -------------------------------------------------------------------
@@ -321,16 +323,19 @@ endef
 $(foreach v,$(VARIANTS),$(eval $(call variant_rules,$v)))
 
 # $(call run_tests,variant,programs)
-define run_tests
-$(Q)TK_BUILD='$(abspath $(BUILD))' TK_VARIANT='$(abspath $(BUILD)/$1)' \
+run_tests = $(Q)$(run_line)
+define run_line
+TK_BUILD='$(abspath $(BUILD))' TK_VARIANT='$(abspath $(BUILD)/$1)' \
     TK_TEST_FUNCTION='$(T_FUNCTION)' TK_STRETCH=$(stretch_$1) \
     perl tests/harness/run.pl --jobs $(JOBS) $2
 endef
 
+PC_FILES := $(BUILD)/pc/tikv.pc $(BUILD)/pc/tikvcluster.pc
+
 # --- Targets -----------------------------------------------------------------
 
 .PHONY: all
-all: $(LIBRARIES_release) $(PROGRAMS_release) pc ## libraries, programs and pkg-config files, in $(BUILD)/release
+all: $(LIBRARIES_release) $(PROGRAMS_release) $(PC_FILES) ## libraries, programs and pkg-config files, in $(BUILD)/release
 
 .PHONY: deps
 deps: ## install missing Debian packages, fetch upb into $(DEPS)
@@ -339,9 +344,168 @@ deps: ## install missing Debian packages, fetch upb into $(DEPS)
 $(DEPS_STAMP): scripts/deps.sh
 	$(Q)scripts/deps.sh $(DEPS) build
 
+CHECK_NEEDS := $(if $(CHECK_SCRIPTS),$(LIBRARIES_release) \
+    $(PROGRAMS_release) $(PROGRAMS_check) examples)
+
 .PHONY: check
-check: $(TESTS_check) ## unit, client and cluster tests and the lints; T=pattern chooses
-	$(call run_tests,check,$(TESTS_check) $(LINT))
+check: $(TESTS_check) $(CHECK_NEEDS) ## unit, client and cluster tests and the lints; T=pattern chooses
+	$(call run_tests,check,$(TESTS_check) $(CHECK_SCRIPTS))
+
+# Each instrument is its own variant and runs the same tests; the lints do not
+# depend on the variant and run in `check` alone.
+.PHONY: asan ubsan tsan
+asan: $(TESTS_asan) ## the tests under AddressSanitizer and LeakSanitizer
+	$(call run_tests,asan,$(TESTS_asan))
+ubsan: $(TESTS_ubsan) ## the tests under UndefinedBehaviorSanitizer
+	$(call run_tests,ubsan,$(TESTS_ubsan))
+tsan: $(TESTS_tsan) ## the tests under ThreadSanitizer
+	$(call run_tests,tsan,$(TESTS_tsan))
+
+.PHONY: valgrind
+valgrind: $(TESTS_valgrind) | deps-valgrind ## the tests under valgrind
+	$(Q)export TK_WRAPPER='valgrind -q --error-exitcode=99 \
+	    --leak-check=full --errors-for-leak-kinds=definite'; \
+	    $(call run_line,valgrind,$(TESTS_valgrind))
+
+.PHONY: torture
+torture: $(TORTURE_check) ## tests/torture: every allocation and fault point fails once
+	$(if $(TORTURE_SRC),$(call run_tests,check,$(TORTURE_check)), \
+	    @echo 'no tests in tests/torture')
+
+.PHONY: cover
+cover: $(TESTS_cover) | deps-cover ## line and branch coverage per room, against tests/cover.floors
+	$(Q)find $(BUILD)/cover -name '*.gcda' -delete
+	$(call run_tests,cover,$(TESTS_cover))
+	$(Q)gcovr --root . --object-directory $(BUILD)/cover/obj --filter src/ \
+	    --exclude-throw-branches --json-summary $(BUILD)/cover/summary.json \
+	    --html-details $(BUILD)/cover/index.html --print-summary
+	$(Q)perl scripts/cover_floors.pl $(BUILD)/cover/summary.json \
+	    tests/cover.floors
+
+.PHONY: lint
+lint: $(LIBRARIES_release) ## rooms, names, headers, banned functions, lengths, tables
+	$(call run_tests,release,$(wildcard tests/lint/*.t))
+
+.PHONY: sim
+sim: $(if $(SIM_SRC),$(BUILD)/check/tikv-sim) ## simulated clusters under faults, SEEDS=N of them
+	$(if $(SIM_SRC),$(Q)$(BUILD)/check/tikv-sim --seeds $(SEEDS), \
+	    @echo 'no simulator in tests/sim')
+
+.PHONY: conformance
+conformance: $(if $(wildcard scripts/conformance.sh),all) ## the embedded cluster against its conformance cases
+	$(if $(wildcard scripts/conformance.sh), \
+	    $(Q)BUILD='$(BUILD)' scripts/conformance.sh, \
+	    @echo 'no scripts/conformance.sh')
+
+.PHONY: demo
+demo: all examples ## a cluster, real data, faults and a table of what happened
+	$(Q)BUILD='$(BUILD)' scripts/demo.sh
+
+.PHONY: perf perf-gate
+perf: $(PERF_release) $(PROGRAMS_release) ## benchmark and floor programs, in $(BUILD)/release/perf
+perf-gate: perf ## compare the benchmarks with the limits that are kept
+	$(if $(wildcard scripts/perf_gate.sh), \
+	    $(Q)BUILD='$(BUILD)' scripts/perf_gate.sh, \
+	    @echo 'no scripts/perf_gate.sh')
+
+# Examples see what a user sees: an installed copy and pkg-config.
+STAGE := $(abspath $(BUILD))/stage
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
+STAGE_PC = PKG_CONFIG_PATH='$(STAGE)$(LIBDIR)/pkgconfig' \
+    PKG_CONFIG_SYSROOT_DIR='$(STAGE)' pkg-config
+EXAMPLE_LIBS := tikv $(if $(wildcard include/tikv/cluster.h),tikvcluster)
+
+.PHONY: examples
+examples: $(EXAMPLES) ## every program of examples/, against an installed copy
+$(BUILD)/stage/.stamp: $(LIBRARIES_release) $(PROGRAMS_release) \
+    $(HEADERS) $(PC_FILES)
+	@rm -rf $(STAGE)
+	$(call do_install,$(STAGE))
+	@touch $@
+$(BUILD)/examples/%: examples/%.c $(BUILD)/stage/.stamp
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pthread \
+	    $(filter -Werror,$(WARN)) $(CFLAGS) $< -o $@ $(LDFLAGS) \
+	    $$($(STAGE_PC) --cflags --libs $(EXAMPLE_LIBS)) \
+	    -Wl,-rpath,'$(STAGE)$(LIBDIR)'
+
+.PHONY: tidy analyze format format-check
+ANALYZED := $(sort $(INTERNAL_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) \
+    $(BENCH_SRC) $(FLOOR_SRC) $(PERF_SHARED))
+FORMATTED := $(sort $(HEADERS) $(wildcard src/*/*.[ch] src/*/*/*.[ch] \
+    perf/*.[ch] perf/*/*.[ch] examples/*.c tests/harness/*.[ch] \
+    tests/sim/*.[ch]) $(foreach d,unit client cluster torture abi, \
+    $(call deep,$d)))
+CLANG_TIDY ?= clang-tidy
+CLANG_FORMAT ?= clang-format
+tidy: | deps-clang ## clang-tidy over src and perf
+	$(Q)printf '%s\n' $(ANALYZED) | xargs -P $(JOBS) -n 4 sh -c \
+	    '$(CLANG_TIDY) --quiet "$$@" -- $(BASE_FLAGS) $(INNER) -Iperf' tidy
+analyze: | deps-clang ## gcc's -fanalyzer and clang's analyzer over src
+	$(Q)printf '%s\n' $(ANALYZED) | xargs -P $(JOBS) -n 1 sh -c \
+	    'gcc -fanalyzer -O1 -w -Wanalyzer-null-dereference $(BASE_FLAGS) \
+	    $(INNER) -Iperf -c "$$1" -o /dev/null && clang --analyze \
+	    --analyzer-output text $(BASE_FLAGS) $(INNER) -Iperf "$$1"' analyze
+format: | deps-clang ## rewrite the C by .clang-format
+	$(Q)$(CLANG_FORMAT) -i $(FORMATTED)
+format-check: | deps-clang ## fail where `make format` would change something
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+
+# The C of the messages is committed: only these two need the generator.
+.PHONY: proto proto-check
+proto: | deps-proto ## regenerate upb_gen from upb_gen/proto
+	$(Q)rm -f upb_gen/*.upb.h upb_gen/*.upb.c
+	$(Q)scripts/gen_upb.sh $(UPB) $(DEPS)/gen upb_gen
+proto-check: | deps-proto ## fail where `make proto` would change something
+	$(Q)rm -rf $(BUILD)/proto-check
+	$(Q)scripts/gen_upb.sh $(UPB) $(DEPS)/gen $(BUILD)/proto-check
+	$(Q)diff -r -q -x proto -x README.md upb_gen $(BUILD)/proto-check
+	$(Q)rm -rf $(BUILD)/proto-check
+
+.PHONY: deps-proto deps-clang deps-valgrind deps-cover
+deps-proto deps-clang deps-valgrind deps-cover: deps-%:
+	$(Q)scripts/deps.sh $(DEPS) build $*
+
+# --- Installing --------------------------------------------------------------
+
+MAN_PAGES := $(wildcard docs/man/*.[1-9])
+
+# $(call do_install,root)
+define do_install
+$(Q)install -d '$1$(INCLUDEDIR)/tikv' '$1$(LIBDIR)/pkgconfig' '$1$(BINDIR)'
+$(Q)install -m 644 $(HEADERS) '$1$(INCLUDEDIR)/tikv/'
+$(Q)for name in tikv tikvcluster; do \
+    lib="$(BUILD)/release/lib$$name"; \
+    install -m 644 "$$lib.a" '$1$(LIBDIR)/' && \
+    install -m 755 "$$lib.so.$(VERSION)" '$1$(LIBDIR)/' && \
+    ln -sf "lib$$name.so.$(VERSION)" "$1$(LIBDIR)/lib$$name.so.$(ABI)" && \
+    ln -sf "lib$$name.so.$(ABI)" "$1$(LIBDIR)/lib$$name.so" && \
+    install -m 644 "$(BUILD)/pc/$$name.pc" '$1$(LIBDIR)/pkgconfig/' || \
+    exit 1; done
+$(Q)for p in $(PROGRAMS); do \
+    install -m 755 "$(BUILD)/release/$$p" '$1$(BINDIR)/' || exit 1; done
+$(Q)for page in $(MAN_PAGES); do section=$${page##*.}; \
+    install -d "$1$(MANDIR)/man$$section" && \
+    install -m 644 "$$page" "$1$(MANDIR)/man$$section/" || exit 1; done
+endef
+
+.PHONY: install
+install: all ## headers, libraries, programs, manual pages; PREFIX and DESTDIR hold
+	$(call do_install,$(DESTDIR))
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	$(Q)rm -f $(addprefix '$(DESTDIR)$(INCLUDEDIR)'/tikv/,$(notdir $(HEADERS)))
+	$(Q)rm -f $(foreach n,tikv tikvcluster,$(addprefix \
+	    '$(DESTDIR)$(LIBDIR)'/,lib$n.a lib$n.so lib$n.so.$(ABI) \
+	    lib$n.so.$(VERSION) pkgconfig/$n.pc))
+	$(Q)rm -f $(addprefix '$(DESTDIR)$(BINDIR)'/,$(PROGRAMS))
+	$(Q)rm -f $(foreach p,$(MAN_PAGES), \
+	    '$(DESTDIR)$(MANDIR)'/man$(patsubst .%,%,$(suffix $p))/$(notdir $p))
+	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/tikv' 2>/dev/null || true
+
+# --- The rest ----------------------------------------------------------------
 
 .PHONY: help
 help: ## this list
@@ -351,15 +515,15 @@ help: ## this list
 
 .PHONY: clean
 clean: ## remove what was built, except $(DEPS)
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) stage pc)
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) stage pc \
+	    examples proto-check)
 
-.PHONY: pc
-pc: $(BUILD)/pc/tikv.pc $(BUILD)/pc/tikvcluster.pc
 $(BUILD)/pc/%.pc: src/api/%.pc.in include/tikv/version.h FORCE
 	@mkdir -p $(@D)
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)%=$${prefix}%)|' \
-	    -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)%=$${prefix}%)|' $< >$@
+	    -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)%=$${prefix}%)|' $< >$@.new
+	$(Q)cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
 
 .PHONY: FORCE
 FORCE:

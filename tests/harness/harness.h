@@ -43,7 +43,7 @@
                                     harness_leak_end)
 
 #define harness_run(tests)                                                     \
-    cmocka_run_group_tests_name(__FILE__, tests, harness_group_begin, NULL)
+    cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
 
 /* For tests with fixtures of their own: call first in setup, last in
  * teardown. Both return what cmocka's setup and teardown return. */
@@ -52,10 +52,6 @@ harness_leak_begin(void **state);
 
 int
 harness_leak_end(void **state);
-
-/* Takes the function filter; harness_run() calls it. */
-int
-harness_group_begin(void **state);
 
 /* Skips the running test, and says so, where the environment variable is
  * absent; gives its value otherwise. */

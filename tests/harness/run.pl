@@ -34,6 +34,7 @@ sub set_environment {
     my $suppressions = "$root/tests/harness/tsan.supp";
     $ENV{TSAN_OPTIONS} .= ":suppressions=$suppressions" if -f $suppressions;
     $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
+    $ENV{TK_ROOT} = $root;
 }
 
 sub limit_of {

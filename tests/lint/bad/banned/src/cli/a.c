@@ -1,0 +1,1 @@
+void f(void) { free(a); printf("b"); sprintf(c, "d"); }

@@ -1,0 +1,2 @@
+int twice(void);
+struct twice { int a; };

@@ -1,0 +1,2 @@
+#include "rpc/call.h"
+#include "own.h"
