@@ -30,12 +30,21 @@ enum tk_retry_class {
     TK_RETRY_CONTROL /* no data: PD, health */
 };
 
+/* How the messages of a call go. */
+enum tk_command_kind {
+    TK_KIND_UNARY,
+    TK_KIND_DOWN, /* one request, a stream of responses */
+    TK_KIND_BIDI, /* streams both ways */
+    TK_KIND_SLOT  /* only inside of BatchCommands: has no path, "" */
+};
+
 struct tk_command_row {
     const char *name;  /* "RawGet": label, and after "tikv." in rules */
     const char *label; /* "tikv.RawGet", "pd.GetRegion" */
     const char *path;  /* "/tikvpb.Tikv/RawGet" */
     const struct upb_MiniTable *request;
     const struct upb_MiniTable *response;
+    uint8_t kind;           /* enum tk_command_kind */
     uint16_t slot;          /* field in BatchCommands.Request; 0: unary */
     uint8_t context_field;  /* of kvrpcpb.Context in the request; 0: none */
     uint8_t region_error;   /* field in the response; 0: none */

@@ -18,8 +18,15 @@ struct tk_context_region {
     int32_t peer_role; /* metapb.PeerRole */
     bool is_witness;
     uint64_t cluster_id;
+
+    /* Of the client, the same in all its regions. */
+    int32_t api_version; /* kvrpcpb.APIVersion: 0 V1, 1 V1TTL, 2 V2 */
+    bool has_keyspace;   /* V2: keyspace 0 is a keyspace too */
+    uint32_t keyspace_id;
+    const char *keyspace_name; /* NULL: none */
 };
 
+/* Without a region_id: only what belongs to the client. */
 void
 tk_context_region(struct tk_buf *out, const struct tk_context_region *region);
 

@@ -61,13 +61,20 @@ void
 tk_codec_region_key(const struct tk_key_codec *codec, struct tk_buf *out,
                     tikv_slice key);
 
+/* An end of a range as PD knows it: an empty one stays empty in V1 and is the
+ * encoded end of the keyspace in V2. */
+void
+tk_codec_region_end(const struct tk_key_codec *codec, struct tk_buf *out,
+                    tikv_slice end);
+
 /* A key of a response; false when it carries no prefix of ours. */
 bool
 tk_codec_response_key(const struct tk_key_codec *codec, tikv_slice key,
                       tikv_slice *out);
 
-/* Region bounds to user keys, clamped to the keyspace (CODEC-5). False when
- * they cannot be decoded or lie outside. */
+/* Region bounds to user keys, clamped to the keyspace (CODEC-5): appended to
+ * two different buffers. False when they cannot be decoded, lie outside, or
+ * a buffer failed; nothing is appended then. */
 bool
 tk_codec_region_range(const struct tk_key_codec *codec, tikv_slice start,
                       tikv_slice end, struct tk_buf *start_out,

@@ -25,11 +25,23 @@ struct tk_field {
     tikv_slice bytes; /* TK_WIRE_BYTES */
 };
 
+static inline struct tk_cursor
+tk_cursor(tikv_slice bytes)
+{
+    if (bytes.len == 0) {
+        return (struct tk_cursor){ NULL, NULL };
+    }
+    return (struct tk_cursor){ bytes.data, bytes.data + bytes.len };
+}
+
+/* Bits beyond the 64th are dropped, as protobuf does. False leaves the cursor
+ * where it was. */
 bool
 tk_cursor_varint(struct tk_cursor *cursor, uint64_t *out);
 
-/* The next field; false at the end or when the bytes are broken:
- * tk_cursor_is_done() tells the two apart. */
+/* The next field; false at the end or when the bytes are broken (groups and
+ * field number 0 are): tk_cursor_is_done() tells the two apart. Bytes are
+ * never absent, only empty. */
 bool
 tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out);
 

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Readers and writers of the wire format. A reader looks at a byte only after
+ * comparing with the end, and moves its cursor only on success: a broken
+ * field leaves the cursor before it. No state; any thread.
+ */
+#include "wire/proto.h"
+
+#include <string.h>
+
+enum { VARINT_MAX = 10, TAG_MAX = 5 };
+
+bool
+tk_cursor_varint(struct tk_cursor *cursor, uint64_t *out)
+{
+    size_t left = (size_t)(cursor->end - cursor->at);
+    uint64_t number = 0;
+    unsigned i;
+
+    for (i = 0; i < VARINT_MAX && i < left; i++) {
+        uint8_t byte = cursor->at[i];
+
+        number |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if ((byte & 0x80) == 0) {
+            cursor->at += i + 1;
+            *out = number;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+read_tag(struct tk_cursor *cursor, struct tk_field *out)
+{
+    const uint8_t *start = cursor->at;
+    uint64_t tag;
+
+    if (!tk_cursor_varint(cursor, &tag) || cursor->at - start > TAG_MAX ||
+        tag > UINT32_MAX || tag >> 3 == 0) {
+        return false;
+    }
+    out->number = (uint32_t)(tag >> 3);
+    out->type = (uint32_t)(tag & 7);
+    return true;
+}
+
+/* Fixed numbers are little-endian. */
+static bool
+read_fixed(struct tk_cursor *cursor, size_t len, uint64_t *out)
+{
+    uint64_t number = 0;
+    size_t i;
+
+    if ((size_t)(cursor->end - cursor->at) < len) {
+        return false;
+    }
+    for (i = len; i > 0; i--) {
+        number = number << 8 | cursor->at[i - 1];
+    }
+    cursor->at += len;
+    *out = number;
+    return true;
+}
+
+static bool
+read_bytes(struct tk_cursor *cursor, tikv_slice *out)
+{
+    uint64_t len;
+
+    if (!tk_cursor_varint(cursor, &len) ||
+        len > (uint64_t)(cursor->end - cursor->at)) {
+        return false;
+    }
+    out->data = cursor->at;
+    out->len = (size_t)len;
+    cursor->at += len;
+    return true;
+}
+
+static bool
+read_payload(struct tk_cursor *cursor, struct tk_field *out)
+{
+    switch (out->type) {
+    case TK_WIRE_VARINT:
+        return tk_cursor_varint(cursor, &out->value);
+    case TK_WIRE_64:
+        return read_fixed(cursor, 8, &out->value);
+    case TK_WIRE_32:
+        return read_fixed(cursor, 4, &out->value);
+    case TK_WIRE_BYTES:
+        return read_bytes(cursor, &out->bytes);
+    default:
+        return false;
+    }
+}
+
+bool
+tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out)
+{
+    struct tk_cursor at = *cursor;
+
+    if (tk_cursor_is_done(cursor)) {
+        return false;
+    }
+    out->value = 0;
+    out->bytes = (tikv_slice){ NULL, 0 };
+    if (!read_tag(&at, out) || !read_payload(&at, out)) {
+        return false;
+    }
+    *cursor = at;
+    return true;
+}
+
+size_t
+tk_varint_len(uint64_t number)
+{
+    unsigned bits = 64U - (unsigned)__builtin_clzll(number | 1);
+
+    return (bits + 6) / 7;
+}
+
+uint8_t *
+tk_varint_put(uint8_t *out, uint64_t number)
+{
+    while (number >= 0x80) {
+        *out++ = (uint8_t)(number | 0x80);
+        number >>= 7;
+    }
+    *out++ = (uint8_t)number;
+    return out;
+}
