@@ -15,6 +15,7 @@
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
+here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-build/deps}
 shift || true
 [ $# -gt 0 ] || set -- build
@@ -29,7 +30,7 @@ declare -A lists=(
         libcjson-dev libxxhash-dev liblzma-dev protobuf-compiler openssl
         unicode-data"
     [proto]="protobuf-compiler libprotoc-dev libprotobuf-dev libabsl-dev"
-    [clang]="clang clang-tidy clang-format clang-tools llvm"
+    [clang]="clang clang-tidy clang-format"
     [valgrind]="valgrind"
     [cover]="gcovr"
 )
@@ -90,76 +91,9 @@ install_packages()
     }
 }
 
-# The deb lines of Debian's own suites in both formats, written as deb-src. A
-# mirror keeps its options (signed-by, trusted), other people's archives are
-# left out: their suite or component has another name.
-derive_sources()
-{
-    local codename
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-    SUITE=$codename perl - "$@" <<'PERL'
-use strict;
-use warnings;
-
-my $name = quotemeta $ENV{SUITE};
-my $suite = qr{^(?:$name|stable|oldstable)
-    (?:-updates|-security|-proposed-updates|/updates)?$}x;
-my %seen;
-
-sub emit {
-    my ($options, $uri, $in, @components) = @_;
-    return unless $in =~ $suite && grep { $_ eq 'main' } @components;
-    my $line = join ' ', 'deb-src', ($options ? "[$options]" : ()), $uri, $in,
-        'main';
-    print "$line\n" unless $seen{$line}++;
-}
-
-sub one_line {
-    for (@_) {
-        next unless /^\s*deb(?:-src)?\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+
-            ([^#]*)/x;
-        my ($options, $uri, $in, $rest) = ($1 // '', $2, $3, $4);
-        my @kept = grep { /^(signed-by|trusted)=/i } split ' ', $options;
-        emit("@kept", $uri, $in, split ' ', $rest);
-    }
-}
-
-sub deb822 {
-    for my $stanza (split /\n(?:[ \t]*\n)+/, join '', grep { !/^#/ } @_) {
-        my (%field, $last);
-        for (split /\n/, $stanza) {
-            if (/^([A-Za-z-]+):\s*(.*)$/) {
-                $last = lc $1;
-                $field{$last} = $2;
-            } elsif (/^\s+(\S.*)$/ && defined $last) {
-                $field{$last} .= "\n$1";
-            }
-        }
-        next unless defined $field{uris} && defined $field{suites};
-        next if ($field{enabled} // 'yes') =~ /^(no|false|off|0)$/i;
-        my $key = $field{'signed-by'} // '';
-        next if $key =~ /BEGIN PGP/;
-        my @kept = $key =~ /\S/ ? 'signed-by=' . join ',', split ' ', $key : ();
-        push @kept, "trusted=$field{trusted}" if $field{trusted};
-        for my $uri (split ' ', $field{uris}) {
-            emit("@kept", $uri, $_, split ' ', $field{components} // '')
-                for split ' ', $field{suites};
-        }
-    }
-}
-
-for my $file (@ARGV) {
-    open my $in, '<', $file or next;
-    my @lines = <$in>;
-    close $in;
-    $file =~ /\.sources$/ ? deb822(@lines) : one_line(@lines);
-}
-PERL
-}
-
 fetch_source()
 {
-    local apt=$folder/apt list etc parts
+    local apt=$folder/apt list etc parts codename
     command -v apt-get >/dev/null ||
         die "no apt-get here: unpack third_party/upb of grpc" \
             "${grpc_version%-*} and name it by UPB_DIR=/path"
@@ -168,7 +102,8 @@ fetch_source()
         parts Dir::Etc::sourceparts/d)"
     list=$apt/deb-src.list
     shopt -s nullglob
-    derive_sources "${etc:-}" "${parts:-/nowhere}"/*.list \
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+    perl "$here/deb_src.pl" "$codename" "${etc:-}" "${parts:-/nowhere}"/*.list \
         "${parts:-/nowhere}"/*.sources >"$list"
     shopt -u nullglob
     [ -s "$list" ] || die "no Debian suite among the configured apt sources"
@@ -177,7 +112,8 @@ fetch_source()
         -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=-
         -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache"
         -o Acquire::Languages=none -o "APT::Sandbox::User=$(id -un)")
-    apt-get "${options[@]}" update || true
+    # A suite that has no sources is no reason to stop: another may have them.
+    apt-get "${options[@]}" update >"$apt/update.log" 2>&1 || true
     (
         cd "$apt/source"
         # A later revision of the package carries the same original tarball,
@@ -186,7 +122,7 @@ fetch_source()
             "grpc=$grpc_version" >fetch.log 2>&1 ||
             apt-get "${options[@]}" source --download-only grpc \
                 >>fetch.log 2>&1 || {
-            cat fetch.log >&2
+            cat "$apt/update.log" fetch.log >&2
             exit 1
         }
     ) || die "cannot fetch the source of grpc $grpc_version"
