@@ -361,11 +361,11 @@ ubsan: $(TESTS_ubsan) ## the tests under UndefinedBehaviorSanitizer
 tsan: $(TESTS_tsan) ## the tests under ThreadSanitizer
 	$(call run_tests,tsan,$(TESTS_tsan))
 
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full \
+    --errors-for-leak-kinds=definite
 .PHONY: valgrind
 valgrind: $(TESTS_valgrind) | deps-valgrind ## the tests under valgrind
-	$(Q)export TK_WRAPPER='valgrind -q --error-exitcode=99 \
-	    --leak-check=full --errors-for-leak-kinds=definite'; \
-	    $(call run_line,valgrind,$(TESTS_valgrind))
+	$(Q)TK_WRAPPER='$(VALGRIND)' $(call run_line,valgrind,$(TESTS_valgrind))
 
 .PHONY: torture
 torture: $(TORTURE_check) ## tests/torture: every allocation and fault point fails once
@@ -413,7 +413,6 @@ STAGE := $(abspath $(BUILD))/stage
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
 STAGE_PC = PKG_CONFIG_PATH='$(STAGE)$(LIBDIR)/pkgconfig' \
     PKG_CONFIG_SYSROOT_DIR='$(STAGE)' pkg-config
-EXAMPLE_LIBS := tikv $(if $(wildcard include/tikv/cluster.h),tikvcluster)
 
 .PHONY: examples
 examples: $(EXAMPLES) ## every program of examples/, against an installed copy
@@ -422,12 +421,14 @@ $(BUILD)/stage/.stamp: $(LIBRARIES_release) $(PROGRAMS_release) \
 	@rm -rf $(STAGE)
 	$(call do_install,$(STAGE))
 	@touch $@
-$(BUILD)/examples/%: examples/%.c $(BUILD)/stage/.stamp
+$(BUILD)/examples/%: examples/%.c $(wildcard examples/*.h) \
+    $(BUILD)/stage/.stamp
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pthread \
 	    $(filter -Werror,$(WARN)) $(CFLAGS) $< -o $@ $(LDFLAGS) \
-	    $$($(STAGE_PC) --cflags --libs $(EXAMPLE_LIBS)) \
+	    $$($(STAGE_PC) --cflags --libs $$(grep -q 'tikv/cluster.h' $< && \
+	    echo tikvcluster || echo tikv)) \
 	    -Wl,-rpath,'$(STAGE)$(LIBDIR)'
 
 .PHONY: tidy analyze format format-check

@@ -26,8 +26,10 @@ TIKV_BEGIN_DECLS
 
 /* The version of the library that is running, where the macros above are the
  * version that the program was compiled against. */
-TIKV_API uint32_t tikv_version_number(void);
-TIKV_API const char *tikv_version_string(void);
+TIKV_API uint32_t
+tikv_version_number(void);
+TIKV_API const char *
+tikv_version_string(void);
 
 TIKV_END_DECLS
 

@@ -30,8 +30,7 @@ header_path(void)
     const char *root = getenv("TK_ROOT");
     static char path[4096];
 
-    snprintf(path, sizeof(path), "%s/include/tikv/config.h",
-             root ? root : ".");
+    snprintf(path, sizeof(path), "%s/include/tikv/config.h", root ? root : ".");
     return path;
 }
 

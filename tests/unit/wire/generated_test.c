@@ -28,16 +28,14 @@ generated__round_trips_a_batch_frame(void **state)
     }
 
     size_t size = 0;
-    char *bytes =
-        tikvpb_BatchCommandsRequest_serialize(frame, arena, &size);
+    char *bytes = tikvpb_BatchCommandsRequest_serialize(frame, arena, &size);
     assert_non_null(bytes);
     const tikvpb_BatchCommandsRequest *back =
         tikvpb_BatchCommandsRequest_parse(bytes, size, arena);
     assert_non_null(back);
 
     size_t count = 0;
-    const uint64_t *ids =
-        tikvpb_BatchCommandsRequest_request_ids(back, &count);
+    const uint64_t *ids = tikvpb_BatchCommandsRequest_request_ids(back, &count);
     assert_int_equal(count, 300);
     assert_int_equal(ids[299], 300);
     const tikvpb_BatchCommandsRequest_Request *const *slots =
@@ -98,8 +96,7 @@ generated__refuses_a_length_past_the_end(void **state)
     upb_Arena *arena = upb_Arena_New();
 
     (void)state;
-    assert_null(
-        kvrpcpb_RawGetResponse_parse(bytes, sizeof(bytes) - 1, arena));
+    assert_null(kvrpcpb_RawGetResponse_parse(bytes, sizeof(bytes) - 1, arena));
     upb_Arena_Free(arena);
 }
 
