@@ -98,6 +98,8 @@ PERF_PROGRAMS := $(if $(BENCH_SRC),perf/tikv-bench) \
 # a part of the name, T=region_cache.drops* also by the test function.
 TEST_DIRS ?= unit client cluster abi
 HARNESS_SRC := $(sort $(wildcard tests/harness/*.c))
+# What tests share beyond the harness; a program links what it refers to.
+FIXTURE_SRC := $(sort $(wildcard tests/fixture/*.c))
 deep = $(wildcard tests/$1/*_test.c tests/$1/*/*_test.c \
     tests/$1/*/*/*_test.c tests/$1/*/*/*/*_test.c)
 test_name = $(subst /,_,$(patsubst unit/%,%,$(patsubst tests/%_test.c,%,$1)))
@@ -287,6 +289,10 @@ $(BUILD)/$1/libtk-internal.a: $$(OBJ_internal_$1)
 	@rm -f $$@
 	$$(Q)$$(AR) rcs $$@ $$^
 
+$(BUILD)/$1/libtk-fixture.a: $(call objects,$1,$(FIXTURE_SRC))
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+
 $(BUILD)/$1/tikv-cli: $(call objects,$1,$(CLI_SRC)) $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,$$(CLI_LIBS) $$(LIBS))
 $(BUILD)/$1/tikv-playground: $(call objects,$1,$(PLAYGROUND_SRC)) \
@@ -305,7 +311,9 @@ $(BUILD)/$1/tikv-sim: $(call objects,$1,$(SIM_SRC)) \
     $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,$$(SHARED_LIBS))
 $(BUILD)/$1/tests/%_test: $(BUILD)/$1/obj/tests/%_test.o \
-    $(call objects,$1,$(HARNESS_SRC)) $(BUILD)/$1/libtk-internal.a
+    $(call objects,$1,$(HARNESS_SRC)) \
+    $(if $(FIXTURE_SRC),$(BUILD)/$1/libtk-fixture.a) \
+    $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,-lcmocka -lcjson $$(LIBS))
 
 TESTS_$1 := $(patsubst tests/%.c,$(BUILD)/$1/tests/%,$(TEST_SRC))
@@ -317,6 +325,7 @@ PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
 -include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
     $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
     $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(SIM_SRC) $(HARNESS_SRC) \
+    $(FIXTURE_SRC) \
     $(ALL_TEST_SRC)))
 endef
 
