@@ -78,7 +78,8 @@ PLAYGROUND_SRC := $(wildcard src/cli/tikv_playground.c \
     src/cli/playground_*.c) $(CLI_SHARED)
 CLI_SRC := $(filter-out $(PLAYGROUND_SRC),$(wildcard src/cli/*.c)) \
     $(CLI_SHARED)
-PERF_SHARED := $(wildcard perf/perf_*.c)
+# The benchmark starts its cluster as tests of programs do.
+PERF_SHARED := $(wildcard perf/perf_*.c tests/fixture/playground.c)
 BENCH_SRC := $(wildcard perf/bench_*.c)
 FLOOR_SRC := $(wildcard perf/floor_*.c)
 MICRO_SRC := $(wildcard perf/micro/*.c)
@@ -253,7 +254,7 @@ $(BUILD)/$1/obj/tests/%.o: tests/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
 $(BUILD)/$1/obj/perf/micro/%.o: perf/micro/%.c $(BUILD)/$1/flags
 	$$(call compile,$1,$(WARN) $(INNER) -Iperf)
 $(BUILD)/$1/obj/perf/%.o: perf/%.c $(BUILD)/$1/flags
-	$$(call compile,$1,$(WARN) -Iinclude -Iperf)
+	$$(call compile,$1,$(WARN) -Iinclude -Iperf -Itests)
 
 $(BUILD)/$1/libtikv.map $(BUILD)/$1/libtikv.syms &: \
     $(filter-out include/tikv/cluster.h,$(HEADERS)) scripts/export_map.pl
