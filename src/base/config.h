@@ -56,19 +56,32 @@ struct tk_config {
     void *log_arg;
 };
 
-/* tikv_config is this struct plus the texts tikv_config_get() lends. */
-struct tikv_config;
+/* The most rows the table can have. */
+#define TK_SETTINGS_MAX 64
+
+/* `lent` is the text tikv_config_get() makes of a number, one per row, so
+ * that the answer of one name outlives the question for the next. */
+struct tikv_config {
+    struct tk_config values;
+    char (*lent)[24];
+};
 
 const struct tk_config *
 tk_config_of(const tikv_config *config);
 
-/* Copies and checks what only makes sense together (certificate without key,
- * bad endpoints). `out` is finished with tk_config_fini(). */
+/* Copies, and checks what only makes sense together: a certificate without
+ * its key, or without a CA. (Single texts were checked when they were set;
+ * missing endpoints are the opener's to refuse.) `out` is finished with
+ * tk_config_fini(), and is empty on error. */
 tikv_error *
 tk_config_copy(const struct tk_config *from, struct tk_config *out);
 
 void
 tk_config_fini(struct tk_config *config);
+
+/* NULL, or what is wrong with a list host:port,host:port. */
+tikv_error *
+tk_endpoints_check(const char *text);
 
 /* tikv_config_set() on a living client: refuses names that are not hot. */
 tikv_error *

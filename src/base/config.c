@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of settings and everything that walks it. A config has one owner;
+ * the numbers of a living client are relaxed atomics that tk_config_set_hot()
+ * changes while others read. No locks.
+ */
+#include "base/config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+enum kind { INT, SWITCH, LEVEL, TEXT, ENDPOINTS };
+
+#define HOT 1
+#define AT(member) offsetof(struct tk_config, member)
+
+struct row {
+    const char *name;
+    enum kind kind;
+    size_t place;
+    int64_t min;
+    int64_t max;
+    const char *initial;
+    int is_hot;
+    const char *prose;
+};
+
+/* One row per line or two, in the order of <tikv/config.h>; a lint reads it:
+ * name, kind, place, min, max, default, HOT or 0, prose. */
+/* clang-format off */
+static const struct row rows[] = {
+    { "pd.endpoints", ENDPOINTS, AT(pd_endpoints), 0, 0, "", 0,
+      "addresses of placement drivers, host:port,host:port" },
+    { "pd.timeout_ms", INT, AT(pd_timeout_ms), 10, 60000, "3000", HOT,
+      "one request to a placement driver" },
+    { "pd.open_timeout_ms", INT, AT(pd_open_timeout_ms), 10, 600000, "10000", 0,
+      "finding the cluster when a client is opened" },
+    { "pd.members_refresh_ms", INT, AT(pd_members_refresh_ms),
+      100, 3600000, "60000", 0,
+      "time between looks at the list of placement drivers" },
+    { "tso.batch_max_count", INT, AT(tso_batch_max_count),
+      1, 100000, "10000", 0,
+      "timestamps asked for in one request" },
+    { "txn.scope", TEXT, AT(txn_scope), 0, 0, "global", 0,
+      "scope of transactions; empty is global" },
+    { "call.timeout_ms", INT, AT(call_timeout_ms), 1, 3600000, "20000", HOT,
+      "a whole call that names no timeout" },
+    { "backoff.raw_ms", INT, AT(backoff_raw_ms), 1, 3600000, "20000", HOT,
+      "time a raw call may sleep between attempts, before the weight" },
+    { "backoff.weight", INT, AT(backoff_weight), 1, 100, "2", HOT,
+      "factor on every budget of sleep" },
+    { "pool.threads_count", INT, AT(pool_threads_count), 1, 1024, "8", 0,
+      "workers that run operations behind futures, and callbacks" },
+    { "pool.queue_max_count", INT, AT(pool_queue_max_count),
+      1, 10000000, "100000", 0,
+      "operations waiting for a worker before new ones are refused" },
+    { "rpc.connections_count", INT, AT(rpc_connections_count), 1, 64, "1", 0,
+      "connections to one store" },
+    { "rpc.pollers_count", INT, AT(rpc_pollers_count), 1, 64, "1", 0,
+      "threads that serve all connections" },
+    { "rpc.batch_max_count", INT, AT(rpc_batch_max_count), 1, 4096, "128", 0,
+      "requests in one message" },
+    { "rpc.attempt_timeout_ms", INT, AT(rpc_attempt_timeout_ms),
+      1, 600000, "30000", HOT,
+      "one attempt at one store" },
+    { "rpc.dial_timeout_ms", INT, AT(rpc_dial_timeout_ms), 10, 60000, "5000", 0,
+      "making a connection" },
+    { "rpc.keepalive_ms", INT, AT(rpc_keepalive_ms), 1000, 3600000, "10000", 0,
+      "silence before a connection is probed" },
+    { "rpc.keepalive_timeout_ms", INT, AT(rpc_keepalive_timeout_ms),
+      50, 600000, "3000", 0,
+      "a probe without answer before the connection is given up" },
+    { "rpc.inflight_max_count", INT, AT(rpc_inflight_max_count),
+      16, 65536, "65536", 0,
+      "requests without answer on one connection" },
+    { "region.cache_ttl_ms", INT, AT(region_cache_ttl_ms),
+      10, 86400000, "600000", HOT,
+      "a cached region nobody asked for" },
+    { "raw.atomic", SWITCH, AT(raw_atomic), 0, 1, "false", HOT,
+      "raw writes are ordered with compare-and-swap" },
+    { "raw.column_family", TEXT, AT(raw_column_family), 0, 0, "", 0,
+      "column family of raw calls that name none" },
+    { "raw.max_key_bytes", INT, AT(raw_max_key_bytes), 1, 1048576, "8192", HOT,
+      "longest raw key" },
+    { "raw.max_value_bytes", INT, AT(raw_max_value_bytes),
+      1, 1073741824, "6291456", HOT,
+      "longest raw value" },
+    { "raw.batch_put_bytes", INT, AT(raw_batch_put_bytes),
+      1, 8388608, "16384", HOT,
+      "size of one request of a batch put" },
+    { "raw.batch_keys_count", INT, AT(raw_batch_keys_count),
+      1, 65536, "512", HOT,
+      "keys in one request of a batch get or delete" },
+    { "scan.page_count", INT, AT(scan_page_count), 1, 10240, "256", HOT,
+      "pairs in one request of a scan" },
+    { "security.ca_file", TEXT, AT(security_ca_file), 0, 0, "", 0,
+      "PEM file of trusted roots; its presence turns TLS on" },
+    { "security.cert_file", TEXT, AT(security_cert_file), 0, 0, "", 0,
+      "PEM file of the client's certificate" },
+    { "security.key_file", TEXT, AT(security_key_file), 0, 0, "", 0,
+      "PEM file of the client's key" },
+    { "security.target_name", TEXT, AT(security_target_name), 0, 0, "", 0,
+      "name expected in servers' certificates" },
+    { "log.level", LEVEL, AT(log_level), 0, 4, "warn", HOT,
+      "off, error, warn, info or debug" },
+};
+/* clang-format on */
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+_Static_assert(ROWS <= TK_SETTINGS_MAX, "more rows than lent texts");
+
+static const char *const levels[] = { "off", "error", "warn", "info",
+                                      "debug" };
+
+static bool
+is_text(const struct row *row)
+{
+    return row->kind == TEXT || row->kind == ENDPOINTS;
+}
+
+static tk_setting *
+number_of(struct tk_config *config, const struct row *row)
+{
+    return (tk_setting *)(void *)((char *)config + row->place);
+}
+
+static char **
+text_of(struct tk_config *config, const struct row *row)
+{
+    return (char **)(void *)((char *)config + row->place);
+}
+
+static int64_t
+number_in(const struct tk_config *config, const struct row *row)
+{
+    return tk_config_int((const tk_setting *)(const void *)((const char *)config
+                                                            + row->place));
+}
+
+static const char *
+text_in(const struct tk_config *config, const struct row *row)
+{
+    return *(char *const *)(const void *)((const char *)config + row->place);
+}
+
+static const struct row *
+find(const char *name)
+{
+    size_t i;
+
+    for (i = 0; name != NULL && i < ROWS; i++) {
+        if (strcmp(rows[i].name, name) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+read_int(const char *text, int64_t *out)
+{
+    char *end;
+    long long number;
+
+    if (*text != '-' && (*text < '0' || *text > '9')) {
+        return false;
+    }
+    errno = 0;
+    number = strtoll(text, &end, 10);
+    *out = number;
+    return end != text && *end == '\0' && errno == 0;
+}
+
+static bool
+read_switch(const char *text, int64_t *out)
+{
+    static const char *const words[] = { "false", "true", "off",
+                                         "on",    "0",    "1" };
+    size_t i;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = (int64_t)(i & 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+read_level(const char *text, int64_t *out)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        if (strcmp(text, levels[i]) == 0) {
+            *out = (int64_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static tikv_error *
+read_number(const struct row *row, const char *text, int64_t *out)
+{
+    if (row->kind == SWITCH) {
+        return read_switch(text, out)
+                   ? NULL
+                   : tk_error(TIKV_ERR_ARGUMENT,
+                              "%s: \"%s\" is not one of true, false, on, "
+                              "off, 1, 0",
+                              row->name, text);
+    }
+    if (row->kind == LEVEL) {
+        return read_level(text, out)
+                   ? NULL
+                   : tk_error(TIKV_ERR_ARGUMENT,
+                              "%s: \"%s\" is not one of off, error, warn, "
+                              "info, debug",
+                              row->name, text);
+    }
+    if (!read_int(text, out) || *out < row->min || *out > row->max) {
+        return tk_error(TIKV_ERR_ARGUMENT,
+                        "%s: \"%s\" is not a number within %" PRId64
+                        " .. %" PRId64,
+                        row->name, text, row->min, row->max);
+    }
+    return NULL;
+}
+
+static tikv_error *
+set_text(struct tk_config *config, const struct row *row, const char *value)
+{
+    char **place = text_of(config, row);
+    char *copy;
+
+    if (row->kind == ENDPOINTS && *value != '\0') {
+        tikv_error *error = tk_endpoints_check(value);
+
+        if (error != NULL) {
+            return tk_error_wrap(error, "%s", row->name);
+        }
+    }
+    if (*value == '\0' && place == &config->txn_scope) {
+        value = row->initial;
+    }
+    copy = tk_strdup(value);
+    if (copy == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    tk_free(*place);
+    *place = copy;
+    return NULL;
+}
+
+static tikv_error *
+set_row(struct tk_config *config, const struct row *row, const char *value)
+{
+    int64_t number;
+    tikv_error *error;
+
+    if (is_text(row)) {
+        return set_text(config, row, value);
+    }
+    error = read_number(row, value, &number);
+    if (error == NULL) {
+        atomic_store_explicit(number_of(config, row), number,
+                              memory_order_relaxed);
+    }
+    return error;
+}
+
+static tikv_error *
+find_checked(const char *name, const char *value, const struct row **out)
+{
+    *out = find(name);
+    if (*out == NULL) {
+        return tk_error(TIKV_ERR_ARGUMENT, "there is no setting \"%s\"",
+                        name == NULL ? "" : name);
+    }
+    if (value == NULL) {
+        return tk_error(TIKV_ERR_ARGUMENT, "%s: no value", name);
+    }
+    return NULL;
+}
+
+tikv_error *
+tikv_config_set(tikv_config *config, const char *name, const char *value)
+{
+    const struct row *row;
+    tikv_error *error;
+
+    if (config == NULL) {
+        return tk_error(TIKV_ERR_ARGUMENT, "no config");
+    }
+    error = find_checked(name, value, &row);
+    return error != NULL ? error : set_row(&config->values, row, value);
+}
+
+tikv_error *
+tk_config_set_hot(struct tk_config *config, const char *name,
+                  const char *value)
+{
+    const struct row *row;
+    tikv_error *error = find_checked(name, value, &row);
+
+    if (error != NULL) {
+        return error;
+    }
+    if (row->is_hot != HOT) {
+        return tk_error(TIKV_ERR_STATE,
+                        "%s: fixed when the client was opened", name);
+    }
+    return set_row(config, row, value);
+}
+
+const char *
+tikv_config_get(const tikv_config *config, const char *name)
+{
+    const struct row *row = find(name);
+    int64_t number;
+    char *lent;
+
+    if (config == NULL || row == NULL) {
+        return NULL;
+    }
+    if (is_text(row)) {
+        return text_in(&config->values, row);
+    }
+    number = number_in(&config->values, row);
+    if (row->kind == SWITCH) {
+        return number != 0 ? "true" : "false";
+    }
+    if (row->kind == LEVEL) {
+        return levels[number];
+    }
+    lent = config->lent[row - rows];
+    snprintf(lent, sizeof(config->lent[0]), "%" PRId64, number);
+    return lent;
+}
+
+bool
+tikv_config_describe(size_t place, const char **name,
+                     const char **default_value, const char **text)
+{
+    if (place >= ROWS) {
+        return false;
+    }
+    if (name != NULL) {
+        *name = rows[place].name;
+    }
+    if (default_value != NULL) {
+        *default_value = rows[place].initial;
+    }
+    if (text != NULL) {
+        *text = rows[place].prose;
+    }
+    return true;
+}
+
+const struct tk_config *
+tk_config_of(const tikv_config *config)
+{
+    return &config->values;
+}
+
+static tikv_error *
+check_together(const struct tk_config *config)
+{
+    bool has_cert = *config->security_cert_file != '\0';
+    bool has_key = *config->security_key_file != '\0';
+
+    if (has_cert != has_key) {
+        return tk_error(TIKV_ERR_ARGUMENT, "%s is set but %s is not",
+                        has_cert ? "security.cert_file" : "security.key_file",
+                        has_cert ? "security.key_file"
+                                 : "security.cert_file");
+    }
+    if (has_cert && *config->security_ca_file == '\0') {
+        return tk_error(TIKV_ERR_ARGUMENT,
+                        "security.cert_file is set but security.ca_file is "
+                        "not: TLS would be off");
+    }
+    return NULL;
+}
+
+tikv_error *
+tk_config_copy(const struct tk_config *from, struct tk_config *out)
+{
+    tikv_error *error = check_together(from);
+    size_t i;
+
+    memset(out, 0, sizeof(*out));
+    for (i = 0; error == NULL && i < ROWS; i++) {
+        const struct row *row = &rows[i];
+
+        if (is_text(row)) {
+            error = set_text(out, row, text_in(from, row));
+        } else {
+            atomic_init(number_of(out, row), number_in(from, row));
+        }
+    }
+    out->log_fn = from->log_fn;
+    out->log_arg = from->log_arg;
+    if (error != NULL) {
+        tk_config_fini(out);
+    }
+    return error;
+}
+
+void
+tk_config_fini(struct tk_config *config)
+{
+    size_t i;
+
+    for (i = 0; i < ROWS; i++) {
+        if (is_text(&rows[i])) {
+            tk_free(*text_of(config, &rows[i]));
+        }
+    }
+    memset(config, 0, sizeof(*config));
+}
+
+tikv_error *
+tikv_config_new(tikv_config **out)
+{
+    tikv_config *config;
+    tikv_error *error = NULL;
+    size_t i;
+
+    *out = NULL;
+    config = tk_calloc(sizeof(*config));
+    if (config == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    config->lent = tk_calloc(ROWS * sizeof(config->lent[0]));
+    if (config->lent == NULL) {
+        error = tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    for (i = 0; error == NULL && i < ROWS; i++) {
+        error = set_row(&config->values, &rows[i], rows[i].initial);
+    }
+    if (error != NULL) {
+        tikv_config_free(config);
+        return error;
+    }
+    *out = config;
+    return NULL;
+}
+
+void
+tikv_config_log(tikv_config *config, tikv_log_fn *fn, void *arg)
+{
+    if (config != NULL) {
+        config->values.log_fn = fn;
+        config->values.log_arg = arg;
+    }
+}
+
+void
+tikv_config_free(tikv_config *config)
+{
+    if (config != NULL) {
+        tk_config_fini(&config->values);
+        tk_free(config->lent);
+        tk_free(config);
+    }
+}
