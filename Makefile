@@ -85,6 +85,7 @@ FLOOR_SRC := $(wildcard perf/floor_*.c)
 MICRO_SRC := $(wildcard perf/micro/*.c)
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 SIM_SRC := $(wildcard tests/sim/*.c)
+DEMO_SRC := $(wildcard tests/demo/*.c)
 
 PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
     $(if $(wildcard src/cli/tikv_playground.c),tikv-playground)
@@ -307,6 +308,9 @@ $(BUILD)/$1/perf/perf-floor: $(call objects,$1,$(FLOOR_SRC) $(PERF_SHARED))
 $(BUILD)/$1/perf/micro/%: $(BUILD)/$1/obj/perf/micro/%.o \
     $(call objects,$1,$(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,-lcjson $$(LIBS))
+$(BUILD)/$1/demo: $(call objects,$1,$(DEMO_SRC) \
+    $(wildcard tests/fixture/playground.c)) $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,$$(LIBS))
 # The simulator reaches no gRPC code; --as-needed drops the library then.
 $(BUILD)/$1/tikv-sim: $(call objects,$1,$(SIM_SRC)) \
     $(BUILD)/$1/libtk-internal.a
@@ -325,7 +329,7 @@ PROGRAMS_$1 := $(addprefix $(BUILD)/$1/,$(PROGRAMS))
 PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
 -include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
     $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
-    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(SIM_SRC) $(HARNESS_SRC) \
+    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(SIM_SRC) $(DEMO_SRC) $(HARNESS_SRC) \
     $(FIXTURE_SRC) \
     $(ALL_TEST_SRC)))
 endef
@@ -401,6 +405,56 @@ sim: $(if $(SIM_SRC),$(BUILD)/check/tikv-sim) ## simulated clusters under faults
 	$(if $(SIM_SRC),$(Q)$(BUILD)/check/tikv-sim --seeds $(SEEDS), \
 	    @echo 'no simulator in tests/sim')
 
+# Fuzz targets are clang's alone: tests/fuzz/fuzz_NAME.c, seeds in
+# tests/fuzz/corpus/NAME. What is found new stays in $(BUILD)/fuzz/corpus.
+TIME ?= 10
+FUZZ_CC ?= clang-14
+FUZZ_DIR := $(BUILD)/fuzz
+FUZZ_FLAGS := -O1 -g -DTK_DEBUG=1 -fno-omit-frame-pointer \
+    -fsanitize=fuzzer-no-link,address
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PROGRAMS := $(addprefix $(FUZZ_DIR)/fuzz_,$(FUZZ_NAMES))
+FUZZ_OBJ := $(patsubst %.c,$(FUZZ_DIR)/obj/%.o, \
+    $(call room_src,base exec wire) $(UPB_GEN_SRC) $(UPB_SRC))
+
+.PHONY: fuzz
+fuzz: $(FUZZ_PROGRAMS) | deps-clang ## every fuzz target for TIME=10 seconds
+	$(Q)for name in $(FUZZ_NAMES); do mkdir -p $(FUZZ_DIR)/corpus/$$name && \
+	    $(FUZZ_DIR)/fuzz_$$name -max_total_time=$(TIME) -max_len=4096 \
+	    -print_final_stats=1 -artifact_prefix=$(FUZZ_DIR)/$$name- \
+	    $(FUZZ_DIR)/corpus/$$name tests/fuzz/corpus/$$name \
+	    >$(FUZZ_DIR)/$$name.log 2>&1 || { tail -40 $(FUZZ_DIR)/$$name.log; \
+	    exit 1; }; grep number_of_executed_units $(FUZZ_DIR)/$$name.log | \
+	    sed "s/.*:/$$name:/"; done
+$(FUZZ_DIR)/obj/upb/%.o: | $(DEPS_STAMP)
+	$(say) CC upb/$*.c
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -std=gnu99 $(FUZZ_FLAGS) -w -I$(UPB) -c $(UPB)/$*.c -o $@
+$(FUZZ_DIR)/obj/%.o: %.c $(UPB_GEN_HEADERS) | $(DEPS_STAMP)
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(BASE_FLAGS) $(FUZZ_FLAGS) $(if $(filter upb_gen/%,$<),-w, \
+	    $(WARN) -Wno-null-dereference) $(INNER) -MMD -MP -c $< -o $@
+$(FUZZ_DIR)/libfuzzed.a: $(FUZZ_OBJ)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+$(FUZZ_PROGRAMS): $(FUZZ_DIR)/%: $(FUZZ_DIR)/obj/tests/fuzz/%.o \
+    $(FUZZ_DIR)/libfuzzed.a
+	$(say) LD $@
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address -pthread $^ $(LIBS) -o $@
+-include $(FUZZ_OBJ:.o=.d)
+
+# The same targets without libFuzzer, once over the seeds and what was found.
+REPLAY_DIR := $(BUILD)/asan/fuzz
+.PHONY: fuzz-replay
+fuzz-replay: $(addprefix $(REPLAY_DIR)/,$(FUZZ_NAMES)) ## run the fuzz targets over their corpus, with gcc
+	$(Q)for name in $(FUZZ_NAMES); do find tests/fuzz/corpus/$$name \
+	    $(wildcard $(FUZZ_DIR)/corpus)/$$name -type f 2>/dev/null | \
+	    xargs $(REPLAY_DIR)/$$name || exit 1; done
+$(REPLAY_DIR)/%: $(BUILD)/asan/obj/tests/fuzz/fuzz_%.o \
+    $(BUILD)/asan/obj/tests/fuzz/standalone.o $(BUILD)/asan/libtk-internal.a
+	$(call link,asan,$^,$(LIBS))
+
 .PHONY: conformance
 conformance: $(if $(wildcard scripts/conformance.sh),all) ## the embedded cluster against its conformance cases
 	$(if $(wildcard scripts/conformance.sh), \
@@ -408,7 +462,7 @@ conformance: $(if $(wildcard scripts/conformance.sh),all) ## the embedded cluste
 	    @echo 'no scripts/conformance.sh')
 
 .PHONY: demo
-demo: all examples ## a cluster, real data, faults and a table of what happened
+demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a table of what happened
 	$(Q)BUILD='$(BUILD)' scripts/demo.sh
 
 .PHONY: perf perf-gate
@@ -526,7 +580,7 @@ help: ## this list
 
 .PHONY: clean
 clean: ## remove what was built, except $(DEPS)
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) stage pc \
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) fuzz stage pc \
 	    examples proto-check)
 
 $(BUILD)/pc/%.pc: src/api/%.pc.in include/tikv/version.h FORCE
