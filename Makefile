@@ -449,7 +449,7 @@ REPLAY_DIR := $(BUILD)/asan/fuzz
 .PHONY: fuzz-replay
 fuzz-replay: $(addprefix $(REPLAY_DIR)/,$(FUZZ_NAMES)) ## run the fuzz targets over their corpus, with gcc
 	$(Q)for name in $(FUZZ_NAMES); do find tests/fuzz/corpus/$$name \
-	    $(wildcard $(FUZZ_DIR)/corpus)/$$name -type f 2>/dev/null | \
+	    $(FUZZ_DIR)/corpus/$$name -type f 2>/dev/null | \
 	    xargs $(REPLAY_DIR)/$$name || exit 1; done
 $(REPLAY_DIR)/%: $(BUILD)/asan/obj/tests/fuzz/fuzz_%.o \
     $(BUILD)/asan/obj/tests/fuzz/standalone.o $(BUILD)/asan/libtk-internal.a
