@@ -145,10 +145,9 @@ tk_arena_decode(struct tk_arena *arena, const struct upb_MiniTable *table,
         return NULL;
     }
     message = _upb_Message_New(table, arena->upb);
-    if (message == NULL ||
-        upb_Decode(bytes, len, message, table, NULL,
-                   kUpb_DecodeOption_AliasString,
-                   arena->upb) != kUpb_DecodeStatus_Ok) {
+    if (message == NULL || upb_Decode(bytes, len, message, table, NULL,
+                                      kUpb_DecodeOption_AliasString,
+                                      arena->upb) != kUpb_DecodeStatus_Ok) {
         return NULL;
     }
     return message;

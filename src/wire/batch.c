@@ -239,8 +239,7 @@ next_id(struct tk_split *split, uint64_t *id)
     struct tk_field field;
 
     while (split->id_at >= split->id_end) {
-        if (!find_field(split->frame, &split->id_at, FIELD_IDS, true,
-                        &field)) {
+        if (!find_field(split->frame, &split->id_at, FIELD_IDS, true, &field)) {
             return false;
         }
         if (field.type == TK_WIRE_VARINT) {
@@ -261,8 +260,7 @@ next_id(struct tk_split *split, uint64_t *id)
 
 /* One Response: a oneof, so the last known field is the one that holds. */
 static void
-open_response(tikv_slice bytes, enum tk_command *command,
-              tikv_slice *response)
+open_response(tikv_slice bytes, enum tk_command *command, tikv_slice *response)
 {
     struct tk_cursor cursor = tk_cursor(bytes);
     struct tk_field field;

@@ -40,10 +40,10 @@ tk_batch_append_ids(struct tk_buf *out, const uint64_t *ids, size_t count);
 /* A walk over one BatchCommandsResponse. */
 struct tk_split {
     tikv_slice frame;
-    size_t count;           /* responses == ids */
-    uint64_t load;          /* transport_layer_load */
-    tikv_slice health;      /* health_feedback; absent when none */
-    uint64_t sent_ns;       /* tikv_send_time_ns */
+    size_t count;      /* responses == ids */
+    uint64_t load;     /* transport_layer_load */
+    tikv_slice health; /* health_feedback; absent when none */
+    uint64_t sent_ns;  /* tikv_send_time_ns */
     /* cursors */
     size_t response_at;
     size_t id_at;

@@ -59,16 +59,16 @@ static const struct tk_command_row rows[TK_COMMANDS] = {
         .request = &request_##_msginit,                                        \
         .response = &response_##_msginit,                                      \
         .kind = TK_KIND_##kind_,                                               \
-        .slot = slot_,                                                         \
-        .context_field = context_,                                             \
-        .region_error = region_error_,                                         \
-        .error = error_,                                                       \
-        .not_found = not_found_,                                               \
-        .value = value_,                                                       \
-        .is_hot = is_hot_,                                                     \
+        .slot = (slot_),                                                       \
+        .context_field = (context_),                                           \
+        .region_error = (region_error_),                                       \
+        .error = (error_),                                                     \
+        .not_found = (not_found_),                                             \
+        .value = (value_),                                                     \
+        .is_hot = (is_hot_),                                                   \
         .retry = TK_RETRY_##retry_,                                            \
-        .timeout_ms = timeout_ms_,                                             \
-        .key_fields = key_fields_,                                             \
+        .timeout_ms = (timeout_ms_),                                           \
+        .key_fields = (key_fields_),                                           \
     },
 #include "wire/commands.def"
 #undef TK_COMMAND

@@ -71,7 +71,7 @@ tk_command_by_slot(uint32_t slot);
 /* What the reader of a stream must know of an answer, found by walking its
  * top-level fields by the numbers of the row; no order is assumed. */
 struct tk_peek {
-    bool is_valid;           /* the walk reached the end of the bytes */
+    bool is_valid; /* the walk reached the end of the bytes */
     bool not_found;
     tikv_slice region_error; /* absent when there is none */
     tikv_slice error;        /* text or message; empty text is no error */

@@ -58,8 +58,7 @@ put_enum(struct tk_buf *out, uint32_t field, int32_t number)
 static size_t
 number_len(uint32_t field, uint64_t number)
 {
-    return number == 0 ? 0
-                       : tk_varint_len(field << 3) + tk_varint_len(number);
+    return number == 0 ? 0 : tk_varint_len(field << 3) + tk_varint_len(number);
 }
 
 static void
@@ -136,8 +135,7 @@ put_group(struct tk_buf *out, const char *group)
 
     if (len != 0) {
         put_head(out, CONTEXT_RESOURCE_CONTROL,
-                 tk_varint_len(CONTROL_GROUP << 3) + tk_varint_len(len) +
-                     len);
+                 tk_varint_len(CONTROL_GROUP << 3) + tk_varint_len(len) + len);
         put_text(out, CONTROL_GROUP, group);
     }
 }

@@ -149,8 +149,7 @@ is_v2(const struct tk_key_codec *codec)
 /* First key of the keyspace (plus 0) or of what follows it (plus 1). The sum
  * carries into the mode byte: behind the last keyspace of 'r' begins 's'. */
 static void
-put_prefix(const struct tk_key_codec *codec, uint32_t plus,
-           uint8_t out[PREFIX])
+put_prefix(const struct tk_key_codec *codec, uint32_t plus, uint8_t out[PREFIX])
 {
     uint32_t mode = codec->mode == TK_KEYS_RAW_V2 ? 'r' : 'x';
     uint32_t number = mode << 24 | (codec->keyspace_id & 0xffffff);
@@ -260,6 +259,19 @@ tk_codec_response_key(const struct tk_key_codec *codec, tikv_slice key,
     return true;
 }
 
+bool
+tk_key_parse_v2(tikv_slice key, struct tk_key_codec *codec, tikv_slice *out)
+{
+    if (key.len < PREFIX || (key.data[0] != 'r' && key.data[0] != 'x')) {
+        return false;
+    }
+    codec->mode = key.data[0] == 'r' ? TK_KEYS_RAW_V2 : TK_KEYS_TXN_V2;
+    codec->keyspace_id =
+        (uint32_t)key.data[1] << 16 | (uint32_t)key.data[2] << 8 | key.data[3];
+    *out = (tikv_slice){ key.data + PREFIX, key.len - PREFIX };
+    return true;
+}
+
 /* A bound out of its memcomparable form; empty ones are not encoded. What
  * follows the encoded key, such as a timestamp, does not matter. */
 static bool
@@ -293,8 +305,8 @@ tail_of(const struct tk_buf *buf, size_t from)
 
 /* CODEC-5: false for a region that does not touch the keyspace. */
 static bool
-clamp(const struct tk_key_codec *codec, struct tk_buf *start,
-      size_t start_from, struct tk_buf *end, size_t end_from)
+clamp(const struct tk_key_codec *codec, struct tk_buf *start, size_t start_from,
+      struct tk_buf *end, size_t end_from)
 {
     uint8_t first[PREFIX];
     uint8_t behind[PREFIX];

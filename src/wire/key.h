@@ -72,6 +72,11 @@ bool
 tk_codec_response_key(const struct tk_key_codec *codec, tikv_slice key,
                       tikv_slice *out);
 
+/* Whose a key of an API V2 cluster is, taken apart: its mode (RAW_V2 or
+ * TXN_V2), keyspace and user key. False for a key of no keyspace. */
+bool
+tk_key_parse_v2(tikv_slice key, struct tk_key_codec *codec, tikv_slice *out);
+
 /* Region bounds to user keys, clamped to the keyspace (CODEC-5): appended to
  * two different buffers. False when they cannot be decoded, lie outside, or
  * a buffer failed; nothing is appended then. */

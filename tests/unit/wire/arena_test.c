@@ -43,16 +43,15 @@ arena__keeps_its_sources_alive(void **state)
         assert_non_null(answer);
         assert_ptr_equal(kvrpcpb_RawGetResponse_value(answer).data, bytes + 2);
         /* A second message out of the first source. */
-        assert_non_null(tk_arena_decode(
-            arena, &kvrpcpb_RawGetResponse_msginit, bytes, sizeof(bytes) - 1,
-            &sources[0].frame));
+        assert_non_null(tk_arena_decode(arena, &kvrpcpb_RawGetResponse_msginit,
+                                        bytes, sizeof(bytes) - 1,
+                                        &sources[0].frame));
         tk_frame_unref(&sources[i].frame, 1);
         assert_int_equal(sources[i].drops, 0);
     }
     tk_frame_ref(&arena->frame);
     tk_arena_unref(arena);
-    assert_int_equal(sources[0].drops + sources[1].drops + sources[2].drops,
-                     0);
+    assert_int_equal(sources[0].drops + sources[1].drops + sources[2].drops, 0);
     tk_frame_unref(&arena->frame, 1);
     for (i = 0; i < 3; i++) {
         assert_int_equal(sources[i].drops, 1);
@@ -151,8 +150,8 @@ decode__refuses_other_bytes(void **state)
     (void)state;
     assert_null(tk_arena_decode(arena, &kvrpcpb_RawGetResponse_msginit,
                                 (const uint8_t *)"\x1a\x05", 2, NULL));
-    assert_non_null(tk_arena_decode(arena, &kvrpcpb_RawGetResponse_msginit,
-                                    NULL, 0, NULL));
+    assert_non_null(
+        tk_arena_decode(arena, &kvrpcpb_RawGetResponse_msginit, NULL, 0, NULL));
     tk_arena_unref(arena);
 }
 
@@ -195,8 +194,7 @@ arena__survives_the_end_of_memory(void **state)
         tk_alloc_fail_nth(nth);
         arena = tk_arena_new();
         if (arena != NULL) {
-            message = tk_arena_decode(arena,
-                                      &kvrpcpb_PrewriteResponse_msginit,
+            message = tk_arena_decode(arena, &kvrpcpb_PrewriteResponse_msginit,
                                       bytes.data, bytes.len, NULL);
         }
         if (message != NULL) {

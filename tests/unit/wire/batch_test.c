@@ -41,8 +41,7 @@ static struct tk_encoded
 normal_form(struct tk_arena *arena, const upb_MiniTable *table,
             tikv_slice bytes)
 {
-    void *message =
-        tk_arena_decode(arena, table, bytes.data, bytes.len, NULL);
+    void *message = tk_arena_decode(arena, table, bytes.data, bytes.len, NULL);
 
     assert_non_null(message);
     return tk_arena_encode(arena, table, message);
@@ -60,8 +59,8 @@ slot_of(const upb_MiniTable *outer, const void *message, uint32_t slot)
         const void *inner;
 
         if (field->number == slot) {
-            memcpy(&found,
-                   (const char *)message + (uint16_t)~field->presence, 4);
+            memcpy(&found, (const char *)message + (uint16_t)~field->presence,
+                   4);
             memcpy(&inner, (const char *)message + field->offset,
                    sizeof(inner));
             return found == slot ? inner : NULL;
@@ -184,9 +183,9 @@ parts__are_one_request(void **state)
 {
     struct tk_parts parts = {
         .command = TK_CMD_RAW_GET,
-        .region = { (const uint8_t *)"\x08\x07", 2 },     /* region_id 7 */
-        .call = { (const uint8_t *)"\xa0\x01\x01", 3 },   /* is_retry */
-        .body = { (const uint8_t *)"\x12\x01k", 3 },      /* key "k" */
+        .region = { (const uint8_t *)"\x08\x07", 2 },   /* region_id 7 */
+        .call = { (const uint8_t *)"\xa0\x01\x01", 3 }, /* is_retry */
+        .body = { (const uint8_t *)"\x12\x01k", 3 },    /* key "k" */
     };
     struct tk_arena *arena = tk_arena_new();
     const kvrpcpb_RawGetRequest *get;
@@ -200,8 +199,8 @@ parts__are_one_request(void **state)
     assert_non_null(get);
     assert_int_equal(
         kvrpcpb_Context_region_id(kvrpcpb_RawGetRequest_context(get)), 7);
-    assert_true(kvrpcpb_Context_is_retry_request(
-        kvrpcpb_RawGetRequest_context(get)));
+    assert_true(
+        kvrpcpb_Context_is_retry_request(kvrpcpb_RawGetRequest_context(get)));
     assert_int_equal(kvrpcpb_RawGetRequest_key(get).size, 1);
 
     tk_buf_clear(&out);
@@ -374,10 +373,9 @@ compare_frame(const uint8_t *data, size_t len)
             assert_true(i < responses_count);
             assert_true(id == ids[i]);
             if (command == TK_COMMANDS) {
-                assert_int_equal(
-                    tikvpb_BatchCommandsResponse_Response_cmd_case(
-                        responses[i]),
-                    0);
+                assert_int_equal(tikvpb_BatchCommandsResponse_Response_cmd_case(
+                                     responses[i]),
+                                 0);
                 i++;
                 continue;
             }

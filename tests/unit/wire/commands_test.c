@@ -17,7 +17,10 @@ static const struct {
     const char *field;
     const char *reason;
 } exempt_fields[] = {
-#define EXEMPT(message, field, reason) { message, field, reason }
+#define EXEMPT(message, field, reason)                                         \
+    {                                                                          \
+        message, field, reason                                                 \
+    }
     EXEMPT("kvrpcpb.RawPutRequest", "value", "a value"),
     EXEMPT("kvrpcpb.RawCASRequest", "value", "a value"),
     EXEMPT("kvrpcpb.RawCASRequest", "previous_value", "a value"),
@@ -48,11 +51,21 @@ static bool exempt_used[EXEMPT_COUNT];
 
 /* Methods of tikvpb.Tikv between stores, or of TiFlash among itself. */
 static const char *const foreign_methods[] = {
-    "KvImport",      "DelegateCoprocessor", "Raft",
-    "BatchRaft",     "Snapshot",            "TabletSnapshot",
-    "CheckLeader",   "ReportMPPTaskStatus", "GetEstimateTiCICount",
-    "tryAddLock",    "tryMarkDelete",       "EstablishDisaggTask",
-    "CancelDisaggTask", "FetchDisaggPages", "GetDisaggConfig",
+    "KvImport",
+    "DelegateCoprocessor",
+    "Raft",
+    "BatchRaft",
+    "Snapshot",
+    "TabletSnapshot",
+    "CheckLeader",
+    "ReportMPPTaskStatus",
+    "GetEstimateTiCICount",
+    "tryAddLock",
+    "tryMarkDelete",
+    "EstablishDisaggTask",
+    "CancelDisaggTask",
+    "FetchDisaggPages",
+    "GetDisaggConfig",
 };
 
 struct fact {
@@ -243,14 +256,13 @@ commands__agree_with_the_facts(void **state)
         assert_is_table_of(row->request, messages.request);
         assert_is_table_of(row->response, messages.response);
         assert_int_equal(row->context_field,
-                         find_field(messages.request, NULL,
-                                    "kvrpcpb.Context"));
-        assert_int_equal(row->region_error,
-                         find_field(messages.response, "region_error",
-                                    "errorpb.Error"));
-        assert_int_equal(row->error,
-                         find_field(messages.response,
-                                    "error errors other_error", NULL));
+                         find_field(messages.request, NULL, "kvrpcpb.Context"));
+        assert_int_equal(
+            row->region_error,
+            find_field(messages.response, "region_error", "errorpb.Error"));
+        assert_int_equal(
+            row->error,
+            find_field(messages.response, "error errors other_error", NULL));
         not_found = find_field(messages.response, "not_found", "bool");
         value = find_field(messages.response, "value", "bytes");
         assert_int_equal(row->not_found, not_found);
@@ -304,8 +316,8 @@ slots__agree_with_the_facts(void **state)
         for_fields(j, sides[side])
         {
             const struct fact *fact = &facts.items[j];
-            enum tk_command command = tk_command_by_slot(
-                (uint32_t)strtoul(fact->number, NULL, 10));
+            enum tk_command command =
+                tk_command_by_slot((uint32_t)strtoul(fact->number, NULL, 10));
             struct messages messages;
 
             /* TiKV does not serve it, no client sends it. */
@@ -315,8 +327,8 @@ slots__agree_with_the_facts(void **state)
             }
             assert_int_not_equal(command, TK_COMMANDS);
             messages_of(tk_command_row(command), &messages);
-            assert_string_equal(
-                fact->type, side == 0 ? messages.request : messages.response);
+            assert_string_equal(fact->type, side == 0 ? messages.request
+                                                      : messages.response);
             slots++;
         }
         for (i = 0; i < TK_COMMANDS; i++) {
@@ -329,7 +341,7 @@ slots__agree_with_the_facts(void **state)
 static void
 slots__unknown_ones_have_no_command(void **state)
 {
-    static const uint32_t slots[] = { 0,   27,  32,        41,        254,
+    static const uint32_t slots[] = { 0,   27,  32,         41,        254,
                                       256, 257, UINT16_MAX, UINT32_MAX };
     size_t i;
 
@@ -544,6 +556,5 @@ main(void)
         harness_test(key_fields__leave_a_compaction_alone),
         harness_test(retry_classes__never_repeat_a_swap),
     };
-    return cmocka_run_group_tests_name(__FILE__, tests, read_facts,
-                                       free_facts);
+    return cmocka_run_group_tests_name(__FILE__, tests, read_facts, free_facts);
 }

@@ -40,12 +40,18 @@ static const struct sample samples[] = {
     { { 1, 2, 3 }, 3, { 1, 2, 3, 0, 0, 0, 0, 0, 0xfa }, 9 },
     { { 1, 2, 3, 0 }, 4, { 1, 2, 3, 0, 0, 0, 0, 0, 0xfb }, 9 },
     { { 1, 2, 3, 4, 5, 6, 7 }, 7, { 1, 2, 3, 4, 5, 6, 7, 0, 0xfe }, 9 },
-    { { 0 }, 8, { 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xf7 },
+    { { 0 },
+      8,
+      { 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xf7 },
       18 },
-    { { 1, 2, 3, 4, 5, 6, 7, 8 }, 8,
-      { 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xf7 }, 18 },
-    { { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, 9,
-      { 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 9, 0, 0, 0, 0, 0, 0, 0, 0xf8 }, 18 },
+    { { 1, 2, 3, 4, 5, 6, 7, 8 },
+      8,
+      { 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0xf7 },
+      18 },
+    { { 1, 2, 3, 4, 5, 6, 7, 8, 9 },
+      9,
+      { 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 9, 0, 0, 0, 0, 0, 0, 0, 0xf8 },
+      18 },
 };
 
 static void
@@ -266,13 +272,19 @@ codec__prefixes_keys_with_mode_and_keyspace(void **state)
         { { TK_KEYS_RAW_V1, 0 }, { (const uint8_t *)"key", 3 } },
         { { TK_KEYS_TXN_V1, 0 }, { (const uint8_t *)"key", 3 } },
         { { TK_KEYS_RAW_V2, 4242 },
-          { (const uint8_t *)"r\x00\x10\x92" "key", 7 } },
+          { (const uint8_t *)"r\x00\x10\x92"
+                             "key",
+            7 } },
         { { TK_KEYS_RAW_V2, 0 }, { (const uint8_t *)"r\0\0\0key", 7 } },
         { { TK_KEYS_TXN_V2, 1 }, { (const uint8_t *)"x\0\0\1key", 7 } },
         { { TK_KEYS_TXN_V2, 0xffff },
-          { (const uint8_t *)"x\x00\xff\xff" "key", 7 } },
+          { (const uint8_t *)"x\x00\xff\xff"
+                             "key",
+            7 } },
         { { TK_KEYS_RAW_V2, 0xffffff },
-          { (const uint8_t *)"r\xff\xff\xff" "key", 7 } },
+          { (const uint8_t *)"r\xff\xff\xff"
+                             "key",
+            7 } },
     };
     size_t i;
 
@@ -283,8 +295,8 @@ codec__prefixes_keys_with_mode_and_keyspace(void **state)
 
         tk_codec_request_key(&cases[i].codec, &out, BYTES("key"));
         assert_bytes(&out, cases[i].form.data, cases[i].form.len);
-        assert_true(tk_codec_response_key(&cases[i].codec, tk_buf_slice(&out),
-                                          &back));
+        assert_true(
+            tk_codec_response_key(&cases[i].codec, tk_buf_slice(&out), &back));
         assert_true(tk_slice_equal(back, BYTES("key")));
         tk_buf_fini(&out);
     }
@@ -345,10 +357,36 @@ codec__refuses_keys_of_others(void **state)
     for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         assert_false(tk_codec_response_key(&raw_4242, keys[i], &out));
     }
-    assert_true(tk_codec_response_key(&raw_4242, BYTES("r\x00\x10\x92"),
-                                      &out));
+    assert_true(tk_codec_response_key(&raw_4242, BYTES("r\x00\x10\x92"), &out));
     assert_non_null(out.data);
     assert_int_equal(out.len, 0);
+}
+
+/* T0263, T0264 */
+static void
+parse_v2__tells_mode_keyspace_and_key(void **state)
+{
+    static const tikv_slice others[] = {
+        { (const uint8_t *)"", 0 },
+        { (const uint8_t *)"x\1\2", 3 },
+        { (const uint8_t *)"t\1\2\3key", 7 },
+    };
+    struct tk_key_codec codec;
+    tikv_slice user;
+    size_t i;
+
+    (void)state;
+    assert_true(tk_key_parse_v2(BYTES("x\1\2\3key"), &codec, &user));
+    assert_int_equal(codec.mode, TK_KEYS_TXN_V2);
+    assert_int_equal(codec.keyspace_id, 0x010203);
+    assert_true(tk_slice_equal(user, BYTES("key")));
+    assert_true(tk_key_parse_v2(BYTES("r\xff\xff\xff"), &codec, &user));
+    assert_int_equal(codec.mode, TK_KEYS_RAW_V2);
+    assert_int_equal(codec.keyspace_id, 0xffffff);
+    assert_int_equal(user.len, 0);
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_false(tk_key_parse_v2(others[i], &codec, &user));
+    }
 }
 
 /* A key in PD's form is the memcomparable form of the key in a request. */
@@ -442,14 +480,22 @@ static const struct range_case ranges[] = {
     { { TK_KEYS_RAW_V2, 1 }, B("r\0\0\2"), B(""), false, "", "" },
     { { TK_KEYS_RAW_V2, 1 }, B("x\0\0\1"), B("x\0\0\2"), false, "", "" },
     /* the last keyspaces, whose space ends in another mode byte */
-    { { TK_KEYS_RAW_V2, 0xffffff }, B("r\xff\xff\xff" "a"), B("s\0\0\0"),
-      true, "a", "" },
-    { { TK_KEYS_RAW_V2, 0xffffff }, B("r\xff\xff\xff"), B("x"), true, "",
+    { { TK_KEYS_RAW_V2, 0xffffff },
+      B("r\xff\xff\xff"
+        "a"),
+      B("s\0\0\0"),
+      true,
+      "a",
       "" },
+    { { TK_KEYS_RAW_V2, 0xffffff }, B("r\xff\xff\xff"), B("x"), true, "", "" },
     { { TK_KEYS_RAW_V2, 0xffffff }, B("s\0\0\0"), B(""), false, "", "" },
-    { { TK_KEYS_RAW_V2, 0xfffffe }, B("r\xff\xff\xff"), B("s"), false, "",
-      "" },
-    { { TK_KEYS_TXN_V2, 0xffffff }, B("x\xff\xff\xff" "a"), B(""), true, "a",
+    { { TK_KEYS_RAW_V2, 0xfffffe }, B("r\xff\xff\xff"), B("s"), false, "", "" },
+    { { TK_KEYS_TXN_V2, 0xffffff },
+      B("x\xff\xff\xff"
+        "a"),
+      B(""),
+      true,
+      "a",
       "" },
     { { TK_KEYS_TXN_V2, 0xffffff }, B("y\0\0\0"), B(""), false, "", "" },
 };
@@ -482,9 +528,9 @@ codec__clamps_regions_to_the_keyspace(void **state)
         encode_bound(&c->codec, &end, c->end, c->end_len);
         tk_buf_append_text(&user_start, "<");
         tk_buf_append_text(&user_end, "<");
-        assert_int_equal(tk_codec_region_range(
-                             &c->codec, tk_buf_slice(&start),
-                             tk_buf_slice(&end), &user_start, &user_end),
+        assert_int_equal(tk_codec_region_range(&c->codec, tk_buf_slice(&start),
+                                               tk_buf_slice(&end), &user_start,
+                                               &user_end),
                          c->is_ok);
         assert_int_equal(user_start.len, 1 + strlen(c->user_start));
         assert_memory_equal(user_start.data + 1, c->user_start,
@@ -511,8 +557,8 @@ codec__refuses_bounds_that_are_not_encoded(void **state)
     (void)state;
     assert_false(tk_codec_region_range(&codec, BYTES("user-0001"), BYTES(""),
                                        &start, &end));
-    assert_false(tk_codec_region_range(&codec, BYTES(""), BYTES("k"), &start,
-                                       &end));
+    assert_false(
+        tk_codec_region_range(&codec, BYTES(""), BYTES("k"), &start, &end));
     assert_false(tk_codec_region_range(&raw_4242, BYTES("r\x00\x10\x92k"),
                                        BYTES(""), &start, &end));
     assert_int_equal(start.len, 0);
@@ -533,6 +579,7 @@ main(void)
         harness_test(codec__prefixes_keys_with_mode_and_keyspace),
         harness_test(codec__gives_open_ends_the_edge_of_the_keyspace),
         harness_test(codec__refuses_keys_of_others),
+        harness_test(parse_v2__tells_mode_keyspace_and_key),
         harness_test(codec__region_keys_are_encoded_request_keys),
         harness_test(codec__region_end_keeps_an_open_end),
         harness_test(codec__clamps_regions_to_the_keyspace),

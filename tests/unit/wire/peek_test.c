@@ -16,8 +16,8 @@ enum { ROUNDS = 300 };
 
 /* The field's place in a decoded message; NULL when the row has none. */
 static const void *
-place_of(const struct tk_command_row *row, const void *message,
-         uint32_t number, const upb_MiniTable_Field **out)
+place_of(const struct tk_command_row *row, const void *message, uint32_t number,
+         const upb_MiniTable_Field **out)
 {
     unsigned i;
 
@@ -73,8 +73,8 @@ compare(const struct tk_command_row *row, const void *message,
     if (place != NULL) {
         const upb_StringView *view = place;
 
-        assert_true(tk_slice_equal(peek->value,
-                                   tk_slice(view->data, view->size)));
+        assert_true(
+            tk_slice_equal(peek->value, tk_slice(view->data, view->size)));
     } else {
         assert_null(peek->value.data);
     }
@@ -85,8 +85,7 @@ peek_at(enum tk_command command, const uint8_t *data, size_t len)
 {
     const struct tk_command_row *row = tk_command_row(command);
     struct tk_arena *arena = tk_arena_new();
-    void *message =
-        tk_arena_decode(arena, row->response, data, len, NULL);
+    void *message = tk_arena_decode(arena, row->response, data, len, NULL);
     struct tk_peek peek;
 
     tk_peek(command, tk_slice(data, len), &peek);
@@ -118,8 +117,8 @@ peek__sees_what_upb_sees(void **state)
             assert_false(bytes.failed);
             copy = exact_copy(bytes.data, bytes.len);
             /* The generator makes only messages that upb takes. */
-            assert_non_null(tk_arena_decode(arena, row->response, copy,
-                                            bytes.len, NULL));
+            assert_non_null(
+                tk_arena_decode(arena, row->response, copy, bytes.len, NULL));
             peek_at((enum tk_command)i, copy, bytes.len);
             tk_free(copy);
             tk_buf_fini(&bytes);

@@ -67,11 +67,11 @@ static void
 field__reads_every_type(void **state)
 {
     static const uint8_t bytes[] = {
-        0x08, 0x96, 0x01,                         /* 1: 150 */
-        0x11, 8,    7,    6, 5, 4, 3, 2, 1,       /* 2: fixed 64 */
-        0x1a, 2,    'h',  'i',                    /* 3: "hi" */
-        0x25, 4,    3,    2, 1,                   /* 4: fixed 32 */
-        0x2a, 0,                                  /* 5: "" */
+        0x08, 0x96, 0x01,                     /* 1: 150 */
+        0x11, 8,    7,    6,   5, 4, 3, 2, 1, /* 2: fixed 64 */
+        0x1a, 2,    'h',  'i',                /* 3: "hi" */
+        0x25, 4,    3,    2,   1,             /* 4: fixed 32 */
+        0x2a, 0,                              /* 5: "" */
     };
     struct tk_cursor cursor = { bytes, bytes + sizeof(bytes) };
     struct tk_field field;
@@ -117,8 +117,7 @@ field__refuses_every_truncation(void **state)
             struct tk_cursor cursor = { copy, copy + len };
             struct tk_field field;
 
-            assert_int_equal(tk_cursor_field(&cursor, &field),
-                             len == lens[i]);
+            assert_int_equal(tk_cursor_field(&cursor, &field), len == lens[i]);
             assert_ptr_equal(cursor.at, len == lens[i] ? copy + len : copy);
             tk_free(copy);
         }
@@ -132,15 +131,15 @@ field__refuses_odd_tags_and_lengths(void **state)
         uint8_t bytes[12];
         size_t len;
     } cases[] = {
-        { { 0x00, 0x00 }, 2 },                               /* number 0 */
-        { { 0x0b, 0x0c }, 2 },                               /* group */
-        { { 0x0c }, 1 },                                     /* its end */
-        { { 0x0e, 0x00 }, 2 },                               /* type 6 */
-        { { 0x0f, 0x00 }, 2 },                               /* type 7 */
-        { { 0xf8, 0xff, 0xff, 0xff, 0x1f, 1 }, 6 },          /* 33 bits */
-        { { 0x88, 0x80, 0x80, 0x80, 0x80, 0x00, 1 }, 7 },    /* 6 bytes */
-        { { 0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0x01 }, 11 },                                    /* 2^64 - 1 */
+        { { 0x00, 0x00 }, 2 },                            /* number 0 */
+        { { 0x0b, 0x0c }, 2 },                            /* group */
+        { { 0x0c }, 1 },                                  /* its end */
+        { { 0x0e, 0x00 }, 2 },                            /* type 6 */
+        { { 0x0f, 0x00 }, 2 },                            /* type 7 */
+        { { 0xf8, 0xff, 0xff, 0xff, 0x1f, 1 }, 6 },       /* 33 bits */
+        { { 0x88, 0x80, 0x80, 0x80, 0x80, 0x00, 1 }, 7 }, /* 6 bytes */
+        { { 0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 },
+          11 }, /* 2^64 - 1 */
     };
     size_t i;
 

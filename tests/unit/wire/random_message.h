@@ -101,8 +101,8 @@ random_scalar(struct tk_rng *rng, struct tk_buf *out, uint32_t wire_type)
 static inline void
 random_unknown(struct tk_rng *rng, struct tk_buf *out)
 {
-    static const uint32_t types[] = { TK_WIRE_VARINT, TK_WIRE_64,
-                                      TK_WIRE_BYTES, TK_WIRE_32 };
+    static const uint32_t types[] = { TK_WIRE_VARINT, TK_WIRE_64, TK_WIRE_BYTES,
+                                      TK_WIRE_32 };
     uint32_t number = 5000 + (uint32_t)tk_rng_below(rng, 1 << 20);
     uint32_t type = types[tk_rng_below(rng, 4)];
 
@@ -124,9 +124,8 @@ random_message(struct tk_rng *rng, struct tk_buf *out,
                const upb_MiniTable *table, unsigned depth, bool is_entry);
 
 static inline void
-random_field(struct tk_rng *rng, struct tk_buf *out,
-             const upb_MiniTable *table, const upb_MiniTable_Field *field,
-             unsigned depth)
+random_field(struct tk_rng *rng, struct tk_buf *out, const upb_MiniTable *table,
+             const upb_MiniTable_Field *field, unsigned depth)
 {
     uint32_t type = wire_type_of(field->descriptortype);
     bool is_array = upb_FieldMode_Get(field) == kUpb_FieldMode_Array;
