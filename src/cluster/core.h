@@ -53,7 +53,10 @@ enum {
 /* What serving must know of the world outside of the core: called with no
  * lock held, after the core's state has changed. */
 struct tk_cluster_events {
-    /* The node is to be reachable or not; `new_port` as in store_start. */
+    /* The node is to be reachable or not; `new_port` as in store_start: the
+     * server listens elsewhere and tells with tk_cluster_set_address().
+     * Otherwise it listens at the address the core knows. Stores that trade
+     * addresses both go down, then up. */
     void (*up)(void *arg, tk_node node, bool new_port);
     void (*down)(void *arg, tk_node node);
     void *arg;
@@ -89,6 +92,9 @@ tk_cluster_resolve(struct tk_cluster *cluster, const char *address,
 
 bool
 tk_cluster_is_up(struct tk_cluster *cluster, tk_node node);
+
+uint64_t
+tk_cluster_id(struct tk_cluster *cluster);
 
 uint32_t
 tk_cluster_stores_count(struct tk_cluster *cluster);

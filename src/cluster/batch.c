@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * BatchCommands: one message is executed under one hold of the lock and
+ * answered by one message with everything that is ready. What a fault delays
+ * is answered later in a message of its own; what it drops never. Bytes go
+ * from the request through the handler into the answer without a tree of
+ * messages between.
+ */
+#include <string.h>
+
+#include "cluster/stream.h"
+#include "wire/proto.h"
+
+enum { SLOT_EMPTY = 255, EMPTY_DELAY_MIN_MS = 10, LOAD_WINDOW_MS = 1000 };
+
+/* The member of the oneof that came last; false when there is none that we
+ * know: it is answered by an empty response. */
+static bool
+open_slot(tikv_slice bytes, struct tk_cl_request *request)
+{
+    struct tk_cursor cursor = { bytes.data, bytes.data + bytes.len };
+    struct tk_field field;
+
+    request->method = NULL;
+    while (bytes.len > 0 && tk_cursor_field(&cursor, &field)) {
+        const struct tk_cl_method *method =
+            field.type == TK_WIRE_BYTES ? tk_cl_method_by_slot(field.number)
+                                        : NULL;
+
+        if (method != NULL) {
+            request->method = method;
+            request->body = field.bytes;
+        }
+    }
+    return request->method != NULL && request->method->run != NULL;
+}
+
+static void
+add_id(struct tk_cluster_stream *stream, uint64_t id)
+{
+    tk_buf_append(&stream->answered, &id, sizeof(id));
+}
+
+static void
+put_empty(struct tk_buf *out)
+{
+    tk_put_end(out, tk_put_begin(out, 1));
+}
+
+/* How busy the store is with batches, in percent of the last second. */
+static void
+measure(struct tk_cl_store *store, int64_t begin, int64_t end)
+{
+    int64_t window = end - store->load_since;
+
+    store->load_ns += end - begin;
+    if (window >= LOAD_WINDOW_MS * TK_MS) {
+        store->load = (uint64_t)(store->load_ns * 100 / window);
+        store->load_since = end;
+        store->load_ns = 0;
+    }
+}
+
+/* Everything of a message but the responses; queues it. */
+static void
+finish_message(struct tk_cluster_stream *stream,
+               struct tk_cl_message *message, bool wants_health)
+{
+    struct tk_cluster *cluster = stream->cluster;
+    struct tk_cl_store *store = stream->request.store;
+    struct tk_buf *out = &message->bytes;
+    int64_t now = tk_now(cluster->rt);
+
+    tk_put_packed(out, 2,
+                  (const uint64_t *)(const void *)stream->answered.data,
+                  stream->answered.len / sizeof(uint64_t));
+    tk_put_u64(out, 3, store->load);
+    if (wants_health) {
+        tk_cl_put_health(out, 4, store);
+    } else if (now >= stream->health_at) {
+        store->feedbacks++;
+        tk_cl_put_health(out, 4, store);
+        stream->health_at = now + 1000 * TK_MS;
+    }
+    tk_put_u64(out, 5, (uint64_t)cluster->rt->ops->wall(cluster->rt));
+    tk_buf_clear(&stream->answered);
+    if (out->failed) {
+        tk_cl_message_free(stream, message);
+        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
+                          "out of memory");
+        return;
+    }
+    tk_cl_stream_queue(stream, message);
+}
+
+/* Empty asks for its delay itself. */
+static void
+add_own_delay(const struct tk_cl_request *request, struct tk_cl_plan *plan)
+{
+    struct tk_cl_fields fields;
+
+    if (request->method->slot == SLOT_EMPTY &&
+        tk_cl_decode(request->body, &fields) &&
+        fields.numbers[2] >= EMPTY_DELAY_MIN_MS) {
+        plan->before_ns += (int64_t)(fields.numbers[2] % INT32_MAX) * TK_MS;
+    }
+}
+
+static bool
+delay_request(struct tk_cluster_stream *stream,
+              const struct tk_cl_request *request,
+              const struct tk_cl_plan *plan, uint64_t id)
+{
+    struct tk_cl_delayed *delayed;
+    int64_t now = tk_now(stream->cluster->rt);
+
+    if (plan->before_ns == 0 && plan->after_ns == 0) {
+        return false;
+    }
+    delayed = tk_cl_delayed_new(request, plan);
+    if (delayed == NULL) {
+        return false;
+    }
+    delayed->id = id;
+    if (plan->before_ns == 0) {
+        tk_cl_delayed_run(delayed);
+        return tk_cl_stream_delay(stream, delayed,
+                                  tk_after(now, plan->after_ns));
+    }
+    return tk_cl_stream_delay(stream, delayed,
+                              tk_after(now, plan->before_ns));
+}
+
+static void
+end_by(struct tk_cluster_stream *stream, int status, const char *text)
+{
+    tk_cl_stream_over(stream, status, text);
+}
+
+/* Runs one request into `out`. */
+static void
+run_one(struct tk_cluster_stream *stream, struct tk_cl_request *request,
+        const struct tk_cl_plan *plan, struct tk_buf *out, uint64_t id)
+{
+    size_t before = out->len;
+    size_t response = tk_put_begin(out, 1);
+    size_t slot = tk_put_begin(out, request->method->slot);
+    int status;
+
+    request->out = out;
+    request->out_start = out->len;
+    status = tk_cl_run_planned(request, plan);
+    if (status != TK_GRPC_OK) {
+        end_by(stream, status, request->text);
+        return;
+    }
+    if (plan->silent) {
+        tk_buf_cut(out, before, out->len - before);
+        return;
+    }
+    tk_put_end(out, slot);
+    tk_put_end(out, response);
+    add_id(stream, id);
+}
+
+static void
+take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
+             const struct tk_cl_plan *carrier, struct tk_buf *out,
+             bool *wants_health)
+{
+    struct tk_cl_request request;
+    struct tk_cl_plan plan;
+
+    request.cluster = stream->cluster;
+    request.store = stream->request.store;
+    request.arrived = stream->request.arrived;
+    request.follower_ok = false;
+    request.region = NULL;
+    request.out_start = 0;
+    request.text[0] = '\0';
+    if (!open_slot(bytes, &request)) {
+        if (request.method != NULL) {
+            tk_cl_count(stream->cluster, request.method);
+        }
+        put_empty(out);
+        add_id(stream, id);
+        return;
+    }
+    tk_cl_count(stream->cluster, request.method);
+    request.out = out;
+    tk_cl_plan(&request, &plan);
+    plan.before_ns += carrier->before_ns;
+    plan.silent = plan.silent || carrier->silent;
+    add_own_delay(&request, &plan);
+    if (delay_request(stream, &request, &plan, id)) {
+        return;
+    }
+    if (request.method->run == tk_cl_health) {
+        *wants_health = true;
+    }
+    run_one(stream, &request, &plan, out, id);
+}
+
+static void
+take_requests(struct tk_cluster_stream *stream, tikv_slice bytes,
+              const struct tk_cl_plan *carrier)
+{
+    const uint64_t *ids = (const uint64_t *)(const void *)stream->ids.data;
+    size_t count = stream->ids.len / sizeof(*ids);
+    struct tk_cl_message *message = tk_cl_message_new(stream);
+    bool wants_health = false;
+    tikv_slice request;
+    size_t at = 0;
+    size_t i = 0;
+
+    if (message == NULL) {
+        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    tk_buf_clear(&stream->answered);
+    while (!stream->is_over && i < count &&
+           tk_cl_each(bytes, 1, &at, &request)) {
+        take_request(stream, request, ids[i++], carrier, &message->bytes,
+                     &wants_health);
+    }
+    if (stream->is_over || stream->answered.len == 0) {
+        tk_cl_message_free(stream, message);
+        return;
+    }
+    finish_message(stream, message, wants_health);
+}
+
+/* Whether it can be read to its end, and has an id for each request. */
+static bool
+is_sound(struct tk_cluster_stream *stream, tikv_slice bytes)
+{
+    struct tk_cl_fields fields;
+
+    tk_buf_clear(&stream->ids);
+    return tk_cl_decode(bytes, &fields) &&
+           tk_cl_each_number(bytes, 2, &stream->ids) &&
+           stream->ids.len / sizeof(uint64_t) == fields.counts[1];
+}
+
+void
+tk_cl_batch_message(struct tk_cluster_stream *stream, tikv_slice bytes)
+{
+    struct tk_cluster *cluster = stream->cluster;
+    struct tk_cl_request *request = &stream->request;
+    struct tk_cl_plan plan;
+
+    request->arrived = tk_now(cluster->rt);
+    cluster->calls[request->method->index]++;
+    if (!is_sound(stream, bytes)) {
+        end_by(stream, TK_GRPC_INTERNAL, "cannot read the batch");
+        return;
+    }
+    tk_cl_plan_carrier(cluster, request->method->label, request->store->id,
+                       &plan);
+    if (!plan.skip) {
+        take_requests(stream, bytes, &plan);
+    }
+    if (plan.status != TK_GRPC_OK) {
+        end_by(stream, plan.status, "injected by a rule");
+    } else if (plan.break_stream) {
+        end_by(stream, TK_GRPC_UNAVAILABLE, "connection reset");
+    }
+    measure(request->store, request->arrived, tk_now(cluster->rt));
+}
+
+void
+tk_cl_batch_answer(struct tk_cluster_stream *stream,
+                   struct tk_cl_delayed *delayed)
+{
+    struct tk_cl_message *message;
+    struct tk_buf *out;
+    size_t response;
+
+    if (delayed->status != TK_GRPC_OK) {
+        end_by(stream, delayed->status, delayed->request.text);
+        return;
+    }
+    message = delayed->plan.silent ? NULL : tk_cl_message_new(stream);
+    if (message == NULL) {
+        return;
+    }
+    out = &message->bytes;
+    tk_buf_clear(&stream->answered);
+    response = tk_put_begin(out, 1);
+    tk_put_bytes_always(out, delayed->request.method->slot,
+                        tk_buf_slice(&delayed->out));
+    tk_put_end(out, response);
+    add_id(stream, delayed->id);
+    finish_message(stream, message,
+                   delayed->request.method->run == tk_cl_health);
+}
+
+/* ---- requests without data ---- */
+
+void
+tk_cl_put_health(struct tk_buf *out, uint32_t field,
+                 const struct tk_cl_store *store)
+{
+    size_t mark = tk_put_begin(out, field);
+
+    tk_put_u64(out, 1, store->id);
+    tk_put_u64(out, 2, (uint64_t)store->started_ms + store->feedbacks);
+    tk_put_u64(out, 3, (uint64_t)store->slow_score);
+    tk_put_end(out, mark);
+}
+
+int
+tk_cl_health(struct tk_cl_request *request)
+{
+    request->store->feedbacks++;
+    tk_cl_put_health(request->out, 2, request->store);
+    return TK_GRPC_OK;
+}
+
+int
+tk_cl_empty(struct tk_cl_request *request)
+{
+    tk_put_u64(request->out, 1, request->fields.numbers[1]);
+    return TK_GRPC_OK;
+}

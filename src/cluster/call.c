@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unary calls: find the node and the method, ask the fault rules, execute
+ * under the lock, answer without it.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cluster/inner.h"
+
+static const char *
+find_metadata(const char *const *metadata, const char *name)
+{
+    size_t i;
+
+    for (i = 0; metadata != NULL && metadata[i] != NULL; i += 2) {
+        if (strcmp(metadata[i], name) == 0) {
+            return metadata[i + 1];
+        }
+    }
+    return NULL;
+}
+
+bool
+tk_cl_node_is_up(const struct tk_cluster *cluster, tk_node node)
+{
+    uint64_t index = node & ~TK_NODE_STORE;
+
+    if ((node & TK_NODE_STORE) != 0) {
+        return tk_cl_store_is_up(cluster, index);
+    }
+    return index < cluster->members_count && cluster->members[index].is_up;
+}
+
+tk_node
+tk_cl_node_of(const struct tk_cl_request *request)
+{
+    return request->store != NULL ? TK_NODE_STORE | request->store->id
+                                  : request->member;
+}
+
+/* A relay: the node named instead of the one that was called. */
+static int
+follow_metadata(struct tk_cl_request *request, tk_node *node,
+                const char *const *metadata)
+{
+    bool at_store = (*node & TK_NODE_STORE) != 0;
+    const char *host = find_metadata(
+        metadata, at_store ? "tikv-forwarded-host" : "pd-forwarded-host");
+    const char *address = host;
+    tk_node target;
+
+    if (host == NULL || host[0] == '\0') {
+        return TK_GRPC_OK;
+    }
+    if (strstr(host, "://") != NULL) {
+        address = strstr(host, "://") + 3;
+    }
+    if (!tk_cl_resolve(request->cluster, address, &target)) {
+        return tk_cl_status(request,
+                            at_store ? TK_GRPC_UNAVAILABLE
+                                     : TK_GRPC_INVALID_ARGUMENT,
+                            "cannot forward to %.100s", address);
+    }
+    *node = target;
+    return TK_GRPC_OK;
+}
+
+int
+tk_cl_address_request(struct tk_cl_request *request, tk_node node,
+                      const char *const *metadata)
+{
+    struct tk_cluster *cluster = request->cluster;
+    int status;
+
+    if (!tk_cl_node_is_up(cluster, node)) {
+        return tk_cl_status(request, TK_GRPC_UNAVAILABLE, "node is down");
+    }
+    request->follower_ok =
+        find_metadata(metadata, "pd-allow-follower-handle") != NULL;
+    status = follow_metadata(request, &node, metadata);
+    if (status != TK_GRPC_OK) {
+        return status;
+    }
+    if ((node & TK_NODE_STORE) != 0) {
+        request->store = tk_cl_store(cluster, node & ~TK_NODE_STORE);
+    } else {
+        request->member = (uint32_t)node;
+    }
+    return TK_GRPC_OK;
+}
+
+static void
+give_answer(struct tk_cluster_call *call, bool is_silent, int status,
+            const char *text, const struct tk_buf *out)
+{
+    if (is_silent) {
+        call->dropped(call);
+    } else if (status == TK_GRPC_OK) {
+        call->reply(call, status, "", tk_buf_slice(out));
+    } else {
+        call->reply(call, status, text, (tikv_slice){ NULL, 0 });
+    }
+}
+
+static void
+fire(struct tk_timer *timer)
+{
+    struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
+    struct tk_cluster *cluster = delayed->cluster;
+    int64_t after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
+
+    tk_mutex_lock(&cluster->lock);
+    tk_cl_delayed_run(delayed);
+    if (after_ns > 0) {
+        cluster->rt->ops->arm(cluster->rt, timer,
+                              tk_after(tk_now(cluster->rt), after_ns));
+        tk_mutex_unlock(&cluster->lock);
+        return;
+    }
+    tk_cl_delayed_gone(cluster);
+    give_answer(delayed->call, delayed->plan.silent, delayed->status,
+                delayed->request.text, &delayed->out);
+    tk_cl_delayed_free(delayed);
+}
+
+/* Hands the request to a timer; false without memory. */
+static bool
+delay(const struct tk_cl_request *request, const struct tk_cl_plan *plan,
+      struct tk_cluster_call *call, const struct tk_buf *out, int status)
+{
+    struct tk_cluster *cluster = request->cluster;
+    struct tk_cl_delayed *delayed = tk_cl_delayed_new(request, plan);
+    int64_t wait = plan->before_ns;
+
+    if (delayed == NULL) {
+        return false;
+    }
+    delayed->call = call;
+    delayed->timer.fn = fire;
+    if (out != NULL) {
+        delayed->is_done = true;
+        delayed->status = status;
+        tk_buf_append_slice(&delayed->out, tk_buf_slice(out));
+        wait = plan->after_ns;
+    }
+    cluster->pending++;
+    cluster->rt->ops->arm(cluster->rt, &delayed->timer,
+                          tk_after(tk_now(cluster->rt), wait));
+    return true;
+}
+
+/* With the lock; true when the answer has to wait. */
+static bool
+execute(struct tk_cl_request *request, struct tk_cl_plan *plan,
+        struct tk_cluster_call *call, int *status)
+{
+    tk_cl_count(request->cluster, request->method);
+    tk_cl_plan(request, plan);
+    if (plan->before_ns > 0 && delay(request, plan, call, NULL, 0)) {
+        return true;
+    }
+    *status = tk_cl_run_planned(request, plan);
+    return plan->after_ns > 0 &&
+           delay(request, plan, call, request->out, *status);
+}
+
+void
+tk_cluster_unary(struct tk_cluster *cluster, tk_node node, const char *path,
+                 const char *const *metadata, tikv_slice bytes,
+                 struct tk_cluster_call *call)
+{
+    struct tk_cl_request request;
+    struct tk_cl_plan plan;
+    struct tk_buf out;
+    bool is_waiting = false;
+    int status;
+
+    memset(&request, 0, sizeof(request));
+    memset(&plan, 0, sizeof(plan));
+    tk_buf_init(&out, SIZE_MAX / 4);
+    request.cluster = cluster;
+    request.method = tk_cl_method_by_path(path);
+    request.body = bytes;
+    request.out = &out;
+    request.arrived = tk_now(cluster->rt);
+    tk_mutex_lock(&cluster->lock);
+    status = tk_cl_address_request(&request, node, metadata);
+    if (status == TK_GRPC_OK && request.method == NULL) {
+        status = tk_cl_status(&request, TK_GRPC_UNIMPLEMENTED,
+                              "unknown method %.100s", path);
+    } else if (status == TK_GRPC_OK) {
+        is_waiting = execute(&request, &plan, call, &status);
+    }
+    tk_mutex_unlock(&cluster->lock);
+    if (!is_waiting) {
+        give_answer(call, plan.silent, status, request.text, &out);
+    }
+    tk_buf_fini(&out);
+}

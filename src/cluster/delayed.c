@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests that a fault makes wait: a copy of the request behind a timer of
+ * the runtime. The cluster counts them, so that it is not freed while the
+ * timer thread still works on one.
+ */
+#include "base/alloc.h"
+#include "cluster/inner.h"
+
+struct tk_cl_delayed *
+tk_cl_delayed_new(const struct tk_cl_request *request,
+                  const struct tk_cl_plan *plan)
+{
+    struct tk_cl_delayed *delayed = tk_calloc(sizeof(*delayed));
+
+    if (delayed == NULL) {
+        return NULL;
+    }
+    delayed->cluster = request->cluster;
+    delayed->plan = *plan;
+    delayed->request = *request;
+    tk_buf_init(&delayed->body, SIZE_MAX / 4);
+    tk_buf_init(&delayed->out, SIZE_MAX / 4);
+    tk_buf_append_slice(&delayed->body, request->body);
+    if (delayed->body.failed) {
+        tk_cl_delayed_free(delayed);
+        return NULL;
+    }
+    delayed->request.body = tk_buf_slice(&delayed->body);
+    delayed->request.out = &delayed->out;
+    delayed->request.out_start = 0;
+    return delayed;
+}
+
+void
+tk_cl_delayed_free(struct tk_cl_delayed *delayed)
+{
+    tk_buf_fini(&delayed->body);
+    tk_buf_fini(&delayed->out);
+    tk_free(delayed);
+}
+
+void
+tk_cl_delayed_run(struct tk_cl_delayed *delayed)
+{
+    struct tk_cl_request *request = &delayed->request;
+
+    if (delayed->is_done) {
+        return;
+    }
+    delayed->is_done = true;
+    if (!tk_cl_node_is_up(delayed->cluster, tk_cl_node_of(request))) {
+        delayed->status =
+            tk_cl_status(request, TK_GRPC_UNAVAILABLE, "node is down");
+        return;
+    }
+    delayed->status = tk_cl_run_planned(request, &delayed->plan);
+}
+
+void
+tk_cl_delayed_gone(struct tk_cluster *cluster)
+{
+    struct tk_runtime *rt = cluster->rt;
+    struct tk_parker *closer = NULL;
+    struct tk_wakes wakes;
+
+    cluster->pending--;
+    if (cluster->pending == 0) {
+        closer = cluster->closer;
+    }
+    tk_mutex_unlock(&cluster->lock);
+    if (closer != NULL) {
+        tk_wakes_init(&wakes, rt);
+        tk_wakes_ring(&wakes, closer);
+        tk_wakes_flush(&wakes);
+    }
+}

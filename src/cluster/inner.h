@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this room share: the state of the cluster, all of it
+ * guarded by one lock of rank CLUSTER, and one request on its way through.
+ * Functions named here are called with the lock held unless they say so.
+ */
+#ifndef TK_CLUSTER_INNER_H
+#define TK_CLUSTER_INNER_H
+
+#include "cluster/core.h"
+#include "cluster/engine.h"
+#include "cluster/put.h"
+#include "exec/mutex.h"
+#include "wire/commands.h"
+
+enum {
+    TK_CL_KEY_MAX = 8 * 1024,
+    TK_CL_ENTRY_MAX = 8 * 1024 * 1024,
+    TK_CL_ADDRESS_MAX = 128
+};
+
+/* ---- regions ---- */
+
+enum tk_cl_peer_state {
+    TK_CL_PEER_NORMAL,
+    TK_CL_PEER_UNINITIALIZED,
+    TK_CL_PEER_SNAPSHOT,
+    TK_CL_PEER_WAIT_DATA
+};
+
+struct tk_cl_peer {
+    uint64_t id;
+    uint64_t store_id;
+    int32_t role; /* metapb.PeerRole */
+    bool is_witness;
+    enum tk_cl_peer_state state;
+    uint64_t safe_ts;
+};
+
+struct tk_cl_region {
+    uint64_t id;
+    uint8_t *start; /* one block: start, then end */
+    size_t start_len;
+    size_t end_len;
+    uint64_t conf_ver;
+    uint64_t version;
+    uint64_t term;
+    uint64_t leader; /* peer id; 0: none */
+    struct tk_cl_peer *peers;
+    size_t peers_count;
+    bool is_merging;
+    bool is_recovering;
+    bool in_flashback;
+    uint64_t flashback_ts;
+    const char *operator_kind; /* last operator; NULL: none */
+    struct tk_cl_region *next; /* same bucket of the ids */
+};
+
+/* Ordered by start key, without holes; found by id in O(1). */
+struct tk_cl_regions {
+    struct tk_cl_region **sorted;
+    size_t count;
+    size_t room;
+    struct tk_cl_region **buckets;
+    size_t buckets_count; /* a power of two */
+};
+
+static inline tikv_slice
+tk_cl_region_start(const struct tk_cl_region *region)
+{
+    return (tikv_slice){ region->start, region->start_len };
+}
+
+static inline tikv_slice
+tk_cl_region_end(const struct tk_cl_region *region)
+{
+    return (tikv_slice){ region->start + region->start_len, region->end_len };
+}
+
+struct tk_cl_region *
+tk_cl_region_by_id(const struct tk_cl_regions *regions, uint64_t id);
+
+/* The place of the region that holds `key`. */
+size_t
+tk_cl_region_place(const struct tk_cl_regions *regions, tikv_slice key);
+
+/* NULL when the region has no peer there, or has none of that id. */
+struct tk_cl_peer *
+tk_cl_peer_on(const struct tk_cl_region *region, uint64_t store_id);
+
+struct tk_cl_peer *
+tk_cl_peer_of(const struct tk_cl_region *region, uint64_t peer_id);
+
+/* A region with `peers_count` zeroed peers, in no set. */
+struct tk_cl_region *
+tk_cl_region_new(uint64_t id, tikv_slice start, tikv_slice end,
+                 size_t peers_count);
+
+void
+tk_cl_region_free(struct tk_cl_region *region);
+
+/* False without memory. The range must be free of others. */
+bool
+tk_cl_regions_add(struct tk_cl_regions *regions, struct tk_cl_region *region);
+
+void
+tk_cl_regions_fini(struct tk_cl_regions *regions);
+
+/* Cuts a region at sorted, distinct keys inside of it: `count` new ones with
+ * fresh ids to the left, the old one keeps the right end. All or nothing. */
+bool
+tk_cl_region_cut(struct tk_cluster *cluster, struct tk_cl_region *region,
+                 const tikv_slice *keys, size_t count);
+
+/* The right neighbour takes the range of `source`, which is gone. */
+bool
+tk_cl_region_join(struct tk_cluster *cluster, struct tk_cl_region *source,
+                  struct tk_cl_region *target);
+
+/* ---- stores, members ---- */
+
+struct tk_cl_store {
+    uint64_t id;
+    char address[TK_CL_ADDRESS_MAX];
+    bool is_up;
+    bool is_removed;
+    int64_t started_ms;
+    int64_t beat_ms; /* when it went down; 0 while it is up */
+    uint64_t feedbacks;
+    int32_t slow_score;
+    uint32_t wait_ms; /* what busy thresholds are compared with */
+    int64_t load_since;
+    int64_t load_ns;
+    uint64_t load;
+    uint32_t ports; /* invented addresses so far */
+};
+
+struct tk_cl_member {
+    char address[TK_CL_ADDRESS_MAX];
+    bool is_up;
+    bool has_led;
+};
+
+struct tk_cl_tso {
+    int64_t physical_ms;
+    int64_t logical;
+    int64_t bound_ms; /* what the next leader must pass */
+    int64_t tick;     /* wall time of the last one, in steps of 50 ms */
+};
+
+/* ---- requests ---- */
+
+/* What a store reads of kvrpcpb.Context. */
+struct tk_cl_context {
+    uint64_t region_id;
+    uint64_t conf_ver;
+    uint64_t version;
+    uint64_t peer_id;
+    uint64_t store_id;
+    uint64_t term;
+    uint64_t max_execution_ms;
+    uint64_t cluster_id;
+    uint64_t api_version;
+    uint64_t busy_threshold_ms;
+    bool has_epoch;
+    bool replica_read;
+    bool stale_read;
+};
+
+/* The top-level fields of a message by number: the last bytes and the last
+ * number of each. Repeated fields are walked again, tk_cl_each(). */
+enum { TK_CL_FIELDS = 9 };
+
+struct tk_cl_fields {
+    tikv_slice bytes[TK_CL_FIELDS];
+    uint64_t numbers[TK_CL_FIELDS];
+    uint32_t counts[TK_CL_FIELDS];
+};
+
+struct tk_cl_request {
+    struct tk_cluster *cluster;
+    const struct tk_cl_method *method;
+    struct tk_cl_store *store; /* NULL: at a PD member */
+    uint32_t member;
+    bool follower_ok; /* pd-allow-follower-handle */
+    tikv_slice body;
+    struct tk_cl_fields fields;
+    struct tk_cl_context context;
+    int64_t arrived; /* ns */
+    uint64_t now_s;  /* wall seconds, for TTL */
+    struct tk_cl_region *region; /* set by tk_cl_check_region() */
+    struct tk_buf *out;          /* the response is appended */
+    size_t out_start;
+    char text[160]; /* of a status */
+};
+
+/* Answers into request->out; the result is a gRPC status. */
+typedef int tk_cl_handler(struct tk_cl_request *request);
+
+enum {
+    TK_CL_WRITE = 1,     /* changes data of a region */
+    TK_CL_READ = 2,      /* reads data of a region */
+    TK_CL_ANY_CLUSTER = 4, /* no look at the cluster id */
+    TK_CL_ANY_MEMBER = 8,  /* PD: any member answers */
+    TK_CL_FOLLOWER = 16    /* PD: a follower may, when it is asked to */
+};
+
+struct tk_cl_method {
+    const char *label; /* "tikv.RawGet" */
+    const char *path;
+    tk_cl_handler *run; /* NULL: UNIMPLEMENTED */
+    uint32_t flags;
+    uint32_t slot;         /* in BatchCommands; 0: none */
+    uint32_t region_error; /* field of the response; 0: none */
+    uint32_t error;        /* field of the command's own; 0: none */
+    uint32_t context;      /* field of the request; 0: none */
+    uint32_t index;        /* of the counters */
+};
+
+enum { TK_CL_METHODS = TK_COMMANDS + 2 };
+
+struct tk_cluster {
+    struct tk_runtime *rt;
+    struct tk_mutex lock; /* rank CLUSTER, guards all below */
+    struct tk_cluster_events events;
+    uint64_t id;
+    uint64_t seed;
+    uint32_t api;
+    uint64_t ids; /* last one given out */
+    uint32_t replicas;
+    struct tk_engine engine;
+    struct tk_cl_regions regions;
+    struct tk_cl_store *stores; /* id - 1 is the place; count is fixed */
+    uint32_t stores_count;
+    struct tk_cl_member *members; /* count is fixed */
+    uint32_t members_count;
+    uint32_t leader; /* UINT32_MAX: none */
+    bool leader_held; /* leaderless until the next transfer */
+    struct tk_cl_tso tso;
+    uint32_t scattered; /* where the next scattered leader goes */
+    struct tk_cl_rule *rules;
+    uint64_t rules_last;
+    uint64_t calls[TK_CL_METHODS];
+    uint64_t calls_total;
+    struct tk_cluster_stream *streams;
+    size_t pending; /* delayed requests, streams' and unary */
+    struct tk_parker *closer; /* waits for the last of them */
+};
+
+/* ---- decode.c ---- */
+
+bool
+tk_cl_decode(tikv_slice message, struct tk_cl_fields *out);
+
+/* The next bytes field `number` of a message; `*at` starts as 0. */
+bool
+tk_cl_each(tikv_slice message, uint32_t number, size_t *at, tikv_slice *out);
+
+/* The same for numbers, packed or not, into a buffer of uint64_t. */
+bool
+tk_cl_each_number(tikv_slice message, uint32_t number, struct tk_buf *out);
+
+/* Adds what one piece of a Context says. */
+bool
+tk_cl_context_add(struct tk_cl_context *context, tikv_slice piece);
+
+/* ---- errors.c ---- */
+
+enum tk_cl_error_kind {
+    TK_CL_MESSAGE_ONLY,
+    TK_CL_NOT_LEADER,
+    TK_CL_REGION_NOT_FOUND,
+    TK_CL_KEY_NOT_IN_REGION,
+    TK_CL_EPOCH_NOT_MATCH,
+    TK_CL_SERVER_IS_BUSY,
+    TK_CL_STALE_COMMAND,
+    TK_CL_STORE_NOT_MATCH,
+    TK_CL_RAFT_ENTRY_TOO_LARGE,
+    TK_CL_MAX_TIMESTAMP_NOT_SYNCED,
+    TK_CL_READ_INDEX_NOT_READY,
+    TK_CL_PROPOSAL_IN_MERGING_MODE,
+    TK_CL_DATA_IS_NOT_READY,
+    TK_CL_REGION_NOT_INITIALIZED,
+    TK_CL_DISK_FULL,
+    TK_CL_RECOVERY_IN_PROGRESS,
+    TK_CL_FLASHBACK_IN_PROGRESS,
+    TK_CL_FLASHBACK_NOT_PREPARED,
+    TK_CL_IS_WITNESS,
+    TK_CL_MISMATCH_PEER_ID,
+    TK_CL_BUCKET_VERSION_NOT_MATCH,
+    TK_CL_UNDETERMINED_RESULT,
+    TK_CL_ERROR_KINDS
+};
+
+/* A region error; what is zero is taken from the request. */
+struct tk_cl_error {
+    enum tk_cl_error_kind kind;
+    const char *message; /* NULL: one that fits the kind */
+    const char *reason;
+    tikv_slice key;
+    bool no_leader;       /* not_leader: without one */
+    bool no_regions;      /* epoch_not_match: without regions */
+    uint64_t leader_store; /* not_leader: this store's peer */
+    uint64_t backoff_ms;
+    uint64_t wait_ms;
+    uint64_t number; /* entry_size, safe_ts, flashback_start_ts, version */
+};
+
+/* The name in fault rules, "not_leader". */
+const char *
+tk_cl_error_name(enum tk_cl_error_kind kind);
+
+/* Replaces whatever the request has answered so far. */
+void
+tk_cl_answer_error(struct tk_cl_request *request,
+                   const struct tk_cl_error *error);
+
+void
+tk_cl_put_region(struct tk_buf *out, uint32_t field,
+                 const struct tk_cl_region *region);
+
+/* NULL: an empty Peer. */
+void
+tk_cl_put_peer(struct tk_buf *out, uint32_t field,
+               const struct tk_cl_peer *peer);
+
+/* ---- check.c: false when a region error has been answered ---- */
+
+bool
+tk_cl_check_region(struct tk_cl_request *request);
+
+bool
+tk_cl_check_key(struct tk_cl_request *request, tikv_slice key);
+
+/* As above, and the end of the region is good too. */
+bool
+tk_cl_check_bound(struct tk_cl_request *request, tikv_slice key);
+
+/* The size of a write, after its keys. */
+bool
+tk_cl_check_entry(struct tk_cl_request *request);
+
+/* Load and deadline, before everything else. */
+bool
+tk_cl_check_busy(struct tk_cl_request *request);
+
+/* ---- raw.c ---- */
+
+/* Everything before the keys: load, version, column family, region. */
+bool
+tk_cl_raw_open(struct tk_cl_request *request, uint32_t cf_field,
+               enum tk_cf *cf);
+
+/* The command's own error: its text, or a pair with an error. Gives OK. */
+int
+tk_cl_raw_fail(struct tk_cl_request *request, const char *text);
+
+void
+tk_cl_raw_put_pair(struct tk_buf *out, tikv_slice key, tikv_slice value);
+
+/* ---- method.c ---- */
+
+const struct tk_cl_method *
+tk_cl_method_by_path(const char *path);
+
+const struct tk_cl_method *
+tk_cl_method_by_slot(uint32_t slot);
+
+const struct tk_cl_method *
+tk_cl_method_by_label(const char *label);
+
+/* Sets the text of a status and gives it back. */
+int
+tk_cl_status(struct tk_cl_request *request, int status, const char *format,
+             ...) __attribute__((format(printf, 3, 4)));
+
+/* Checks and runs a request whose body and place are filled in. */
+int
+tk_cl_run(struct tk_cl_request *request);
+
+/* ---- tso.c ---- */
+
+/* The last of `count` timestamps. */
+void
+tk_cl_tso_take(struct tk_cluster *cluster, uint32_t count, int64_t *physical,
+               int64_t *logical);
+
+/* A leader that starts: past everything the one before may have given. */
+void
+tk_cl_tso_lead(struct tk_cluster *cluster);
+
+/* ---- topology.c ---- */
+
+bool
+tk_cl_store_is_up(const struct tk_cluster *cluster, uint64_t store_id);
+
+struct tk_cl_store *
+tk_cl_store(struct tk_cluster *cluster, uint64_t store_id);
+
+void
+tk_cl_lead(struct tk_cl_region *region, uint64_t peer_id);
+
+bool
+tk_cl_resolve(const struct tk_cluster *cluster, const char *address,
+              tk_node *out);
+
+/* ---- split.c ---- */
+
+/* Cuts at keys anywhere, in any order; the ids of what is new are appended
+ * to `ids` as uint64_t. False without memory: some cuts may be done. */
+bool
+tk_cl_split_keys(struct tk_cluster *cluster, tikv_slice *keys, size_t count,
+                 struct tk_buf *ids);
+
+/* ---- pd ---- */
+
+/* Field 1 of every answer of PD; type 0 is success. */
+void
+tk_cl_put_header(struct tk_cl_request *request, uint32_t type,
+                 const char *message);
+
+tk_cl_handler tk_cl_raw_get, tk_cl_raw_put, tk_cl_raw_delete,
+    tk_cl_raw_batch_get, tk_cl_raw_batch_put, tk_cl_raw_batch_delete,
+    tk_cl_raw_ttl, tk_cl_raw_cas, tk_cl_raw_scan, tk_cl_raw_batch_scan,
+    tk_cl_raw_delete_range, tk_cl_raw_checksum, tk_cl_raw_coprocessor,
+    tk_cl_split_region, tk_cl_health, tk_cl_empty;
+tk_cl_handler tk_cl_pd_members, tk_cl_pd_info, tk_cl_pd_min_ts,
+    tk_cl_pd_bootstrapped, tk_cl_pd_alloc_id, tk_cl_pd_recovering,
+    tk_cl_pd_store, tk_cl_pd_stores, tk_cl_pd_region, tk_cl_pd_prev_region,
+    tk_cl_pd_region_by_id, tk_cl_pd_scan, tk_cl_pd_batch_scan,
+    tk_cl_pd_scatter, tk_cl_pd_split, tk_cl_pd_split_scatter,
+    tk_cl_pd_operator, tk_cl_pd_tso, tk_cl_pd_query;
+
+/* Field `field`: kvrpcpb.HealthFeedback with the number of the last one;
+ * count store->feedbacks up for a new one. */
+void
+tk_cl_put_health(struct tk_buf *out, uint32_t field,
+                 const struct tk_cl_store *store);
+
+/* ---- fault.c ---- */
+
+/* What the rules want of one request. */
+struct tk_cl_plan {
+    int64_t before_ns; /* until it is executed */
+    int64_t after_ns;  /* from then until it is answered */
+    bool skip;         /* not executed */
+    bool silent;       /* not answered */
+    bool break_stream;
+    bool has_error;
+    int status; /* TK_GRPC_OK: none */
+    struct tk_cl_error error;
+};
+
+void
+tk_cl_plan(struct tk_cl_request *request, struct tk_cl_plan *plan);
+
+/* For a message that carries requests. */
+void
+tk_cl_plan_carrier(struct tk_cluster *cluster, const char *label,
+                   uint64_t store_id, struct tk_cl_plan *plan);
+
+/* Runs the request as planned, delays aside; the gRPC status. */
+int
+tk_cl_run_planned(struct tk_cl_request *request,
+                  const struct tk_cl_plan *plan);
+
+void
+tk_cl_rules_fini(struct tk_cluster *cluster);
+
+/* ---- delayed.c: requests that run or are answered later ---- */
+
+struct tk_cl_delayed {
+    struct tk_timer timer;
+    struct tk_cluster *cluster;
+    struct tk_cluster_call *call;     /* unary, or NULL */
+    struct tk_cluster_stream *stream; /* or NULL: freed in the meantime */
+    struct tk_cl_delayed *next;       /* of the stream */
+    struct tk_cl_delayed *prev;
+    uint64_t id; /* in the batch */
+    struct tk_cl_plan plan;
+    struct tk_cl_request request; /* its bytes are `body` and `out` */
+    struct tk_buf body;
+    struct tk_buf out;
+    int status;
+    bool is_done; /* executed */
+};
+
+/* A copy of the request; NULL without memory. */
+struct tk_cl_delayed *
+tk_cl_delayed_new(const struct tk_cl_request *request,
+                  const struct tk_cl_plan *plan);
+
+/* Any lock or none. */
+void
+tk_cl_delayed_free(struct tk_cl_delayed *delayed);
+
+/* Executes unless that has been done, or the node is down by now. */
+void
+tk_cl_delayed_run(struct tk_cl_delayed *delayed);
+
+/* One less; unlocks, and rings who waits for the last. */
+void
+tk_cl_delayed_gone(struct tk_cluster *cluster);
+
+/* ---- call.c ---- */
+
+/* Who a request is for: `node`, or whom its metadata names. A gRPC status;
+ * the text of it is in request->text. */
+int
+tk_cl_address_request(struct tk_cl_request *request, tk_node node,
+                      const char *const *metadata);
+
+bool
+tk_cl_node_is_up(const struct tk_cluster *cluster, tk_node node);
+
+tk_node
+tk_cl_node_of(const struct tk_cl_request *request);
+
+/* ---- stream.c ---- */
+
+/* No lock held: the connections of a node break. */
+void
+tk_cl_streams_break(struct tk_cluster *cluster, tk_node node);
+
+/* ---- cluster.c ---- */
+
+/* Milliseconds since 1970. */
+int64_t
+tk_cl_wall_ms(struct tk_cluster *cluster);
+
+void
+tk_cl_count(struct tk_cluster *cluster, const struct tk_cl_method *method);
+
+#endif

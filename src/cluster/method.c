@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The methods the cluster knows: the rows of the wire's command table that
+ * have a handler here, and two that only servers call. What comes before
+ * every handler, cluster id and leadership, is here too.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/slice.h"
+#include "cluster/inner.h"
+
+/* Methods that no client of ours sends. */
+enum {
+    METHOD_ALLOC_ID = TK_COMMANDS,
+    METHOD_RECOVERING
+};
+
+struct entry {
+    uint32_t index;
+    tk_cl_handler *run;
+    uint32_t flags;
+};
+
+static const struct entry entries[] = {
+    { TK_CMD_RAW_GET, tk_cl_raw_get, TK_CL_READ },
+    { TK_CMD_RAW_BATCH_GET, tk_cl_raw_batch_get, TK_CL_READ },
+    { TK_CMD_RAW_PUT, tk_cl_raw_put, TK_CL_WRITE },
+    { TK_CMD_RAW_BATCH_PUT, tk_cl_raw_batch_put, TK_CL_WRITE },
+    { TK_CMD_RAW_DELETE, tk_cl_raw_delete, TK_CL_WRITE },
+    { TK_CMD_RAW_BATCH_DELETE, tk_cl_raw_batch_delete, TK_CL_WRITE },
+    { TK_CMD_RAW_SCAN, tk_cl_raw_scan, TK_CL_READ },
+    { TK_CMD_RAW_BATCH_SCAN, tk_cl_raw_batch_scan, TK_CL_READ },
+    { TK_CMD_RAW_DELETE_RANGE, tk_cl_raw_delete_range, TK_CL_WRITE },
+    { TK_CMD_RAW_GET_KEY_TTL, tk_cl_raw_ttl, TK_CL_READ },
+    { TK_CMD_RAW_COMPARE_AND_SWAP, tk_cl_raw_cas, TK_CL_WRITE },
+    { TK_CMD_RAW_CHECKSUM, tk_cl_raw_checksum, TK_CL_READ },
+    { TK_CMD_RAW_COPROCESSOR, tk_cl_raw_coprocessor, TK_CL_READ },
+    { TK_CMD_SPLIT_REGION, tk_cl_split_region, TK_CL_ANY_CLUSTER },
+    { TK_CMD_GET_HEALTH_FEEDBACK, tk_cl_health, TK_CL_ANY_CLUSTER },
+    { TK_CMD_EMPTY, tk_cl_empty, TK_CL_ANY_CLUSTER },
+    { TK_CMD_PD_GET_MEMBERS, tk_cl_pd_members,
+      TK_CL_ANY_CLUSTER | TK_CL_ANY_MEMBER },
+    { TK_CMD_PD_GET_CLUSTER_INFO, tk_cl_pd_info,
+      TK_CL_ANY_CLUSTER | TK_CL_ANY_MEMBER },
+    { TK_CMD_PD_GET_MIN_TS, tk_cl_pd_min_ts, 0 },
+    { TK_CMD_PD_TSO, tk_cl_pd_tso, TK_CL_ANY_CLUSTER | TK_CL_ANY_MEMBER },
+    { TK_CMD_PD_QUERY_REGION, tk_cl_pd_query, TK_CL_FOLLOWER },
+    { TK_CMD_PD_IS_BOOTSTRAPPED, tk_cl_pd_bootstrapped, 0 },
+    { METHOD_ALLOC_ID, tk_cl_pd_alloc_id, 0 },
+    { METHOD_RECOVERING, tk_cl_pd_recovering, 0 },
+    { TK_CMD_PD_GET_STORE, tk_cl_pd_store, 0 },
+    { TK_CMD_PD_GET_ALL_STORES, tk_cl_pd_stores, 0 },
+    { TK_CMD_PD_GET_REGION, tk_cl_pd_region, TK_CL_FOLLOWER },
+    { TK_CMD_PD_GET_PREV_REGION, tk_cl_pd_prev_region, TK_CL_FOLLOWER },
+    { TK_CMD_PD_GET_REGION_BY_ID, tk_cl_pd_region_by_id, TK_CL_FOLLOWER },
+    { TK_CMD_PD_SCAN_REGIONS, tk_cl_pd_scan, TK_CL_FOLLOWER },
+    { TK_CMD_PD_BATCH_SCAN_REGIONS, tk_cl_pd_batch_scan, TK_CL_FOLLOWER },
+    { TK_CMD_PD_SCATTER_REGION, tk_cl_pd_scatter, 0 },
+    { TK_CMD_PD_SPLIT_REGIONS, tk_cl_pd_split, 0 },
+    { TK_CMD_PD_SPLIT_AND_SCATTER_REGIONS, tk_cl_pd_split_scatter, 0 },
+    { TK_CMD_PD_GET_OPERATOR, tk_cl_pd_operator, 0 },
+};
+
+static struct tk_cl_method methods[TK_CL_METHODS];
+static const struct tk_cl_method *by_slot[256];
+
+/* Constant once the library is loaded, hence without a lock. */
+__attribute__((constructor)) static void
+fill_methods(void)
+{
+    size_t i;
+
+    for (i = 0; i < TK_COMMANDS; i++) {
+        const struct tk_command_row *row = tk_command_row((enum tk_command)i);
+        struct tk_cl_method *method = &methods[i];
+
+        method->label = row->label;
+        method->path = row->path;
+        method->slot = row->slot;
+        method->region_error = row->region_error;
+        method->error = row->error;
+        method->context = row->context_field;
+        if (method->slot > 0 && method->slot < 256) {
+            by_slot[method->slot] = method;
+        }
+    }
+    methods[METHOD_ALLOC_ID].label = "pd.AllocID";
+    methods[METHOD_ALLOC_ID].path = "/pdpb.PD/AllocID";
+    methods[METHOD_RECOVERING].label = "pd.IsSnapshotRecovering";
+    methods[METHOD_RECOVERING].path = "/pdpb.PD/IsSnapshotRecovering";
+    for (i = 0; i < TK_CL_METHODS; i++) {
+        methods[i].index = (uint32_t)i;
+    }
+    for (i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        methods[entries[i].index].run = entries[i].run;
+        methods[entries[i].index].flags = entries[i].flags;
+    }
+}
+
+const struct tk_cl_method *
+tk_cl_method_by_path(const char *path)
+{
+    enum tk_command command = tk_command_by_path(path);
+    size_t i;
+
+    if (command != TK_COMMANDS) {
+        return &methods[command];
+    }
+    for (i = TK_COMMANDS; i < TK_CL_METHODS; i++) {
+        if (strcmp(methods[i].path, path) == 0) {
+            return &methods[i];
+        }
+    }
+    return NULL;
+}
+
+const struct tk_cl_method *
+tk_cl_method_by_slot(uint32_t slot)
+{
+    return slot < 256 ? by_slot[slot] : NULL;
+}
+
+const struct tk_cl_method *
+tk_cl_method_by_label(const char *label)
+{
+    size_t i;
+
+    for (i = 0; i < TK_CL_METHODS; i++) {
+        if (methods[i].label != NULL && strcmp(methods[i].label, label) == 0) {
+            return &methods[i];
+        }
+    }
+    return NULL;
+}
+
+int
+tk_cl_status(struct tk_cl_request *request, int status, const char *format,
+             ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(request->text, sizeof(request->text), format, args);
+    va_end(args);
+    return status;
+}
+
+static int
+check_cluster_id(struct tk_cl_request *request, uint64_t asked, int status)
+{
+    uint64_t id = request->cluster->id;
+
+    if (asked == id) {
+        return TK_GRPC_OK;
+    }
+    return tk_cl_status(request, status,
+                        "mismatch cluster id, need %llu but got %llu",
+                        (unsigned long long)id, (unsigned long long)asked);
+}
+
+/* The context may come in pieces: repeated messages concatenate. */
+static int
+open_at_store(struct tk_cl_request *request)
+{
+    const struct tk_cl_method *method = request->method;
+    tikv_slice piece;
+    size_t at = 0;
+    uint64_t asked;
+
+    memset(&request->context, 0, sizeof(request->context));
+    if (method->context == 0) {
+        return TK_GRPC_OK;
+    }
+    if (request->fields.counts[method->context] == 1) {
+        if (!tk_cl_context_add(&request->context,
+                               request->fields.bytes[method->context])) {
+            return tk_cl_status(request, TK_GRPC_INTERNAL,
+                                "cannot read the context");
+        }
+    } else {
+        while (tk_cl_each(request->body, method->context, &at, &piece)) {
+            if (!tk_cl_context_add(&request->context, piece)) {
+                return tk_cl_status(request, TK_GRPC_INTERNAL,
+                                    "cannot read the context");
+            }
+        }
+    }
+    asked = request->context.cluster_id;
+    if (asked == 0 || (method->flags & TK_CL_ANY_CLUSTER) != 0) {
+        return TK_GRPC_OK;
+    }
+    return check_cluster_id(request, asked, TK_GRPC_INVALID_ARGUMENT);
+}
+
+static int
+open_at_member(struct tk_cl_request *request)
+{
+    uint32_t flags = request->method->flags;
+    bool is_leader = request->cluster->leader == request->member;
+    struct tk_cl_fields header;
+
+    if (!is_leader && (flags & TK_CL_ANY_MEMBER) == 0) {
+        if ((flags & TK_CL_FOLLOWER) == 0) {
+            return tk_cl_status(request, TK_GRPC_UNAVAILABLE, "not leader");
+        }
+        if (!request->follower_ok) {
+            return tk_cl_status(
+                request, TK_GRPC_UNAVAILABLE,
+                "not leader and follower handling not allowed");
+        }
+    }
+    if ((flags & TK_CL_ANY_CLUSTER) != 0) {
+        return TK_GRPC_OK;
+    }
+    if (!tk_cl_decode(request->fields.bytes[1], &header)) {
+        return tk_cl_status(request, TK_GRPC_INTERNAL,
+                            "cannot read the header");
+    }
+    return check_cluster_id(request, header.numbers[1],
+                            TK_GRPC_FAILED_PRECONDITION);
+}
+
+int
+tk_cl_run(struct tk_cl_request *request)
+{
+    int status;
+
+    request->now_s = (uint64_t)(tk_cl_wall_ms(request->cluster) / 1000);
+    if (request->method->run == NULL) {
+        return tk_cl_status(request, TK_GRPC_UNIMPLEMENTED,
+                            "unknown method %s", request->method->label);
+    }
+    if (!tk_cl_decode(request->body, &request->fields)) {
+        return tk_cl_status(request, TK_GRPC_INTERNAL,
+                            "cannot read the request");
+    }
+    status = request->store != NULL ? open_at_store(request)
+                                    : open_at_member(request);
+    if (status != TK_GRPC_OK) {
+        return status;
+    }
+    status = request->method->run(request);
+    if (request->out->failed && status == TK_GRPC_OK) {
+        return tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
+                            "out of memory");
+    }
+    return status;
+}

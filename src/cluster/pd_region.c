@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PD about regions: by key, by id, the one before, by range, by many ranges,
+ * and the stream that mixes them. The set of regions has no holes, so a
+ * lookup by key always finds one.
+ */
+#include "base/slice.h"
+#include "cluster/inner.h"
+
+enum { ERROR_UNKNOWN = 1 };
+
+static const struct tk_cl_peer *
+leader_of(const struct tk_cl_region *region)
+{
+    return tk_cl_peer_of(region, region->leader);
+}
+
+static struct tk_cl_region *
+region_at(struct tk_cl_request *request, tikv_slice key)
+{
+    const struct tk_cl_regions *all = &request->cluster->regions;
+
+    return all->sorted[tk_cl_region_place(all, key)];
+}
+
+/* NULL when `key` lies in the first region. */
+static struct tk_cl_region *
+region_before(struct tk_cl_request *request, tikv_slice key)
+{
+    const struct tk_cl_regions *all = &request->cluster->regions;
+    size_t place = tk_cl_region_place(all, key);
+
+    return place == 0 ? NULL : all->sorted[place - 1];
+}
+
+/* No region is an answer too: an OK header alone. */
+static int
+answer_region(struct tk_cl_request *request, const struct tk_cl_region *region)
+{
+    tk_cl_put_header(request, 0, NULL);
+    if (region != NULL) {
+        tk_cl_put_region(request->out, 2, region);
+        if (leader_of(region) != NULL) {
+            tk_cl_put_peer(request->out, 3, leader_of(region));
+        }
+    }
+    return TK_GRPC_OK;
+}
+
+int
+tk_cl_pd_region(struct tk_cl_request *request)
+{
+    return answer_region(request,
+                         region_at(request, request->fields.bytes[2]));
+}
+
+int
+tk_cl_pd_prev_region(struct tk_cl_request *request)
+{
+    return answer_region(request,
+                         region_before(request, request->fields.bytes[2]));
+}
+
+int
+tk_cl_pd_region_by_id(struct tk_cl_request *request)
+{
+    return answer_region(request,
+                         tk_cl_region_by_id(&request->cluster->regions,
+                                            request->fields.numbers[2]));
+}
+
+/* pdpb.Region and RegionResponse look alike. An absent leader is an empty
+ * peer, not none. */
+static void
+put_pd_region(struct tk_buf *out, uint32_t field,
+              const struct tk_cl_region *region)
+{
+    size_t mark = tk_put_begin(out, field);
+
+    tk_cl_put_region(out, 1, region);
+    tk_cl_put_peer(out, 2, leader_of(region));
+    tk_put_end(out, mark);
+}
+
+static bool
+starts_before(const struct tk_cl_region *region, tikv_slice end)
+{
+    return end.len == 0 ||
+           tk_slice_compare(tk_cl_region_start(region), end) < 0;
+}
+
+int
+tk_cl_pd_scan(struct tk_cl_request *request)
+{
+    const struct tk_cl_regions *all = &request->cluster->regions;
+    tikv_slice end = request->fields.bytes[4];
+    int32_t limit = (int32_t)request->fields.numbers[3];
+    size_t first = tk_cl_region_place(all, request->fields.bytes[2]);
+    size_t i;
+
+    tk_cl_put_header(request, 0, NULL);
+    for (i = first; i < all->count; i++) {
+        const struct tk_cl_region *region = all->sorted[i];
+
+        if ((i > first && !starts_before(region, end)) ||
+            (limit > 0 && i - first >= (size_t)limit)) {
+            break;
+        }
+        tk_cl_put_region(request->out, 2, region);
+        tk_cl_put_peer(request->out, 3, leader_of(region));
+        put_pd_region(request->out, 4, region);
+    }
+    return TK_GRPC_OK;
+}
+
+static bool
+read_range(tikv_slice body, size_t *at, tikv_range *out)
+{
+    struct tk_cl_fields fields;
+    tikv_slice bytes;
+
+    if (!tk_cl_each(body, 3, at, &bytes) || !tk_cl_decode(bytes, &fields)) {
+        return false;
+    }
+    *out = (tikv_range){ fields.bytes[1], fields.bytes[2] };
+    return true;
+}
+
+/* NULL, or what is wrong with the ranges. */
+static const char *
+check_ranges(tikv_slice body)
+{
+    tikv_range range;
+    tikv_slice last = { NULL, 0 };
+    bool is_first = true;
+    size_t at = 0;
+
+    while (read_range(body, &at, &range)) {
+        if (range.end.len > 0 &&
+            tk_slice_compare(range.start, range.end) > 0) {
+            return "invalid key range, start key > end key";
+        }
+        if (!is_first &&
+            (last.len == 0 || tk_slice_compare(range.start, last) < 0)) {
+            return "invalid key range, ranges overlapped";
+        }
+        last = range.end;
+        is_first = false;
+    }
+    return NULL;
+}
+
+int
+tk_cl_pd_batch_scan(struct tk_cl_request *request)
+{
+    const struct tk_cl_regions *all = &request->cluster->regions;
+    const char *refusal = check_ranges(request->body);
+    int32_t limit = (int32_t)request->fields.numbers[4];
+    size_t next = 0; /* behind the last region in the answer */
+    size_t count = 0;
+    size_t at = 0;
+    tikv_range range;
+
+    if (refusal != NULL) {
+        tk_cl_put_header(request, ERROR_UNKNOWN, refusal);
+        return TK_GRPC_OK;
+    }
+    tk_cl_put_header(request, 0, NULL);
+    while (read_range(request->body, &at, &range)) {
+        size_t place = tk_cl_region_place(all, range.start);
+
+        if (place < next) {
+            place = next;
+        }
+        while (place < all->count && (limit <= 0 || count < (size_t)limit) &&
+               starts_before(all->sorted[place], range.end)) {
+            put_pd_region(request->out, 2, all->sorted[place]);
+            next = ++place;
+            count++;
+        }
+    }
+    return TK_GRPC_OK;
+}
+
+static bool
+is_listed(const struct tk_buf *ids, uint64_t id)
+{
+    const uint64_t *numbers = (const uint64_t *)(const void *)ids->data;
+    size_t count = ids->len / sizeof(*numbers);
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (numbers[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+list_id(struct tk_buf *ids, uint64_t id)
+{
+    if (id != 0 && !is_listed(ids, id)) {
+        tk_buf_append(ids, &id, sizeof(id));
+    }
+}
+
+static void
+put_key_ids(struct tk_cl_request *request, uint32_t key_field, bool before,
+            struct tk_buf *ids)
+{
+    size_t mark = 0;
+    size_t at = 0;
+    tikv_slice key;
+    bool any = false;
+
+    while (tk_cl_each(request->body, key_field, &at, &key)) {
+        const struct tk_cl_region *region = before
+                                                ? region_before(request, key)
+                                                : region_at(request, key);
+
+        if (!any) {
+            mark = tk_put_begin(request->out, before ? 3 : 2);
+            any = true;
+        }
+        tk_buf_varint(request->out, region == NULL ? 0 : region->id);
+        list_id(ids, region == NULL ? 0 : region->id);
+    }
+    if (any) {
+        tk_put_end(request->out, mark);
+    }
+}
+
+/* One message of a QueryRegion stream. */
+int
+tk_cl_pd_query(struct tk_cl_request *request)
+{
+    struct tk_buf wanted;
+    struct tk_buf ids;
+    const uint64_t *numbers;
+    size_t i;
+
+    tk_buf_init(&ids, SIZE_MAX / 4);
+    tk_buf_init(&wanted, SIZE_MAX / 4);
+    tk_cl_put_header(request, 0, NULL);
+    put_key_ids(request, 4, false, &ids);
+    put_key_ids(request, 5, true, &ids);
+    (void)tk_cl_each_number(request->body, 3, &wanted);
+    numbers = (const uint64_t *)(const void *)wanted.data;
+    for (i = 0; i < wanted.len / sizeof(*numbers); i++) {
+        list_id(&ids, numbers[i]);
+    }
+    numbers = (const uint64_t *)(const void *)ids.data;
+    for (i = 0; i < ids.len / sizeof(*numbers); i++) {
+        const struct tk_cl_region *region =
+            tk_cl_region_by_id(&request->cluster->regions, numbers[i]);
+        size_t entry = tk_put_begin(request->out, 4);
+
+        tk_put_u64_always(request->out, 1, numbers[i]);
+        if (region != NULL) {
+            put_pd_region(request->out, 2, region);
+        } else {
+            tk_put_end(request->out, tk_put_begin(request->out, 2));
+        }
+        tk_put_end(request->out, entry);
+    }
+    tk_buf_fini(&wanted);
+    tk_buf_fini(&ids);
+    return TK_GRPC_OK;
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams of the core. What a stream has to say is queued under the lock and
+ * said without it, by one thread at a time (the speaker), so events come in
+ * order. Tso and QueryRegion answer message by message; BatchCommands is in
+ * batch.c.
+ *
+ *     open --message..--> finished --all answered--> end(OK)
+ *       \---trouble------------------------------> end(status)
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cluster/stream.h"
+
+static void
+drop_messages(struct tk_cluster_stream *stream)
+{
+    while (stream->first != NULL) {
+        struct tk_cl_message *message = stream->first;
+
+        stream->first = message->next;
+        tk_buf_fini(&message->bytes);
+        tk_free(message);
+    }
+    stream->last = NULL;
+}
+
+struct tk_cl_message *
+tk_cl_message_new(struct tk_cluster_stream *stream)
+{
+    struct tk_cl_message *message = stream->spare;
+
+    if (message != NULL) {
+        stream->spare = NULL;
+        tk_buf_clear(&message->bytes);
+    } else {
+        message = tk_alloc(sizeof(*message));
+        if (message == NULL) {
+            return NULL;
+        }
+        tk_buf_init(&message->bytes, SIZE_MAX / 4);
+    }
+    message->next = NULL;
+    return message;
+}
+
+void
+tk_cl_message_free(struct tk_cluster_stream *stream,
+                   struct tk_cl_message *message)
+{
+    if (message != NULL && stream->spare == NULL) {
+        stream->spare = message;
+    } else if (message != NULL) {
+        tk_buf_fini(&message->bytes);
+        tk_free(message);
+    }
+}
+
+void
+tk_cl_stream_queue(struct tk_cluster_stream *stream,
+                   struct tk_cl_message *message)
+{
+    if (stream->is_over || stream->is_freed) {
+        tk_cl_message_free(stream, message);
+        return;
+    }
+    if (stream->last == NULL) {
+        stream->first = message;
+    } else {
+        stream->last->next = message;
+    }
+    stream->last = message;
+}
+
+static void
+cancel_delayed(struct tk_cluster_stream *stream)
+{
+    struct tk_cluster *cluster = stream->cluster;
+
+    while (stream->delayed != NULL) {
+        struct tk_cl_delayed *delayed = stream->delayed;
+
+        stream->delayed = delayed->next;
+        if (cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
+            cluster->pending--;
+            tk_cl_delayed_free(delayed);
+        } else {
+            /* It is firing: it will find no stream, and go. */
+            delayed->stream = NULL;
+        }
+    }
+    stream->last_due = 0;
+}
+
+void
+tk_cl_stream_over(struct tk_cluster_stream *stream, int status,
+                  const char *text)
+{
+    if (stream->is_over) {
+        return;
+    }
+    stream->is_over = true;
+    stream->status = status;
+    (void)strncpy(stream->text, text, sizeof(stream->text) - 1);
+    if (status != TK_GRPC_OK) {
+        drop_messages(stream);
+        cancel_delayed(stream);
+    }
+}
+
+static void
+free_memory(struct tk_cluster_stream *stream)
+{
+    drop_messages(stream);
+    if (stream->spare != NULL) {
+        tk_buf_fini(&stream->spare->bytes);
+        tk_free(stream->spare);
+    }
+    tk_buf_fini(&stream->ids);
+    tk_buf_fini(&stream->answered);
+    tk_free(stream);
+}
+
+/* One event, without the lock; false when there is nothing to say. */
+static bool
+speak(struct tk_cluster_stream *stream)
+{
+    struct tk_cluster *cluster = stream->cluster;
+    struct tk_cl_message *message = stream->first;
+
+    if (stream->is_freed) {
+        return false;
+    }
+    if (message != NULL) {
+        stream->first = message->next;
+        if (stream->first == NULL) {
+            stream->last = NULL;
+        }
+        tk_mutex_unlock(&cluster->lock);
+        stream->events.message(stream->arg, tk_buf_slice(&message->bytes));
+        tk_mutex_lock(&cluster->lock);
+        tk_cl_message_free(stream, message);
+        return true;
+    }
+    if (stream->is_over && !stream->has_ended) {
+        stream->has_ended = true;
+        tk_mutex_unlock(&cluster->lock);
+        stream->events.end(stream->arg, stream->status, stream->text);
+        tk_mutex_lock(&cluster->lock);
+        return true;
+    }
+    return false;
+}
+
+void
+tk_cl_stream_pump(struct tk_cluster_stream *stream)
+{
+    struct tk_cluster *cluster = stream->cluster;
+    struct tk_runtime *rt = cluster->rt;
+    struct tk_parker *closer;
+    struct tk_wakes wakes;
+    bool is_last;
+
+    if (stream->is_finished && stream->delayed == NULL &&
+        !stream->is_over) {
+        tk_cl_stream_over(stream, TK_GRPC_OK, "");
+    }
+    if (stream->is_speaking) {
+        tk_mutex_unlock(&cluster->lock);
+        return;
+    }
+    stream->is_speaking = true;
+    stream->speaker = tk_self(rt);
+    while (speak(stream)) {
+    }
+    stream->is_speaking = false;
+    closer = stream->closer;
+    is_last = stream->is_orphan;
+    tk_mutex_unlock(&cluster->lock);
+    if (is_last) {
+        free_memory(stream);
+    } else if (closer != NULL) {
+        tk_wakes_init(&wakes, rt);
+        tk_wakes_ring(&wakes, closer);
+        tk_wakes_flush(&wakes);
+    }
+}
+
+/* ---- delayed answers ---- */
+
+static void
+fire(struct tk_timer *timer)
+{
+    struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
+    struct tk_cluster *cluster = delayed->cluster;
+    struct tk_cluster_stream *stream;
+    int64_t after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
+
+    tk_mutex_lock(&cluster->lock);
+    stream = delayed->stream;
+    if (stream == NULL) {
+        tk_cl_delayed_free(delayed);
+        tk_cl_delayed_gone(cluster);
+        return;
+    }
+    tk_cl_delayed_run(delayed);
+    if (after_ns > 0) {
+        cluster->rt->ops->arm(cluster->rt, timer,
+                              tk_after(tk_now(cluster->rt), after_ns));
+        tk_mutex_unlock(&cluster->lock);
+        return;
+    }
+    if (delayed->prev != NULL) {
+        delayed->prev->next = delayed->next;
+    } else {
+        stream->delayed = delayed->next;
+    }
+    if (delayed->next != NULL) {
+        delayed->next->prev = delayed->prev;
+    }
+    cluster->pending--;
+    stream->answer(stream, delayed);
+    tk_cl_delayed_free(delayed);
+    tk_cl_stream_pump(stream);
+}
+
+bool
+tk_cl_stream_delay(struct tk_cluster_stream *stream,
+                   struct tk_cl_delayed *delayed, int64_t when)
+{
+    struct tk_cluster *cluster = stream->cluster;
+
+    delayed->stream = stream;
+    delayed->timer.fn = fire;
+    delayed->prev = NULL;
+    delayed->next = stream->delayed;
+    if (stream->delayed != NULL) {
+        stream->delayed->prev = delayed;
+    }
+    stream->delayed = delayed;
+    cluster->pending++;
+    cluster->rt->ops->arm(cluster->rt, &delayed->timer, when);
+    return true;
+}
+
+/* ---- streams that answer message by message ---- */
+
+static void
+answer_in_order(struct tk_cluster_stream *stream,
+                struct tk_cl_delayed *delayed)
+{
+    struct tk_cl_message *message;
+
+    if (delayed->plan.break_stream || delayed->status != TK_GRPC_OK) {
+        tk_cl_stream_over(stream, delayed->status, delayed->request.text);
+        return;
+    }
+    message = delayed->plan.silent ? NULL : tk_cl_message_new(stream);
+    if (message != NULL) {
+        tk_buf_append_slice(&message->bytes, tk_buf_slice(&delayed->out));
+        tk_cl_stream_queue(stream, message);
+    }
+}
+
+/* A request behind a delayed one waits too: answers keep their order. */
+static bool
+delay_in_order(struct tk_cluster_stream *stream,
+               const struct tk_cl_request *request, struct tk_cl_plan *plan)
+{
+    int64_t now = tk_now(stream->cluster->rt);
+    int64_t when = tk_after(now, plan->before_ns + plan->after_ns);
+    struct tk_cl_delayed *delayed;
+
+    plan->before_ns = 0;
+    plan->after_ns = 0;
+    if (stream->delayed == NULL && when <= now) {
+        return false;
+    }
+    if (stream->delayed != NULL && when <= stream->last_due) {
+        when = stream->last_due + 1;
+    }
+    delayed = tk_cl_delayed_new(request, plan);
+    if (delayed == NULL) {
+        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
+                          "out of memory");
+        return true;
+    }
+    stream->last_due = when;
+    return tk_cl_stream_delay(stream, delayed, when);
+}
+
+static void
+message_in_order(struct tk_cluster_stream *stream, tikv_slice bytes)
+{
+    struct tk_cl_request request = stream->request;
+    struct tk_cl_message *message = tk_cl_message_new(stream);
+    struct tk_cl_plan plan;
+    int status;
+
+    if (message == NULL) {
+        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
+                          "out of memory");
+        return;
+    }
+    request.body = bytes;
+    request.out = &message->bytes;
+    request.arrived = tk_now(stream->cluster->rt);
+    tk_cl_count(stream->cluster, request.method);
+    tk_cl_plan(&request, &plan);
+    if (delay_in_order(stream, &request, &plan)) {
+        tk_cl_message_free(stream, message);
+        return;
+    }
+    status = tk_cl_run_planned(&request, &plan);
+    if (status != TK_GRPC_OK || plan.silent) {
+        tk_cl_message_free(stream, message);
+    } else {
+        tk_cl_stream_queue(stream, message);
+    }
+    if (status != TK_GRPC_OK) {
+        tk_cl_stream_over(stream, status, request.text);
+    }
+}
+
+/* ---- the face ---- */
+
+static bool
+is_stream(const struct tk_cl_method *method, bool *is_batch)
+{
+    *is_batch = strcmp(method->label, "tikv.BatchCommands") == 0;
+    return *is_batch || strcmp(method->label, "pd.Tso") == 0 ||
+           strcmp(method->label, "pd.QueryRegion") == 0;
+}
+
+struct tk_cluster_stream *
+tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
+                       const char *path, const char *const *metadata,
+                       const struct tk_cluster_stream_events *events,
+                       void *arg)
+{
+    const struct tk_cl_method *method = tk_cl_method_by_path(path);
+    struct tk_cluster_stream *stream;
+    bool is_batch = false;
+    int status;
+
+    if (method == NULL || !is_stream(method, &is_batch) ||
+        is_batch != ((node & TK_NODE_STORE) != 0)) {
+        return NULL;
+    }
+    stream = tk_calloc(sizeof(*stream));
+    if (stream == NULL) {
+        return NULL;
+    }
+    tk_buf_init(&stream->ids, SIZE_MAX / 4);
+    tk_buf_init(&stream->answered, SIZE_MAX / 4);
+    stream->cluster = cluster;
+    stream->events = *events;
+    stream->arg = arg;
+    stream->node = node;
+    stream->request.cluster = cluster;
+    stream->request.method = method;
+    stream->take = is_batch ? tk_cl_batch_message : message_in_order;
+    stream->answer = is_batch ? tk_cl_batch_answer : answer_in_order;
+    tk_mutex_lock(&cluster->lock);
+    stream->next = cluster->streams;
+    if (stream->next != NULL) {
+        stream->next->prev = stream;
+    }
+    cluster->streams = stream;
+    status = tk_cl_address_request(&stream->request, node, metadata);
+    if (status != TK_GRPC_OK) {
+        /* Said with the first message: nobody has the stream yet. */
+        stream->refusal = status;
+    }
+    tk_mutex_unlock(&cluster->lock);
+    return stream;
+}
+
+/* With the lock: a stream that was refused says so now. */
+static bool
+is_refused(struct tk_cluster_stream *stream)
+{
+    if (stream->refusal == TK_GRPC_OK) {
+        return false;
+    }
+    tk_cl_stream_over(stream, stream->refusal, stream->request.text);
+    return true;
+}
+
+void
+tk_cluster_stream_message(struct tk_cluster_stream *stream, tikv_slice bytes)
+{
+    tk_mutex_lock(&stream->cluster->lock);
+    if (!is_refused(stream) && !stream->is_over && !stream->is_freed) {
+        stream->take(stream, bytes);
+    }
+    tk_cl_stream_pump(stream);
+}
+
+void
+tk_cluster_stream_finish(struct tk_cluster_stream *stream)
+{
+    tk_mutex_lock(&stream->cluster->lock);
+    (void)is_refused(stream);
+    stream->is_finished = true;
+    tk_cl_stream_pump(stream);
+}
+
+/* With the lock: the speaker is another thread; wait until it has spoken. */
+static void
+wait_for_speaker(struct tk_cluster_stream *stream, struct tk_parker *me)
+{
+    struct tk_cluster *cluster = stream->cluster;
+    struct tk_runtime *rt = cluster->rt;
+
+    while (stream->is_speaking) {
+        stream->closer = me;
+        tk_park_begin(me);
+        tk_mutex_unlock(&cluster->lock);
+        rt->ops->park(rt, me, TK_NEVER);
+        tk_mutex_lock(&cluster->lock);
+    }
+}
+
+void
+tk_cluster_stream_free(struct tk_cluster_stream *stream)
+{
+    struct tk_cluster *cluster;
+    struct tk_parker *me = NULL;
+    bool is_mine = true;
+
+    if (stream == NULL) {
+        return;
+    }
+    cluster = stream->cluster;
+    tk_mutex_lock(&cluster->lock);
+    stream->is_freed = true;
+    cancel_delayed(stream);
+    if (stream->prev != NULL) {
+        stream->prev->next = stream->next;
+    } else {
+        cluster->streams = stream->next;
+    }
+    if (stream->next != NULL) {
+        stream->next->prev = stream->prev;
+    }
+    if (stream->is_speaking) {
+        me = tk_self(cluster->rt);
+        if (stream->speaker == me) {
+            /* Inside of its own event: the speaker frees it. */
+            stream->is_orphan = true;
+            is_mine = false;
+        } else {
+            wait_for_speaker(stream, me);
+        }
+    }
+    tk_mutex_unlock(&cluster->lock);
+    if (is_mine) {
+        free_memory(stream);
+    }
+}
+
+/* A stream of the node that is not over yet; with the lock. */
+static struct tk_cluster_stream *
+find_unbroken(struct tk_cluster *cluster, tk_node node)
+{
+    struct tk_cluster_stream *stream = cluster->streams;
+
+    while (stream != NULL &&
+           (stream->is_over ||
+            (stream->node != node &&
+             tk_cl_node_of(&stream->request) != node))) {
+        stream = stream->next;
+    }
+    return stream;
+}
+
+void
+tk_cl_streams_break(struct tk_cluster *cluster, tk_node node)
+{
+    for (;;) {
+        struct tk_cluster_stream *stream;
+
+        tk_mutex_lock(&cluster->lock);
+        stream = find_unbroken(cluster, node);
+        if (stream == NULL) {
+            break;
+        }
+        tk_cl_stream_over(stream, TK_GRPC_UNAVAILABLE, "connection reset");
+        tk_cl_stream_pump(stream);
+    }
+    tk_mutex_unlock(&cluster->lock);
+}
