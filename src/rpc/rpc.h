@@ -72,7 +72,7 @@ tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
 
 /* The connection to an address, made at the first time; NULL without memory
  * or when closed. Counted: unref when the caller forgets it. Idle connections
- * stay until the rpc is freed or tk_conn_drop(). */
+ * stay until the rpc is freed. */
 struct tk_conn *
 tk_rpc_conn(struct tk_rpc *rpc, const char *address);
 

@@ -8,7 +8,13 @@
  *
  * Rules of all callbacks (done, received, sent, closed): on a thread of the
  * transport, no lock held; they may not park; they may take locks, submit and
- * send; `wakes` is flushed by the transport afterwards, once per event.
+ * send; `wakes` is flushed by the transport after a batch of events, idle
+ * function included.
+ *
+ * send, cancel and call_cancel may run while another thread delivers the last
+ * event: they find the stream or call over and do nothing. The owner must
+ * only not start something new in the same struct while a call of its own is
+ * still inside with it.
  */
 #ifndef TK_RPC_TRANSPORT_H
 #define TK_RPC_TRANSPORT_H
@@ -24,6 +30,7 @@ struct tk_link;
 struct tk_status {
     int grpc;            /* 0 OK */
     const char *details; /* NUL-terminated, borrowed; never NULL */
+    bool never_sent;     /* for sure: no connection was ever there for it */
 };
 
 /* One unary call. The memory is its owner's until done was entered. */
@@ -55,7 +62,8 @@ struct tk_transport_ops {
     tikv_error *(*connect)(struct tk_transport *, const char *address,
                            uint32_t ordinal, struct tk_link **out);
 
-    /* Lets go of a link: what is in flight on it ends UNAVAILABLE. */
+    /* Lets go of a link: what is in flight on it ends UNAVAILABLE. Also
+     * after close. */
     void (*disconnect)(struct tk_transport *, struct tk_link *);
 
     /* Reads `bytes` during the call. `metadata` is key, value, ..., NULL, or
@@ -75,8 +83,7 @@ struct tk_transport_ops {
      * sent. False: the stream is ending, closed will come or came. */
     bool (*send)(struct tk_transport *, struct tk_stream *, tikv_slice bytes);
 
-    /* Asks for the end; closed comes all the same. Any thread, any time
-     * before closed returned. */
+    /* Asks for the end; closed comes all the same. Any thread. */
     void (*cancel)(struct tk_transport *, struct tk_stream *);
 
     /* True while the calling thread delivers events of this transport: what

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the gRPC transport, shared by its files.
+ *
+ * An exchange is one call of C core: a stream or a unary call. Its memory is
+ * recycled and freed only with the transport, so that a cancel or send that
+ * comes late finds a lock and sees that the exchange has another owner.
+ *
+ *     FREE --begin--> live --status seen and ops_out == 0--> end --> FREE
+ *
+ * Locks, both rank WIRE and never nested: the transport's (live list, free
+ * list, closed) and the exchange's (owner, call, ops_out, stop). C core and
+ * the owner's callbacks are entered with neither.
+ *
+ * A completion queue is shut down when the transport is closed and no
+ * exchange is live: nothing can begin then, and C core aborts the process
+ * when something does.
+ */
+#ifndef TK_RPC_GRPC_INSIDE_H
+#define TK_RPC_GRPC_INSIDE_H
+
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+
+#include "base/config.h"
+#include "exec/mutex.h"
+#include "rpc/transport.h"
+
+struct tk_grpc;
+struct tk_exchange;
+
+/* What a completion queue gives back. */
+struct tk_tag {
+    void (*fn)(struct tk_exchange *, bool is_ok, struct tk_wakes *);
+    struct tk_exchange *exchange;
+};
+
+struct tk_poller {
+    struct tk_grpc *grpc;
+    grpc_completion_queue *cq;
+    struct tk_thread *thread;
+};
+
+struct tk_link {
+    struct tk_link *next; /* of the transport's list */
+    grpc_channel *channel;
+    struct tk_poller *poller;
+};
+
+struct tk_exchange {
+    struct tk_grpc *grpc;       /* fixed */
+    struct tk_exchange *next;   /* live or free list: transport's lock */
+    struct tk_exchange *prev;
+    struct tk_exchange *next_of_all;
+    bool is_told;               /* transport's lock: to stop */
+
+    struct tk_mutex lock;       /* rank WIRE */
+    const void *owner;          /* stream or unary; NULL: not live */
+    struct tk_link *link;
+    grpc_call *call;
+    uint32_t ops_out;
+    bool has_status;
+    bool is_sending;
+    grpc_status_code stop;      /* GRPC_STATUS_OK: nobody asked */
+
+    /* The poller's alone, once the exchange has begun. */
+    struct tk_stream *stream;   /* one of the two */
+    struct tk_unary *unary;
+    struct tk_tag begun;        /* unary: the whole call */
+    struct tk_tag ended;
+    struct tk_tag received;
+    struct tk_tag sent;
+    grpc_metadata_array initial;
+    grpc_metadata_array trailing;
+    grpc_status_code status;
+    grpc_slice details;
+    grpc_byte_buffer *incoming;
+    grpc_byte_buffer *outgoing; /* sender's, then the poller's */
+};
+
+struct tk_grpc {
+    struct tk_transport base;
+    struct tk_runtime *rt;
+    const struct tk_config *config;
+    struct tk_log *log;
+    void (*idle)(void *, struct tk_wakes *); /* fixed before the first link */
+    void *idle_arg;
+    struct tk_poller *pollers;
+    uint32_t pollers_count;
+
+    struct tk_mutex lock; /* rank WIRE */
+    struct tk_link *links;
+    uint32_t links_count; /* ever made: spreads them over pollers */
+    struct tk_exchange *live;
+    struct tk_exchange *free;
+    struct tk_exchange *all;
+    uint32_t live_count;
+    bool closed;
+    bool joined;
+};
+
+/* ---- grpc_creds.c ---- */
+
+/* Reads and checks the files of security.*; insecure credentials without
+ * them. */
+tikv_error *
+tk_grpc_creds(const struct tk_config *config, grpc_channel_credentials **out);
+
+/* ---- grpc_channel.c ---- */
+
+tikv_error *
+tk_grpc_channel(const struct tk_config *config, const char *address,
+                uint32_t ordinal, grpc_channel **out);
+
+/* ---- grpc_poll.c ---- */
+
+tikv_error *
+tk_grpc_pollers_start(struct tk_grpc *grpc);
+
+void
+tk_grpc_pollers_shutdown(struct tk_grpc *grpc);
+
+void
+tk_grpc_pollers_join(struct tk_grpc *grpc);
+
+bool
+tk_grpc_is_delivering(struct tk_transport *transport);
+
+/* start_batch, made visible to the thread sanitizer. */
+bool
+tk_grpc_start(grpc_call *call, const grpc_op *ops, size_t count,
+              struct tk_tag *tag);
+
+/* ---- grpc_exchange.c ---- */
+
+/* A live exchange of `owner`; NULL: closed, or no memory. */
+struct tk_exchange *
+tk_exchange_begin(struct tk_grpc *grpc, struct tk_link *link,
+                  const void *owner);
+
+/* Makes its call. `ops` are counted as outstanding. A reference of the call
+ * is the caller's; *stop is what was asked for meanwhile. */
+grpc_call *
+tk_exchange_call(struct tk_exchange *exchange, const char *path,
+                 gpr_timespec deadline, uint32_t ops, grpc_status_code *stop);
+
+/* An operation that was counted is over; true: it was the last, and the
+ * status was seen: the exchange must end. */
+bool
+tk_exchange_op_done(struct tk_exchange *exchange, bool is_status);
+
+/* What the exchange came to; details live in `buffer`. Frees the call. */
+void
+tk_exchange_status(struct tk_exchange *exchange, char *buffer, size_t size,
+                   struct tk_status *out);
+
+/* After the owner's last event. */
+void
+tk_exchange_end(struct tk_exchange *exchange);
+
+/* Asks for the end, if `owner` (NULL: whoever) or `link` still has it. */
+void
+tk_exchange_stop(struct tk_exchange *exchange, const void *owner,
+                 const struct tk_link *link, grpc_status_code status);
+
+/* All of a link, or all. */
+void
+tk_exchange_stop_all(struct tk_grpc *grpc, const struct tk_link *link,
+                     grpc_status_code status);
+
+void
+tk_exchange_free_all(struct tk_grpc *grpc);
+
+/* The metadata operations' flags and arrays. `array` has room for
+ * TK_METADATA_MAX. */
+#define TK_METADATA_MAX 8
+
+size_t
+tk_metadata_fill(grpc_metadata *array, const char *const *metadata);
+
+void
+tk_metadata_drop(grpc_metadata *array, size_t count);
+
+/* The bytes of a message in a frame of one reference; takes `buffer`. NULL
+ * without memory or when the bytes cannot be read. */
+struct tk_frame *
+tk_grpc_frame(grpc_byte_buffer *buffer, tikv_slice *data);
+
+/* ---- grpc_stream.c, grpc_call.c: the table ---- */
+
+bool
+tk_grpc_open(struct tk_transport *transport, struct tk_link *link,
+             const char *path, const char *const *metadata,
+             struct tk_stream *stream);
+
+bool
+tk_grpc_send(struct tk_transport *transport, struct tk_stream *stream,
+             tikv_slice bytes);
+
+void
+tk_grpc_cancel(struct tk_transport *transport, struct tk_stream *stream);
+
+bool
+tk_grpc_unary(struct tk_transport *transport, struct tk_link *link,
+              const char *path, const char *const *metadata, tikv_slice bytes,
+              int64_t deadline, struct tk_unary *unary);
+
+void
+tk_grpc_unary_cancel(struct tk_transport *transport, struct tk_unary *unary);
+
+#endif

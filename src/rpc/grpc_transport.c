@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The transport table on gRPC C core: links and the steps of closing. The
+ * library's own count of users of C core starts and stops its threads.
+ *
+ * After a fork nothing here may run in the child: C core's threads are gone
+ * and a call would never end. The face of the library sees to that
+ * (exec/fork.h); a transport is simply left behind there.
+ */
+#include "rpc/grpc_transport.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "rpc/grpc_inside.h"
+
+static struct tk_grpc *
+of(struct tk_transport *transport)
+{
+    return (struct tk_grpc *)(void *)transport;
+}
+
+static tikv_error *
+connect_link(struct tk_transport *transport, const char *address,
+             uint32_t ordinal, struct tk_link **out)
+{
+    struct tk_grpc *grpc = of(transport);
+    struct tk_link *link = (struct tk_link *)tk_calloc(sizeof(*link));
+    tikv_error *error;
+
+    *out = NULL;
+    if (link == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    error = tk_grpc_channel(grpc->config, address, ordinal, &link->channel);
+    if (error != NULL) {
+        tk_free(link);
+        return error;
+    }
+    tk_mutex_lock(&grpc->lock);
+    if (grpc->closed) {
+        error = tk_error_immortal(TIKV_ERR_CLOSED);
+    } else {
+        link->poller =
+            &grpc->pollers[grpc->links_count++ % grpc->pollers_count];
+        link->next = grpc->links;
+        grpc->links = link;
+    }
+    tk_mutex_unlock(&grpc->lock);
+    if (error != NULL) {
+        grpc_channel_destroy(link->channel);
+        tk_free(link);
+        return error;
+    }
+    *out = link;
+    return NULL;
+}
+
+static void
+disconnect_link(struct tk_transport *transport, struct tk_link *link)
+{
+    struct tk_grpc *grpc = of(transport);
+    struct tk_link **at = &grpc->links;
+
+    tk_exchange_stop_all(grpc, link, GRPC_STATUS_UNAVAILABLE);
+    tk_mutex_lock(&grpc->lock);
+    while (*at != link) {
+        at = &(*at)->next;
+    }
+    *at = link->next;
+    tk_mutex_unlock(&grpc->lock);
+    grpc_channel_destroy(link->channel);
+    tk_free(link);
+}
+
+static void
+set_idle(struct tk_transport *transport,
+         void (*fn)(void *, struct tk_wakes *), void *arg)
+{
+    of(transport)->idle_arg = arg;
+    of(transport)->idle = fn;
+}
+
+static void
+close_transport(struct tk_transport *transport)
+{
+    struct tk_grpc *grpc = of(transport);
+    bool was_closed;
+    bool is_empty;
+
+    tk_mutex_lock(&grpc->lock);
+    was_closed = grpc->closed;
+    grpc->closed = true;
+    is_empty = grpc->live_count == 0;
+    tk_mutex_unlock(&grpc->lock);
+    if (was_closed) {
+        return;
+    }
+    if (is_empty) {
+        tk_grpc_pollers_shutdown(grpc);
+    } else {
+        tk_exchange_stop_all(grpc, NULL, GRPC_STATUS_CANCELLED);
+    }
+    tk_grpc_pollers_join(grpc);
+}
+
+static void
+free_transport(struct tk_transport *transport)
+{
+    struct tk_grpc *grpc = of(transport);
+
+    close_transport(transport);
+    while (grpc->links != NULL) {
+        disconnect_link(transport, grpc->links);
+    }
+    tk_exchange_free_all(grpc);
+    tk_mutex_fini(&grpc->lock);
+    tk_free(grpc);
+    grpc_shutdown_blocking();
+}
+
+static const struct tk_transport_ops ops = {
+    .connect = connect_link,
+    .disconnect = disconnect_link,
+    .call = tk_grpc_unary,
+    .call_cancel = tk_grpc_unary_cancel,
+    .open = tk_grpc_open,
+    .send = tk_grpc_send,
+    .cancel = tk_grpc_cancel,
+    .is_delivering = tk_grpc_is_delivering,
+    .set_idle = set_idle,
+    .close = close_transport,
+    .free = free_transport,
+};
+
+tikv_error *
+tk_grpc_transport_new(struct tk_runtime *rt, const struct tk_config *config,
+                      struct tk_log *log, struct tk_transport **out)
+{
+    grpc_channel_credentials *creds;
+    struct tk_grpc *grpc;
+    tikv_error *error;
+
+    *out = NULL;
+    grpc_init();
+    /* What is wrong with the files shows here, not at the first call. */
+    error = tk_grpc_creds(config, &creds);
+    if (error != NULL) {
+        grpc_shutdown_blocking();
+        return error;
+    }
+    grpc_channel_credentials_release(creds);
+    grpc = (struct tk_grpc *)tk_calloc(sizeof(*grpc));
+    if (grpc == NULL) {
+        grpc_shutdown_blocking();
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    grpc->base.ops = &ops;
+    grpc->rt = rt;
+    grpc->config = config;
+    grpc->log = log;
+    tk_mutex_init(&grpc->lock, TK_RANK_WIRE);
+    error = tk_grpc_pollers_start(grpc);
+    if (error != NULL) {
+        tk_mutex_fini(&grpc->lock);
+        tk_free(grpc);
+        grpc_shutdown_blocking();
+        return error;
+    }
+    *out = &grpc->base;
+    return NULL;
+}

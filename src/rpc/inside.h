@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of rpc, shared by its files. A connection has one pipe per link
+ * (rpc.connections_count); a pipe has one lock (rank STREAM), one batch
+ * stream, one table of requests in flight.
+ *
+ *     stream  DOWN --a message must go--> OPENING --> UP --closed--> DOWN
+ *
+ * `calls` counts threads that are inside the transport with this stream; it
+ * must be 0 before the stream is opened again. `sending` lasts from send to
+ * sent; `in_send` is the message a thread is handing over just now: when the
+ * stream closes meanwhile, that thread settles its entries, because only it
+ * learns whether the message went out.
+ *
+ * Loss of a stream. What was sent on it fails. What sits in the open message
+ * was not sent: it goes out on the next stream, which is opened at once if
+ * the lost one had lived long enough. A stream that ends without having heard
+ * anything counts as a failure: the next is opened 50 ms after it, then 100,
+ * up to 1 s, and until then everything fails at once, never sent, with the
+ * details of the last loss.
+ */
+#ifndef TK_RPC_INSIDE_H
+#define TK_RPC_INSIDE_H
+
+#include "exec/mutex.h"
+#include "rpc/slots.h"
+
+/* A message is sent when it has so many bytes, whatever it counts. */
+#define TK_MESSAGE_BYTES (UINT32_C(1) << 20)
+/* An open message that waits for a slow connection grows no further. */
+#define TK_MESSAGE_BYTES_MAX (UINT32_C(64) << 20)
+#define TK_MESSAGE_BYTES_HARD ((size_t)INT32_MAX)
+
+#define TK_SWEEP_NS (10 * TK_MS)
+#define TK_HOLD_NS TK_MS
+#define TK_REOPEN_NS (50 * TK_MS)
+#define TK_REOPEN_MAX_NS (1000 * TK_MS)
+
+/* gRPC's numbers, for what we end ourselves. */
+enum {
+    TK_STATUS_DEADLINE = 4,
+    TK_STATUS_EXHAUSTED = 8,
+    TK_STATUS_INTERNAL = 13,
+    TK_STATUS_UNAVAILABLE = 14
+};
+
+enum tk_pipe_state { TK_PIPE_DOWN, TK_PIPE_OPENING, TK_PIPE_UP };
+
+/* Where a request of the open message lies. */
+struct tk_entry {
+    uint32_t slot;
+    size_t offset;
+    size_t len;
+};
+
+/* Requests as bytes, with their ids. */
+struct tk_message {
+    struct tk_buf bytes;
+    uint64_t *ids;
+    struct tk_entry *entries;
+    uint32_t cap;
+};
+
+/* One unary call. Recycled, never freed before its pipe: a late cancel finds
+ * memory. Guarded by the pipe's lock, but for `unary`. */
+struct tk_lone {
+    struct tk_unary unary;
+    struct tk_pipe *pipe;
+    struct tk_lone *next; /* all of the pipe, free ones, to be cancelled */
+    struct tk_lone *next_of_all;
+    struct tk_buf bytes;
+    uint64_t id;     /* 0: nobody waits any more */
+    uint32_t calls;  /* threads inside the transport with it */
+    bool is_done;
+    bool is_listed;  /* to be cancelled */
+};
+
+/* How a stream was lost. */
+struct tk_loss {
+    int grpc;
+    bool never_sent; /* the connection was never there */
+    char details[200];
+};
+
+struct tk_pipe {
+    struct tk_rpc *rpc;
+    struct tk_conn *conn;
+    uint32_t ordinal;
+    _Atomic(struct tk_link *) link; /* written under the rpc's lock, once */
+
+    struct tk_mutex lock; /* rank STREAM; guards all that follows */
+    struct tk_slots slots;
+    struct tk_message open;
+    struct tk_message out;
+    _Atomic uint32_t open_count; /* relaxed where read without the lock */
+    uint64_t number; /* of the open message */
+
+    struct tk_stream stream;
+    enum tk_pipe_state state;
+    uint32_t calls;
+    uint64_t in_send; /* 0: nobody */
+    uint64_t refused; /* send said no: never sent for sure */
+    bool sending;
+    bool must_send;
+    bool closed; /* sticky */
+    bool heard;  /* this stream gave a message */
+    const char *broken; /* why we ended the stream ourselves */
+
+    uint32_t failures; /* streams in a row that heard nothing */
+    int64_t opened_at;
+    int64_t retry_at;
+    struct tk_loss loss; /* the last one */
+
+    struct tk_lone *lones; /* all */
+    struct tk_lone *lones_free;
+    struct tk_lone *lones_cancel;
+
+    struct tk_rpc_stats stats;
+};
+
+struct tk_conn {
+    struct tk_rpc *rpc;
+    struct tk_conn *next;  /* fixed once published */
+    _Atomic uint32_t refs; /* of users; the rpc frees it in the end */
+    _Atomic uint32_t turn;
+    uint32_t pipes_count;
+    char *address;
+    struct tk_pipe pipes[];
+};
+
+struct tk_rpc {
+    struct tk_runtime *rt;
+    struct tk_log *log;
+    struct tk_transport *transport;
+    uint32_t pipes_count;
+    uint32_t cap;
+    uint32_t inflight_max;
+
+    _Atomic(struct tk_conn *) conns; /* pushed in front, never removed */
+    _Atomic uint32_t open_pipes;     /* with something in the open message */
+
+    struct tk_mutex lock;  /* rank RPC: conns, timer, closing */
+    _Atomic int64_t due;   /* when the sweep comes; TK_NEVER: not armed */
+    struct tk_timer timer;
+    bool pending;  /* armed, or fired and not yet entered */
+    bool sweeping;
+    bool closing;
+    bool closed;
+    struct tk_parker *closer;
+};
+
+/* ---- rpc.c ---- */
+
+/* The sweep comes at `when` at the latest. No lock of rank RPC or above. */
+void
+tk_rpc_want(struct tk_rpc *rpc, int64_t when);
+
+/* The pipe's link, made at the first use. NULL: *out tells why. */
+struct tk_link *
+tk_pipe_link(struct tk_pipe *pipe, tikv_error **out);
+
+/* ---- message.c: the open message, under the pipe's lock ---- */
+
+tikv_error *
+tk_message_init(struct tk_message *message, uint32_t cap);
+
+void
+tk_message_fini(struct tk_message *message);
+
+/* False: a bound, or no memory; nothing was added then. */
+bool
+tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
+               const struct tk_parts *parts);
+
+/* Cuts an OPEN slot's request out of the open message. */
+void
+tk_pipe_cut(struct tk_pipe *pipe, struct tk_slot *slot);
+
+/* Moves up to `cap` requests to pipe->out, as a whole message, and their
+ * slots to WIRE. False: no memory, and nothing was moved. */
+bool
+tk_pipe_take_message(struct tk_pipe *pipe, int64_t now);
+
+/* All OPEN slots become DOOMED, never sent. */
+void
+tk_pipe_doom_open(struct tk_pipe *pipe, enum tk_reply_status status);
+
+/* ---- pipe.c ---- */
+
+tikv_error *
+tk_pipe_init(struct tk_pipe *pipe, struct tk_conn *conn, uint32_t ordinal);
+
+void
+tk_pipe_fini(struct tk_pipe *pipe);
+
+/* Opens and sends while there is a reason to. Called with the lock, returns
+ * without. True: something is doomed and waits for tk_pipe_drain(). */
+bool
+tk_pipe_pump(struct tk_pipe *pipe);
+
+/* What `pump` says, for those who may not enter done. */
+void
+tk_pipe_kick(struct tk_pipe *pipe);
+
+/* Completes what is doomed. No lock held. */
+void
+tk_pipe_drain(struct tk_pipe *pipe, struct tk_wakes *wakes);
+
+/* Remembers why; the texts of failures come from here. */
+void
+tk_pipe_set_loss(struct tk_pipe *pipe, int grpc, bool never_sent,
+                 const char *details);
+
+/* Whether the oldest message on the wire makes others wait too long. */
+bool
+tk_pipe_is_slow(struct tk_pipe *pipe, int64_t now);
+
+/* Timer: expires, sends what is held. When to come again. */
+int64_t
+tk_pipe_sweep(struct tk_pipe *pipe, int64_t now, struct tk_wakes *wakes);
+
+/* ---- receive.c ---- */
+
+void
+tk_pipe_received(struct tk_stream *stream, tikv_slice data,
+                 struct tk_frame *frame, struct tk_wakes *wakes);
+
+/* ---- lone.c ---- */
+
+enum tk_submit
+tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request);
+
+/* Under the lock: nobody waits for this call any more. */
+void
+tk_lone_give_up(struct tk_pipe *pipe, struct tk_lone *lone);
+
+/* Cancels what was given up. No lock held. */
+void
+tk_lone_cancel_all(struct tk_pipe *pipe);
+
+void
+tk_lone_free_all(struct tk_pipe *pipe);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Answers of the batch stream. A frame is split, not decoded: a portion of
+ * its ids is looked up under the pipe's lock, then their requests are
+ * completed without it, each with one reference of the frame; references are
+ * set once, before the first. A frame that makes no sense ends the stream,
+ * not the process. Threads: the transport's, one frame of a pipe at a time.
+ */
+#include <stddef.h>
+
+#include "rpc/inside.h"
+
+#define PORTION 64
+
+struct hit {
+    struct tk_request *request;
+    tikv_slice data;
+    bool is_mismatch; /* the answer is of another command */
+};
+
+/* The request that waits for `id`, taken out of the table; NULL: nobody. */
+static struct tk_request *
+take(struct tk_pipe *pipe, uint64_t id, enum tk_command command,
+     bool *is_mismatch)
+{
+    struct tk_slot *slot = tk_slots_find(&pipe->slots, id);
+    struct tk_request *request;
+
+    if (slot == NULL || slot->state != TK_SLOT_WIRE) {
+        pipe->stats.late_answers++;
+        if (slot != NULL && slot->state == TK_SLOT_GHOST) {
+            tk_slots_release(&pipe->slots, slot);
+        } else if (slot != NULL) {
+            slot->haunts = false;
+        }
+        return NULL;
+    }
+    *is_mismatch = slot->command != (uint16_t)command;
+    request = slot->request;
+    tk_slots_release(&pipe->slots, slot);
+    return request;
+}
+
+/* Up to PORTION answers. `left` counts down what was split. */
+static size_t
+take_portion(struct tk_pipe *pipe, struct tk_split *split, size_t *left,
+             struct hit *hits)
+{
+    size_t count = 0;
+    enum tk_command command;
+    uint64_t id;
+
+    tk_mutex_lock(&pipe->lock);
+    while (*left != 0 && count < PORTION) {
+        struct hit *hit = &hits[count];
+
+        if (!tk_split_next(split, &id, &command, &hit->data)) {
+            break;
+        }
+        --*left;
+        hit->request = take(pipe, id, command, &hit->is_mismatch);
+        count += hit->request != NULL;
+    }
+    tk_mutex_unlock(&pipe->lock);
+    return count;
+}
+
+static void
+complete(const struct hit *hit, struct tk_frame *frame,
+         struct tk_wakes *wakes)
+{
+    struct tk_reply reply = { .details = "", .frame = frame };
+
+    if (hit->is_mismatch) {
+        reply.status = TK_REPLY_FAILED;
+        reply.grpc = TK_STATUS_INTERNAL;
+        reply.details = "the answer is of another command";
+    } else {
+        reply.status = TK_REPLY_OK;
+        reply.data = hit->data.data;
+        reply.len = (uint32_t)hit->data.len;
+    }
+    hit->request->done(hit->request, &reply, wakes);
+}
+
+/* Ends the stream for a reason of ours; what is on it fails by its end. */
+static void
+end_stream(struct tk_pipe *pipe, const char *reason)
+{
+    struct tk_transport *transport = pipe->rpc->transport;
+
+    tk_mutex_lock(&pipe->lock);
+    pipe->broken = reason;
+    pipe->calls++;
+    tk_mutex_unlock(&pipe->lock);
+    transport->ops->cancel(transport, &pipe->stream);
+    tk_mutex_lock(&pipe->lock);
+    pipe->calls--;
+    tk_pipe_kick(pipe);
+}
+
+void
+tk_pipe_received(struct tk_stream *stream, tikv_slice data,
+                 struct tk_frame *frame, struct tk_wakes *wakes)
+{
+    struct tk_pipe *pipe =
+        (struct tk_pipe *)(void *)((char *)stream -
+                                   offsetof(struct tk_pipe, stream));
+    struct hit hits[PORTION];
+    struct tk_split split;
+    uint32_t references;
+    size_t count;
+    size_t left;
+    size_t i;
+
+    if (data.len > UINT32_MAX || !tk_split_init(&split, data) ||
+        split.count >= UINT32_MAX / 2) {
+        tk_frame_unref(frame, 1);
+        end_stream(pipe, "a batch frame is broken");
+        return;
+    }
+    tk_mutex_lock(&pipe->lock);
+    pipe->heard = true;
+    pipe->failures = 0;
+    tk_mutex_unlock(&pipe->lock);
+    left = split.count;
+    references = (uint32_t)left;
+    atomic_fetch_add_explicit(&frame->refs, references, memory_order_relaxed);
+    do {
+        size_t before = left;
+
+        count = take_portion(pipe, &split, &left, hits);
+        for (i = 0; i < count; i++) {
+            complete(&hits[i], frame, wakes);
+        }
+        references -= (uint32_t)count;
+        if (before == left) {
+            break;
+        }
+    } while (left != 0);
+    /* Those nobody waited for, and our own. */
+    tk_frame_unref(frame, references + 1);
+    if (left != 0) {
+        end_stream(pipe, "a batch frame is broken");
+    }
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rpc as a whole: connections by address, the one timer that sweeps them
+ * while anything is in flight (10 ms; 1 ms while something is held), the idle
+ * function of the transport, and the end.
+ *
+ * Connections are pushed in front of a list and stay until the rpc is freed,
+ * so walks need no lock. Lock: rank RPC, for the list's writers, the timer
+ * and the steps of closing; a pipe's lock is never taken under it.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "rpc/inside.h"
+
+static struct tk_conn *
+first_conn(struct tk_rpc *rpc)
+{
+    return atomic_load_explicit(&rpc->conns, memory_order_acquire);
+}
+
+/* ---- the timer ---- */
+
+void
+tk_rpc_want(struct tk_rpc *rpc, int64_t when)
+{
+    if (atomic_load_explicit(&rpc->due, memory_order_relaxed) <= when) {
+        return;
+    }
+    tk_mutex_lock(&rpc->lock);
+    if (!rpc->closing &&
+        atomic_load_explicit(&rpc->due, memory_order_relaxed) > when) {
+        atomic_store_explicit(&rpc->due, when, memory_order_relaxed);
+        rpc->pending = true;
+        rpc->rt->ops->arm(rpc->rt, &rpc->timer, when);
+    }
+    tk_mutex_unlock(&rpc->lock);
+}
+
+/* `due` goes back before the pipes are looked at: whoever adds to a pipe
+ * after that look sees it, and arms again. */
+static void
+sweep_begin(struct tk_rpc *rpc)
+{
+    tk_mutex_lock(&rpc->lock);
+    rpc->rt->ops->disarm(rpc->rt, &rpc->timer);
+    rpc->pending = false;
+    rpc->sweeping = true;
+    atomic_store_explicit(&rpc->due, TK_NEVER, memory_order_relaxed);
+    tk_mutex_unlock(&rpc->lock);
+}
+
+/* The last touch of the rpc is the unlock: a closer may free it then. */
+static void
+sweep_end(struct tk_rpc *rpc)
+{
+    struct tk_runtime *rt = rpc->rt;
+    struct tk_parker *closer;
+
+    tk_mutex_lock(&rpc->lock);
+    rpc->sweeping = false;
+    closer = rpc->closer;
+    if (closer != NULL && !tk_ring(closer)) {
+        closer = NULL;
+    }
+    tk_mutex_unlock(&rpc->lock);
+    if (closer != NULL) {
+        rt->ops->wake(rt, &closer, 1);
+    }
+}
+
+static void
+sweep(struct tk_timer *timer)
+{
+    struct tk_rpc *rpc = (struct tk_rpc *)(void *)((char *)timer -
+                                                   offsetof(struct tk_rpc,
+                                                            timer));
+    int64_t now = tk_now(rpc->rt);
+    int64_t next = TK_NEVER;
+    struct tk_wakes wakes;
+    struct tk_conn *conn;
+    uint32_t i;
+
+    sweep_begin(rpc);
+    tk_wakes_init(&wakes, rpc->rt);
+    for (conn = first_conn(rpc); conn != NULL; conn = conn->next) {
+        for (i = 0; i < conn->pipes_count; i++) {
+            int64_t when = tk_pipe_sweep(&conn->pipes[i], now, &wakes);
+
+            next = when < next ? when : next;
+        }
+    }
+    tk_rpc_want(rpc, next);
+    tk_wakes_flush(&wakes);
+    sweep_end(rpc);
+}
+
+/* ---- what is held goes out ---- */
+
+static void
+send_open(struct tk_pipe *pipe, struct tk_wakes *wakes)
+{
+    if (atomic_load_explicit(&pipe->open_count, memory_order_relaxed) == 0) {
+        return;
+    }
+    tk_mutex_lock(&pipe->lock);
+    pipe->must_send =
+        atomic_load_explicit(&pipe->open_count, memory_order_relaxed) != 0;
+    if (wakes == NULL) {
+        tk_pipe_kick(pipe);
+    } else if (tk_pipe_pump(pipe)) {
+        tk_pipe_drain(pipe, wakes);
+    }
+}
+
+/* wakes NULL: on a thread that may not enter done. */
+static void
+send_all(struct tk_rpc *rpc, struct tk_wakes *wakes)
+{
+    struct tk_conn *conn;
+    uint32_t i;
+
+    if (atomic_load_explicit(&rpc->open_pipes, memory_order_relaxed) == 0) {
+        return;
+    }
+    for (conn = first_conn(rpc); conn != NULL; conn = conn->next) {
+        for (i = 0; i < conn->pipes_count; i++) {
+            send_open(&conn->pipes[i], wakes);
+        }
+    }
+}
+
+static void
+on_idle(void *arg, struct tk_wakes *wakes)
+{
+    send_all((struct tk_rpc *)arg, wakes);
+}
+
+void
+tk_rpc_flush(struct tk_rpc *rpc, const struct tk_request *awaited)
+{
+    struct tk_pipe *pipe;
+    struct tk_slot *slot;
+
+    if (awaited == NULL) {
+        send_all(rpc, NULL);
+        return;
+    }
+    if (awaited->home == NULL) {
+        return;
+    }
+    pipe = &awaited->home->pipes[awaited->id >> 32];
+    if (atomic_load_explicit(&pipe->open_count, memory_order_relaxed) == 0) {
+        return;
+    }
+    tk_mutex_lock(&pipe->lock);
+    slot = tk_slots_find(&pipe->slots, awaited->id & UINT32_MAX);
+    if (slot != NULL && slot->state == TK_SLOT_OPEN &&
+        slot->request == awaited) {
+        pipe->must_send = true;
+    }
+    tk_pipe_kick(pipe);
+}
+
+/* ---- connections ---- */
+
+struct tk_link *
+tk_pipe_link(struct tk_pipe *pipe, tikv_error **out)
+{
+    struct tk_rpc *rpc = pipe->rpc;
+    struct tk_link *link =
+        atomic_load_explicit(&pipe->link, memory_order_acquire);
+
+    if (link != NULL) {
+        return link;
+    }
+    tk_mutex_lock(&rpc->lock);
+    link = atomic_load_explicit(&pipe->link, memory_order_relaxed);
+    if (link == NULL) {
+        *out = rpc->transport->ops->connect(rpc->transport,
+                                            pipe->conn->address,
+                                            pipe->ordinal, &link);
+        if (*out != NULL) {
+            link = NULL;
+        }
+        atomic_store_explicit(&pipe->link, link, memory_order_release);
+    }
+    tk_mutex_unlock(&rpc->lock);
+    return link;
+}
+
+static void
+free_conn(struct tk_conn *conn)
+{
+    uint32_t i;
+
+    for (i = 0; i < conn->pipes_count; i++) {
+        tk_pipe_fini(&conn->pipes[i]);
+    }
+    tk_free(conn->address);
+    tk_free(conn);
+}
+
+static struct tk_conn *
+new_conn(struct tk_rpc *rpc, const char *address)
+{
+    struct tk_conn *conn = (struct tk_conn *)tk_calloc(
+        sizeof(*conn) + rpc->pipes_count * sizeof(struct tk_pipe));
+    tikv_error *error = NULL;
+
+    if (conn == NULL) {
+        return NULL;
+    }
+    conn->rpc = rpc;
+    conn->address = tk_strdup(address);
+    if (conn->address == NULL) {
+        tk_free(conn);
+        return NULL;
+    }
+    while (error == NULL && conn->pipes_count < rpc->pipes_count) {
+        error = tk_pipe_init(&conn->pipes[conn->pipes_count], conn,
+                             conn->pipes_count);
+        conn->pipes_count++;
+    }
+    if (error != NULL) {
+        tikv_error_free(error);
+        free_conn(conn);
+        return NULL;
+    }
+    return conn;
+}
+
+static struct tk_conn *
+find_conn(struct tk_rpc *rpc, const char *address)
+{
+    struct tk_conn *conn = first_conn(rpc);
+
+    while (conn != NULL && strcmp(conn->address, address) != 0) {
+        conn = conn->next;
+    }
+    return conn;
+}
+
+struct tk_conn *
+tk_rpc_conn(struct tk_rpc *rpc, const char *address)
+{
+    struct tk_conn *conn;
+
+    tk_mutex_lock(&rpc->lock);
+    conn = rpc->closing ? NULL : find_conn(rpc, address);
+    if (conn == NULL && !rpc->closing) {
+        conn = new_conn(rpc, address);
+        if (conn != NULL) {
+            conn->next = first_conn(rpc);
+            atomic_store_explicit(&rpc->conns, conn, memory_order_release);
+        }
+    }
+    if (conn != NULL) {
+        tk_conn_ref(conn);
+    }
+    tk_mutex_unlock(&rpc->lock);
+    return conn;
+}
+
+void
+tk_conn_ref(struct tk_conn *conn)
+{
+    atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+}
+
+void
+tk_conn_unref(struct tk_conn *conn)
+{
+    if (conn != NULL) {
+        atomic_fetch_sub_explicit(&conn->refs, 1, memory_order_release);
+    }
+}
+
+const char *
+tk_conn_address(const struct tk_conn *conn)
+{
+    return conn->address;
+}
+
+/* ---- life ---- */
+
+tikv_error *
+tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
+           struct tk_log *log, struct tk_transport *transport,
+           struct tk_rpc **out)
+{
+    struct tk_rpc *rpc = (struct tk_rpc *)tk_calloc(sizeof(*rpc));
+
+    *out = NULL;
+    if (rpc == NULL) {
+        transport->ops->close(transport);
+        transport->ops->free(transport);
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    rpc->rt = rt;
+    rpc->log = log;
+    rpc->transport = transport;
+    rpc->pipes_count =
+        (uint32_t)tk_config_int(&config->rpc_connections_count);
+    rpc->cap = (uint32_t)tk_config_int(&config->rpc_batch_max_count);
+    rpc->inflight_max =
+        (uint32_t)tk_config_int(&config->rpc_inflight_max_count);
+    rpc->timer.fn = sweep;
+    atomic_init(&rpc->due, TK_NEVER);
+    tk_mutex_init(&rpc->lock, TK_RANK_RPC);
+    transport->ops->set_idle(transport, on_idle, rpc);
+    *out = rpc;
+    return NULL;
+}
+
+static void
+fail_all(struct tk_pipe *pipe)
+{
+    struct tk_slots *slots = &pipe->slots;
+    struct tk_wakes wakes;
+    uint32_t i;
+
+    tk_wakes_init(&wakes, pipe->rpc->rt);
+    tk_mutex_lock(&pipe->lock);
+    pipe->closed = true;
+    tk_pipe_doom_open(pipe, TK_REPLY_CLOSED);
+    for (i = 0; i < slots->made; i++) {
+        struct tk_slot *slot = &slots->at[i];
+
+        if (slot->state == TK_SLOT_LONE) {
+            tk_lone_give_up(pipe, slot->lone);
+        }
+        if (slot->state == TK_SLOT_LONE || slot->state == TK_SLOT_WIRE) {
+            tk_slots_doom(slots, slot, TK_REPLY_CLOSED, false);
+        }
+    }
+    tk_mutex_unlock(&pipe->lock);
+    tk_pipe_drain(pipe, &wakes);
+    tk_lone_cancel_all(pipe);
+    tk_wakes_flush(&wakes);
+}
+
+static void
+fail_pipes(struct tk_rpc *rpc)
+{
+    struct tk_conn *conn;
+    uint32_t i;
+
+    for (conn = first_conn(rpc); conn != NULL; conn = conn->next) {
+        for (i = 0; i < conn->pipes_count; i++) {
+            fail_all(&conn->pipes[i]);
+        }
+    }
+}
+
+static void
+stop_timer(struct tk_rpc *rpc)
+{
+    struct tk_parker *self = tk_self(rpc->rt);
+    bool is_over;
+
+    for (;;) {
+        tk_park_begin(self);
+        tk_mutex_lock(&rpc->lock);
+        if (rpc->pending && rpc->rt->ops->disarm(rpc->rt, &rpc->timer)) {
+            rpc->pending = false;
+        }
+        is_over = !rpc->pending && !rpc->sweeping;
+        rpc->closer = is_over ? NULL : self;
+        tk_mutex_unlock(&rpc->lock);
+        if (is_over) {
+            return;
+        }
+        rpc->rt->ops->park(rpc->rt, self, TK_NEVER);
+    }
+}
+
+void
+tk_rpc_close(struct tk_rpc *rpc)
+{
+    bool is_first;
+
+    tk_mutex_lock(&rpc->lock);
+    is_first = !rpc->closing;
+    rpc->closing = true;
+    tk_mutex_unlock(&rpc->lock);
+    if (!is_first) {
+        return;
+    }
+    fail_pipes(rpc);
+    rpc->transport->ops->close(rpc->transport);
+    stop_timer(rpc);
+    /* What a sweep or a late submitter doomed after the first pass. */
+    fail_pipes(rpc);
+}
+
+void
+tk_rpc_free(struct tk_rpc *rpc)
+{
+    struct tk_conn *conn;
+    struct tk_conn *next;
+
+    if (rpc == NULL) {
+        return;
+    }
+    tk_rpc_close(rpc);
+    for (conn = first_conn(rpc); conn != NULL; conn = next) {
+        next = conn->next;
+        free_conn(conn);
+    }
+    rpc->transport->ops->free(rpc->transport);
+    tk_mutex_fini(&rpc->lock);
+    tk_free(rpc);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The doors of a connection: submit, take back, streams of other rooms,
+ * counters. A submit copies the request into the open message under the
+ * pipe's lock and decides whether it goes out now (core-seams 4.2).
+ * Threads: any. Lock: the pipe's.
+ */
+#include <string.h>
+
+#include "rpc/inside.h"
+
+static struct tk_pipe *
+choose_pipe(struct tk_conn *conn)
+{
+    uint32_t turn;
+
+    if (conn->pipes_count == 1) {
+        return &conn->pipes[0];
+    }
+    turn = atomic_fetch_add_explicit(&conn->turn, 1, memory_order_relaxed);
+    return &conn->pipes[turn % conn->pipes_count];
+}
+
+static enum tk_submit
+append(struct tk_pipe *pipe, struct tk_request *request)
+{
+    struct tk_slot *slot;
+
+    if (pipe->closed) {
+        return TK_SUBMIT_CLOSED;
+    }
+    slot = tk_slots_take(&pipe->slots, request);
+    if (slot == NULL) {
+        return TK_SUBMIT_BUSY;
+    }
+    if (!tk_pipe_append(pipe, slot, &request->parts)) {
+        tk_slots_release(&pipe->slots, slot);
+        return TK_SUBMIT_BUSY;
+    }
+    request->home = pipe->conn;
+    request->id = (uint64_t)pipe->ordinal << 32 |
+                  tk_slots_id(&pipe->slots, slot);
+    request->message = slot->message;
+    pipe->stats.requests++;
+    return TK_SUBMIT_OK;
+}
+
+/* Reasons to send what is open although the submitter would hold. The clock
+ * is read only if something is on the wire. */
+static bool
+goes_anyway(struct tk_pipe *pipe)
+{
+    return atomic_load_explicit(&pipe->open_count, memory_order_relaxed) >=
+               pipe->rpc->cap ||
+           pipe->open.bytes.len >= TK_MESSAGE_BYTES ||
+           (pipe->slots.wire.head != TK_SLOT_NONE &&
+            tk_pipe_is_slow(pipe, tk_now(pipe->rpc->rt)));
+}
+
+/* The sweep must come: soon for what is held, some time for deadlines. */
+static void
+want_sweep(struct tk_rpc *rpc, bool is_held)
+{
+    if (is_held) {
+        tk_rpc_want(rpc, tk_after(tk_now(rpc->rt), TK_HOLD_NS));
+    } else if (atomic_load_explicit(&rpc->due, memory_order_relaxed) ==
+               TK_NEVER) {
+        tk_rpc_want(rpc, tk_after(tk_now(rpc->rt), TK_SWEEP_NS));
+    }
+}
+
+enum tk_submit
+tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
+{
+    struct tk_rpc *rpc = conn->rpc;
+    struct tk_pipe *pipe = choose_pipe(conn);
+    bool is_urgent = request->is_urgent;
+    enum tk_submit result;
+    bool is_held;
+
+    if (tk_command_row(request->parts.command)->slot == 0) {
+        result = tk_lone_submit(pipe, request);
+        want_sweep(rpc, false);
+        tk_point(rpc->rt);
+        return result;
+    }
+    if (!hold && !is_urgent) {
+        hold = rpc->transport->ops->is_delivering(rpc->transport);
+    }
+    tk_mutex_lock(&pipe->lock);
+    result = append(pipe, request);
+    if (result != TK_SUBMIT_OK) {
+        tk_mutex_unlock(&pipe->lock);
+        return result;
+    }
+    if (!hold || is_urgent || goes_anyway(pipe)) {
+        pipe->must_send = true;
+    }
+    /* The first of a message arms the sweep for all of it. */
+    is_held = !pipe->must_send &&
+              atomic_load_explicit(&pipe->open_count,
+                                   memory_order_relaxed) == 1;
+    tk_pipe_kick(pipe);
+    want_sweep(rpc, is_held);
+    tk_point(rpc->rt);
+    return TK_SUBMIT_OK;
+}
+
+bool
+tk_request_take_back(struct tk_request *request, bool *never_sent)
+{
+    struct tk_pipe *pipe;
+    struct tk_slot *slot;
+
+    *never_sent = true;
+    if (request->home == NULL) {
+        return false;
+    }
+    pipe = &request->home->pipes[request->id >> 32];
+    tk_mutex_lock(&pipe->lock);
+    slot = tk_slots_find(&pipe->slots, request->id & UINT32_MAX);
+    if (slot == NULL || slot->request != request) {
+        tk_mutex_unlock(&pipe->lock);
+        return false;
+    }
+    switch ((enum tk_slot_state)slot->state) {
+    case TK_SLOT_OPEN:
+        tk_pipe_cut(pipe, slot);
+        break;
+    case TK_SLOT_LONE:
+        *never_sent = false;
+        tk_lone_give_up(pipe, slot->lone);
+        break;
+    case TK_SLOT_DOOMED:
+        *never_sent = slot->never_sent;
+        break;
+    case TK_SLOT_WIRE:
+    case TK_SLOT_GHOST:
+    case TK_SLOT_FREE:
+        *never_sent = false;
+        break;
+    }
+    tk_slots_forget(&pipe->slots, slot);
+    tk_mutex_unlock(&pipe->lock);
+    tk_lone_cancel_all(pipe);
+    return true;
+}
+
+bool
+tk_conn_is_busy(struct tk_conn *conn)
+{
+    uint32_t i;
+
+    for (i = 0; i < conn->pipes_count; i++) {
+        if (atomic_load_explicit(&conn->pipes[i].slots.wire_count,
+                                 memory_order_relaxed) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- streams of other rooms ---- */
+
+bool
+tk_conn_stream_open(struct tk_conn *conn, const char *path,
+                    struct tk_stream *stream)
+{
+    struct tk_transport *transport = conn->rpc->transport;
+    tikv_error *error = NULL;
+    struct tk_link *link = tk_pipe_link(&conn->pipes[0], &error);
+
+    if (link == NULL) {
+        tk_log(conn->rpc->log, TIKV_LOG_WARN, "rpc", "no link to %s: %s",
+               conn->address, tikv_error_message(error));
+        tikv_error_free(error);
+        return false;
+    }
+    return transport->ops->open(transport, link, path, NULL, stream);
+}
+
+bool
+tk_conn_stream_send(struct tk_conn *conn, struct tk_stream *stream,
+                    tikv_slice bytes)
+{
+    struct tk_transport *transport = conn->rpc->transport;
+
+    return transport->ops->send(transport, stream, bytes);
+}
+
+void
+tk_conn_stream_cancel(struct tk_conn *conn, struct tk_stream *stream)
+{
+    struct tk_transport *transport = conn->rpc->transport;
+
+    transport->ops->cancel(transport, stream);
+}
+
+/* ---- counters ---- */
+
+static void
+add_stats(struct tk_pipe *pipe, struct tk_rpc_stats *out)
+{
+    tk_mutex_lock(&pipe->lock);
+    out->requests += pipe->stats.requests;
+    out->messages += pipe->stats.messages;
+    out->batched += pipe->stats.batched;
+    out->unary += pipe->stats.unary;
+    out->late_answers += pipe->stats.late_answers;
+    out->streams_opened += pipe->stats.streams_opened;
+    tk_mutex_unlock(&pipe->lock);
+}
+
+void
+tk_rpc_stats(struct tk_rpc *rpc, struct tk_rpc_stats *out)
+{
+    struct tk_conn *conn =
+        atomic_load_explicit(&rpc->conns, memory_order_acquire);
+    uint32_t i;
+
+    memset(out, 0, sizeof(*out));
+    for (; conn != NULL; conn = conn->next) {
+        for (i = 0; i < conn->pipes_count; i++) {
+            add_stats(&conn->pipes[i], out);
+        }
+    }
+}
