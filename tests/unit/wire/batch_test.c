@@ -511,7 +511,7 @@ split__refuses_unequal_counts(void **state)
 static void
 split__gives_a_broken_response_its_id(void **state)
 {
-    static const char frame[] = "\x0a\x02\x6a\x05"
+    static const char frame[] = "\x0a\x03\x6a\x00\x6a"
                                 "\x0a\x02\x6a\x00"
                                 "\x12\x02\x07\x08";
     struct tk_split split;
