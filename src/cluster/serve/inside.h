@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this room share.
+ *
+ * A node is there for the life of the cluster; a server is one life of a node
+ * between up and down, counted by whoever may still touch it:
+ *
+ *     OPEN --down--> CLOSED --last reference--> destroyed
+ *
+ * References of a server: its node while it is open, the shutdown tag, every
+ * accept posted, every call and stream, every guest being looked at. So gRPC
+ * never sees a server die under a call, and "all servers are gone" is what
+ * stopping waits for.
+ *
+ * Lock: tk_serve.lock, rank SERVE, for nodes, listeners and counts. Nothing of
+ * gRPC and of the core is called under it.
+ */
+#ifndef TK_CLUSTER_SERVE_INSIDE_H
+#define TK_CLUSTER_SERVE_INSIDE_H
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+#include <grpc/grpc.h>
+
+#include "cluster/serve/serve.h"
+#include "exec/mutex.h"
+
+/* A tag of a completion queue: what to do with the event. */
+struct tk_serve_event {
+    void (*fn)(struct tk_serve_event *, bool ok);
+    void *owner;
+};
+
+struct tk_serve_poller {
+    grpc_completion_queue *cq;
+    struct tk_thread *thread;
+};
+
+struct tk_serve_server {
+    grpc_server *grpc;
+    struct tk_serve *serve;
+    struct tk_serve_poller *poller;
+    tk_node node;
+    _Atomic uint32_t refs; /* relaxed up, acq_rel down */
+    _Atomic bool open;
+    struct tk_serve_event closed;
+};
+
+/* What a readable descriptor of the accepting thread belongs to. */
+enum tk_serve_watch { TK_WATCH_WAKE, TK_WATCH_LISTENER, TK_WATCH_GUEST };
+
+/* A port. It stays bound while its node is down, only not listening, so that
+ * a restart on the same port cannot lose it to somebody else. The descriptor
+ * is closed by the accepting thread alone: it may be using it. */
+struct tk_serve_listener {
+    enum tk_serve_watch watch; /* first: epoll points here */
+    int fd;
+    uint16_t port;
+    bool listening;             /* guarded by the lock */
+    struct tk_serve_node *node; /* guarded by the lock; NULL: retired */
+    struct tk_serve_listener *next; /* of retired; guarded by the lock */
+};
+
+struct tk_serve_node {
+    tk_node id;
+    struct tk_serve_poller *poller;
+    struct tk_serve_listener *listener; /* guarded by the lock */
+    struct tk_serve_server *server;     /* guarded by the lock; NULL: down */
+    uint64_t wanted;     /* events so far; guarded by the lock */
+    bool is_syncing;     /* guarded by the lock */
+    bool new_port;       /* with the next start; guarded by the lock */
+    tikv_error *trouble; /* guarded by the lock */
+};
+
+/* A connection whose first bytes are awaited, or that is being told off. */
+struct tk_serve_guest {
+    enum tk_serve_watch watch; /* first: epoll points here */
+    int fd;
+    bool leaving;
+    int64_t deadline;
+    struct tk_serve_server *server; /* counted */
+    struct tk_serve_guest *prev;
+    struct tk_serve_guest *next;
+};
+
+/* Of the accepting thread alone, except where noted. */
+struct tk_serve_acceptor {
+    int epoll_fd;
+    int wake_fd;
+    enum tk_serve_watch wake_watch;
+    _Atomic bool ending;
+    struct tk_thread *thread;
+    struct tk_serve_guest *guests;
+    size_t guests_count;
+    struct tk_serve_listener *retired; /* guarded by the lock */
+    grpc_server_credentials *credentials;
+};
+
+struct tk_serve {
+    struct tk_runtime *rt;
+    struct tk_cluster *core;
+    struct tk_mutex lock;
+    struct tk_serve_node *nodes; /* PD members, then stores */
+    size_t nodes_count;
+    uint32_t pds_count;
+    struct tk_serve_poller *pollers; /* [0] of the members, then by store */
+    size_t pollers_count;
+    struct tk_serve_acceptor acceptor;
+    /* Servers alive, and calls that only the core still holds; guarded by
+     * the lock, like who waits for none of them. */
+    uint64_t alive;
+    struct tk_parker *waiter;
+    _Atomic bool stopped;
+};
+
+/* ---- listen.c: sockets ---- */
+
+/* Binds, does not listen yet. */
+tikv_error *
+tk_serve_bind(uint16_t port, struct tk_serve_listener **out);
+
+/* Also makes it known to the accepting thread. */
+tikv_error *
+tk_serve_listen(struct tk_serve *serve, struct tk_serve_listener *listener);
+
+/* Connections that were not accepted yet are reset; the port stays ours. */
+void
+tk_serve_unlisten(struct tk_serve *serve, struct tk_serve_listener *listener);
+
+/* The port goes. */
+void
+tk_serve_retire(struct tk_serve *serve, struct tk_serve_listener *listener);
+
+/* ---- accept.c ---- */
+
+tikv_error *
+tk_serve_acceptor_open(struct tk_serve *serve);
+
+/* Guests go; descriptors of retired listeners are closed. */
+void
+tk_serve_acceptor_close(struct tk_serve *serve);
+
+/* Makes the accepting thread look at what has changed. */
+void
+tk_serve_acceptor_wake(struct tk_serve *serve);
+
+/* ---- serve.c ---- */
+
+/* What tk_serve.alive counts. */
+void
+tk_serve_alive_add(struct tk_serve *serve);
+
+/* May be the last touch of `serve`. */
+void
+tk_serve_alive_drop(struct tk_serve *serve);
+
+/* ---- server.c ---- */
+
+void
+tk_serve_server_ref(struct tk_serve_server *server);
+
+void
+tk_serve_server_unref(struct tk_serve_server *server);
+
+/* A new life on the poller's queue, not known to any node yet. */
+tikv_error *
+tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
+                     struct tk_serve_server **out);
+
+/* Breaks its connections and takes the caller's reference. */
+void
+tk_serve_server_close(struct tk_serve_server *server);
+
+tikv_error *
+tk_serve_poller_open(struct tk_serve *serve, struct tk_serve_poller *poller);
+
+void
+tk_serve_poller_close(struct tk_serve *serve, struct tk_serve_poller *poller);
+
+/* ---- call.c: unary calls ---- */
+
+/* Posts one accept on `server`; false without memory. */
+bool
+tk_serve_call_post(struct tk_serve_server *server);
+
+/* ---- stream.c ---- */
+
+/* Whether gRPC calls of the path are streams. */
+bool
+tk_serve_is_stream(const char *path);
+
+/* Takes the call and one reference of the server. */
+void
+tk_serve_stream_begin(struct tk_serve_server *server, grpc_call *call,
+                      const char *path, const char *const *metadata);
+
+/* ---- bytes.c: between gRPC's buffers and ours ---- */
+
+/* gRPC's limit for all metadata of a call is 8 KiB by default. */
+#define TK_SERVE_METADATA_MAX 32
+#define TK_SERVE_METADATA_BYTES 8192
+
+/* Keys and values with terminators; what does not fit is left out. */
+struct tk_serve_metadata {
+    const char *list[2 * TK_SERVE_METADATA_MAX + 1];
+    char text[TK_SERVE_METADATA_BYTES];
+};
+
+void
+tk_serve_metadata_read(struct tk_serve_metadata *out,
+                       const grpc_metadata_array *metadata);
+
+/* False: longer than the buffer. */
+bool
+tk_serve_text(char *buffer, size_t size, grpc_slice text);
+
+/* One received message in one piece; fini in any case. */
+struct tk_serve_message {
+    grpc_slice slice;
+    bool has_slice;
+    tikv_slice bytes;
+};
+
+bool
+tk_serve_message_init(struct tk_serve_message *message,
+                      grpc_byte_buffer *buffer);
+
+void
+tk_serve_message_fini(struct tk_serve_message *message);
+
+grpc_byte_buffer *
+tk_serve_buffer(tikv_slice bytes);
+
+#endif

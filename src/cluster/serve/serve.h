@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cluster on loopback: a gRPC server for each PD member and store over
+ * the core. Listening sockets are ours: what begins with the HTTP/2 preface
+ * is handed to gRPC, anything else is answered as HTTP/1.1.
+ *
+ * Threads: one accepts for the whole cluster, one completes the calls of all
+ * PD members, one those of each store. All of them come from the runtime.
+ */
+#ifndef TK_CLUSTER_SERVE_SERVE_H
+#define TK_CLUSTER_SERVE_SERVE_H
+
+#include "cluster/core.h"
+
+struct tk_serve;
+
+/* Listens for every node of `core` and tells it the addresses and its events.
+ * PD members take the ports from `base_port` on and stores those after them;
+ * 0: free ones. Runtime and core must outlive it. */
+tikv_error *
+tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
+               uint16_t base_port, struct tk_serve **out);
+
+/* Refuses, breaks all connections, waits until every call has let go, joins
+ * the threads. What the core answers later falls into a void: free the core
+ * between stop and free. Not on a thread of the cluster's own. */
+void
+tk_serve_stop(struct tk_serve *serve);
+
+/* Waits for the core's last words. */
+void
+tk_serve_free(struct tk_serve *serve);
+
+/* "127.0.0.1:port" of a node. False: no such node, or no room. */
+bool
+tk_serve_address(struct tk_serve *serve, tk_node node, char *buffer,
+                 size_t size);
+
+/* NULL, or why a node that is to be reachable is not: no port, no thread. The
+ * caller's; told once. */
+tikv_error *
+tk_serve_trouble(struct tk_serve *serve, tk_node node)
+    __attribute__((warn_unused_result));
+
+#endif
