@@ -3,9 +3,11 @@
  * The part of a client that runs operations: the workers and their queue, the
  * list of sleeping operations, and the steps of closing.
  *
- *     OPEN --close_begin--> CLOSING   listed ops are told, none lists unseen
- *     CLOSING --close_end--> CLOSED   pool refuses, drains, joins; no
- *                                     blocking call is left inside
+ *     OPEN --close_begin--> CLOSING    listed ops are told, none lists unseen
+ *     CLOSING --close_end--> DRAINING  pool refuses what is new; what workers
+ *                                      and ending operations push still runs
+ *     DRAINING --idle and empty--> CLOSED  pool refuses all, workers end, no
+ *                                      blocking call is left inside
  *
  * Lock: rank CLIENT. It guards queue, idle workers, op list, future->op.
  */
@@ -27,7 +29,7 @@ struct tk_runtime *
 tk_exec_runtime(struct tk_exec *exec);
 
 /* One thing for a worker to do. `run` is called once; the item is its
- * owner's again when run is entered. With `refused` set the pool was closing:
+ * owner's again when run is entered. With `refused` set the pool is draining:
  * finish with CLOSED, do not wait. */
 struct tk_work {
     struct tk_work *next;
@@ -35,12 +37,13 @@ struct tk_work {
 };
 
 /* False: the queue is full (OVERLOAD) or the pool refuses (closed); nothing
- * was queued. `must` ignores the bound: for work that finishes something that
- * was already accepted. */
+ * was queued. `must` ignores the bound, and is refused only when the workers
+ * have ended: for work that finishes something that was already accepted. */
 bool
 tk_exec_push(struct tk_exec *exec, struct tk_work *work, bool must);
 
-/* A blocking call begins: NULL, or FORKED, CLOSED. Pair with leave. */
+/* A blocking call begins: NULL, or FORKED, CLOSED, MEMORY. Pair with leave;
+ * not nested. Between the two close waits. */
 tikv_error *
 tk_exec_enter(struct tk_exec *exec) __attribute__((warn_unused_result));
 
@@ -54,11 +57,12 @@ tk_exec_refusal(struct tk_exec *exec) __attribute__((warn_unused_result));
 bool
 tk_exec_is_closing(struct tk_exec *exec);
 
-/* Operations alive: futures not yet ready and blocking calls. */
+/* Futures alive: not yet ready. (future.c counts them.) */
 void
 tk_exec_live_add(struct tk_exec *exec, int64_t count);
 
-/* Waits until no operation is alive; false when the time is over. */
+/* Waits until no future is alive and no blocking call inside; false when the
+ * time is over. On a library thread it only looks. */
 bool
 tk_exec_drain(struct tk_exec *exec, int64_t until);
 
@@ -66,7 +70,9 @@ tk_exec_drain(struct tk_exec *exec, int64_t until);
 bool
 tk_exec_on_library_thread(struct tk_exec *exec);
 
-/* Idempotent; between the two the caller closes the transport. */
+/* Between the two the caller closes the transport, so that whatever is in
+ * flight ends. Each does its work once; a second closer returns at once. Not
+ * from a library thread. In a forked child both do nothing. */
 void
 tk_exec_close_begin(struct tk_exec *exec);
 

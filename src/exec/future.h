@@ -29,11 +29,13 @@
 #define TK_FUTURE_CANCEL UINT32_C(4)
 #define TK_FUTURE_TAKEN UINT32_C(8)
 #define TK_FUTURE_MANY UINT32_C(16) /* several waiters: ring everybody */
+#define TK_FUTURE_CLAIMED UINT32_C(32) /* somebody is registering to be told */
 #define TK_FUTURE_PARKER_SHIFT 8
 
 #define TK_FUTURE_BLOCK 512
 
 enum tk_future_kind {
+    TK_KIND_ANY, /* only an error: every take gives it */
     TK_KIND_DONE,
     TK_KIND_VALUE,
     TK_KIND_PAIRS,
@@ -53,7 +55,9 @@ struct tk_outcome {
 
 struct tk_future_ops {
     /* The plain function, on a worker, with an op whose deadline is the
-     * future's. Fills future->outcome or returns the error. */
+     * future's. Fills future->outcome or returns the error. It is called
+     * also when the op is stopped or late: only it can tell, by the outcome
+     * of a hot attempt, whether CANCELLED is the truth or UNDETERMINED. */
     tikv_error *(*run)(struct tikv_future *, struct tk_op *);
 
     /* Hot futures: true when the attempt in flight was taken back; then the
@@ -88,8 +92,14 @@ struct tikv_future {
     tikv_future_fn *fn; /* fn or queue: written before NOTIFY is set */
     void *arg;          /* or the queue's tag */
     tikv_queue *queue;
-    struct tikv_future *next; /* completion queue's list */
+    struct tikv_future *next; /* completion queue's lists, under its lock */
+    struct tikv_future *prev;
 };
+
+/* Per thread, at most `count` blocks are kept for the next futures. 256;
+ * debug builds begin with 0, so that sanitizers see each free. */
+void
+tk_future_blocks_max(uint32_t count);
 
 /* A future of `size` bytes, references 2 (operation, application), not yet
  * started. NULL without memory: return tk_future_immortal() then. `call` may
@@ -108,13 +118,17 @@ struct tikv_future *
 tk_future_refused(struct tk_exec *exec, tikv_error *error);
 
 /* Hands the future to a worker; completes it with OVERLOAD or CLOSED when the
- * pool refuses. `must` as in tk_exec_push(). */
+ * pool refuses. `must` as in tk_exec_push(). No lock held. */
 void
 tk_future_start(struct tikv_future *future, bool must);
 
 /* Links the future's own cancel switch; call before the first attempt. */
 void
 tk_future_listen(struct tikv_future *future);
+
+/* Tells the callback or the queue. False: no worker is left to call it. */
+bool
+tk_future_dispatch(struct tikv_future *future, struct tk_wakes *wakes);
 
 /* Exactly once, any thread, no lock held: takes `error` (NULL: the outcome is
  * filled), publishes, rings, dispatches, drops the operation's reference. */
@@ -128,8 +142,13 @@ tk_future_ref(struct tikv_future *future);
 void
 tk_future_unref(struct tikv_future *future);
 
-/* tikv_future_cancel() without the public face. */
+/* tikv_future_cancel() without the public face. No lock held. */
 void
 tk_future_cancel(struct tikv_future *future);
+
+/* Flushes what the future waits for, unless it is ready or its client is
+ * closing. */
+void
+tk_future_flush(struct tikv_future *future);
 
 #endif

@@ -6,7 +6,9 @@
  * and close end every one of them.
  *
  * The op is put on its exec's list only when it first sleeps with nothing in
- * flight that close would end (never on the hot path): tk_op_wait does it.
+ * flight that close would end (never on the hot path). The driver keeps
+ * `flying` at the number of its requests on the wire; while that is 0,
+ * tk_op_wait lists the op. Leaving it 0 is right, and costs a lock.
  */
 #ifndef TK_EXEC_OP_H
 #define TK_EXEC_OP_H
@@ -37,6 +39,7 @@ struct tk_op {
     struct tk_op *prev; /* exec's list, guarded by its lock */
     struct tk_op *next;
     bool listed;
+    uint32_t flying; /* owner's: requests that close itself would end */
 };
 
 /* `call` may be NULL. The deadline is the earlier of its two, or
@@ -47,6 +50,11 @@ tk_op_init(struct tk_op *op, struct tk_exec *exec, const tikv_call *call,
 
 void
 tk_op_fini(struct tk_op *op);
+
+/* The absolute end of a call begun at `now`; `call` may be NULL. */
+int64_t
+tk_call_deadline(const tikv_call *call, int64_t now,
+                 int64_t default_timeout_ns);
 
 /* From any thread, also under a lock. The op may be gone as soon as the note
  * is in: nothing of it is touched afterwards. */
@@ -66,8 +74,8 @@ tk_op_check(struct tk_op *op) __attribute__((warn_unused_result));
 void
 tk_op_wait(struct tk_op *op, int64_t until);
 
-/* Sleeps the whole time: NULL; or ends early with tk_op_check()'s error. A
- * sleep that would pass the deadline ends there. */
+/* Sleeps the whole time, notes or not: NULL; or ends early with
+ * tk_op_check()'s error. A sleep that would pass the deadline ends there. */
 tikv_error *
 tk_op_sleep(struct tk_op *op, int64_t ns) __attribute__((warn_unused_result));
 

@@ -4,6 +4,10 @@
  * readable while it is not empty (made when first asked for). Lock: rank
  * QUEUE, held for a few stores and, on empty/non-empty only, one write or
  * read of the descriptor.
+ *
+ * The queue also knows the futures it waits for: a thread about to sleep on
+ * it flushes what the newest of them wait for (requests held back are among
+ * the newest; whatever is older goes with the transport's own sweep).
  */
 #ifndef TK_EXEC_QUEUE_H
 #define TK_EXEC_QUEUE_H
@@ -12,7 +16,11 @@
 
 #include "exec/runtime.h"
 
-/* By the completer, with the queue's reference of the future. */
+/* The application's reference of the future is the queue's from here on. */
+void
+tk_queue_expect(tikv_queue *queue, struct tikv_future *future);
+
+/* By the completer, once per expected future. */
 void
 tk_queue_deliver(tikv_queue *queue, struct tikv_future *future,
                  struct tk_wakes *wakes);

@@ -30,23 +30,37 @@
 /* Places in the parker table: indices 1 .. TK_PARKERS_MAX fit 24 bits. */
 #define TK_PARKERS_MAX UINT32_C(0xffffff)
 
+struct tk_runtime;
+struct tk_thread;
+
 struct tk_parker {
     alignas(64) _Atomic uint32_t word;
     uint32_t index;         /* fixed */
     _Atomic(void *) inside; /* the exec whose blocking call runs here */
-    void *fiber;            /* simulation only */
-    bool is_library;        /* set by threads of ours: waits only look */
+    void *fiber;            /* simulation only; its owner's */
+
+    /* The simulation this fiber belongs to; NULL: a thread. A place of the
+     * table is for threads or for fibers as long as the process lives. */
+    _Atomic(struct tk_runtime *) home;
+
+    _Atomic uint32_t free_next; /* free list */
+
+    /* Set by spawn: on threads of ours the waits of the public API only
+     * look. A test whose spawned thread plays the application clears it. */
+    bool is_library;
 };
 
+/* Zeroed by its owner, who then sets `fn`. Timers need no allocation: the
+ * heap is made of the timers themselves, so arming cannot fail. */
 struct tk_timer {
     int64_t when;
     void (*fn)(struct tk_timer *);
-    size_t place; /* the runtime's: 0 when not armed */
-    uint64_t order;
+    uint64_t order; /* the rest is the runtime's */
+    struct tk_timer *child;
+    struct tk_timer *sibling;
+    struct tk_timer *back; /* parent of a first child, else older sibling */
+    bool is_armed;
 };
-
-struct tk_runtime;
-struct tk_thread;
 
 struct tk_runtime_ops {
     int64_t (*now)(struct tk_runtime *);
@@ -87,8 +101,11 @@ struct tk_runtime_ops {
     int64_t (*wall)(struct tk_runtime *);
 };
 
+struct tk_epoch;
+
 struct tk_runtime {
     const struct tk_runtime_ops *ops;
+    struct tk_epoch *epoch; /* of a simulation; NULL in production */
 };
 
 /* True: it was asleep and the caller owes a wake. Any thread, any time, also
@@ -104,12 +121,22 @@ tk_park_begin(struct tk_parker *self);
 struct tk_parker *
 tk_parker_at(uint32_t index);
 
+/* Places made so far; the table never shrinks. */
 uint32_t
 tk_parkers_count(void);
 
+/* For runtimes: a place for a thread (`home` NULL) or for a fiber of `home`,
+ * IDLE; NULL without memory. No locks: also right in a forked child. */
+struct tk_parker *
+tk_parker_take(struct tk_runtime *home);
+
+void
+tk_parker_give(struct tk_parker *parker);
+
 /* Wake-ups owed, flushed together, with no lock held. A collector that is
  * full while a lock is held would have to flush there: hand over in
- * portions. */
+ * portions. `rt` may be NULL: the parkers know where they belong, which is
+ * also why a flush is safe beside the end of a runtime. */
 struct tk_wakes {
     struct tk_runtime *rt;
     size_t count;
@@ -129,6 +156,12 @@ tk_wakes_ring(struct tk_wakes *wakes, struct tk_parker *parker);
 
 void
 tk_wakes_flush(struct tk_wakes *wakes);
+
+static inline bool
+tk_wakes_is_full(const struct tk_wakes *wakes)
+{
+    return wakes->count == sizeof(wakes->parkers) / sizeof(wakes->parkers[0]);
+}
 
 static inline int64_t
 tk_now(struct tk_runtime *rt)
@@ -173,6 +206,11 @@ tk_runtime_posix_new(void);
 /* No timer armed, no thread left. */
 void
 tk_runtime_posix_free(struct tk_runtime *rt);
+
+/* Clock, self, park and wake of the process's own threads, for objects that
+ * belong to no client. Lives for ever; arms no timers. */
+struct tk_runtime *
+tk_runtime_threads(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC, for the face of the library. */
 int64_t

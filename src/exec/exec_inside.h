@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of struct tk_exec, for the files of this room that share its
+ * lock: exec.c, op.c, future.c. */
+#ifndef TK_EXEC_EXEC_INSIDE_H
+#define TK_EXEC_EXEC_INSIDE_H
+
+#include "exec/exec.h"
+#include "exec/mutex.h"
+#include "exec/op.h"
+
+enum { TK_EXEC_OPEN, TK_EXEC_CLOSING, TK_EXEC_DRAINING, TK_EXEC_CLOSED };
+
+struct tk_worker {
+    struct tk_exec *exec;
+    struct tk_thread *thread; /* fixed once the exec is open */
+    struct tk_parker *parker; /* guarded by lock; set before it is idle */
+    struct tk_worker *prev;   /* idle list, guarded by lock */
+    struct tk_worker *next;
+    bool is_idle;
+};
+
+struct tk_exec {
+    /* A waiter may meet the end of close, and with it of the runtime, at any
+     * instruction. So it goes by `ops`, which is static: now, self, park and
+     * wake of the production runtime do not look at `rt`. */
+    struct tk_runtime *rt;
+    const struct tk_runtime_ops *ops;
+    struct tk_runtime *home; /* of its parkers: NULL for threads */
+    uint32_t fork_number;  /* fixed */
+    _Atomic uint32_t refs; /* relaxed up, acq_rel down */
+
+    struct tk_mutex lock;   /* rank CLIENT */
+    _Atomic uint32_t state; /* written under lock; seq_cst beside `inside` */
+    struct tk_work *first;  /* queue, guarded by lock */
+    struct tk_work *last;
+    uint32_t queued_count;
+    uint32_t queue_max;     /* fixed */
+    uint32_t busy_count;    /* workers that run something; guarded by lock */
+    struct tk_worker *idle; /* guarded by lock */
+    struct tk_op *listed;   /* sleeping operations, guarded by lock */
+
+    struct tk_worker *workers; /* fixed once open */
+    uint32_t workers_count;
+
+    _Atomic int64_t live; /* futures not ready */
+};
+
+static inline void
+tk_exec_point(struct tk_exec *exec)
+{
+    if (exec->ops->point != NULL) {
+        exec->ops->point(exec->rt);
+    }
+}
+
+/* Puts the op where close finds it; a closing exec stops it at once. Under
+ * the lock. */
+void
+tk_exec_list(struct tk_exec *exec, struct tk_op *op);
+
+/* A short visit to what close frees (flush, take back), by a thread that may
+ * already be inside a call. False: closing or forked, do not go. */
+bool
+tk_exec_visit(struct tk_exec *exec, void **before);
+
+void
+tk_exec_depart(struct tk_exec *exec, void *before);
+
+/* A forked child: nothing of the exec may be locked or waited for. */
+bool
+tk_exec_is_forked(const struct tk_exec *exec);
+
+#endif
