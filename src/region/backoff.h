@@ -12,6 +12,19 @@
 #include "base/rng.h"
 #include "exec/op.h"
 
+enum tk_jitter {
+    TK_JITTER_NONE,
+    TK_JITTER_FULL,
+    TK_JITTER_EQUAL,
+    TK_JITTER_DECORRELATED
+};
+
+/* The pause after `attempts` pauses, the last of which was `last_ms` (0:
+ * none): BO-2. `base_ms` is at least 2, `cap_ms` at least that. */
+int64_t
+tk_backoff_pause(enum tk_jitter jitter, int64_t base_ms, int64_t cap_ms,
+                 unsigned attempts, int64_t last_ms, uint64_t random);
+
 struct tk_backoff {
     int64_t budget_ms; /* 0: unlimited */
     int64_t total_ms;

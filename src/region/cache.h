@@ -17,6 +17,7 @@
 #include "wire/key.h"
 
 struct tk_cache;
+struct tk_backoff;
 
 #define TK_ROUTE_CONTEXT_MAX 96
 

@@ -18,7 +18,7 @@ struct tk_hot {
     struct tk_request request;
     struct tk_first first;
     enum tk_command command;
-    bool was_submitted;
+    _Atomic bool was_submitted;
     bool is_write; /* a taken back attempt that was sent is in doubt */
 
     /* Clean answer, on the transport's thread: fills future.outcome. `frame`

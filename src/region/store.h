@@ -35,9 +35,11 @@ tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
                   struct tk_op *op, struct tk_conn **out);
 
 /* A send failed or the store said it is another: raise the epoch, so that its
- * regions look again, and check the address at the next use. */
+ * regions look again, and check the address at the next use. `seen_epoch` is
+ * the route's: of many failures together one raises it. */
 void
-tk_stores_suspect(struct tk_stores *stores, struct tk_store *store);
+tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
+                  uint32_t seen_epoch);
 
 void
 tk_stores_free(struct tk_stores *stores);

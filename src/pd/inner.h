@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this room share. Two locks of rank PD, never both at
+ * once: members.lock for who PD is, tso.lock for the timestamp queue. The
+ * network is never called with one of them held.
+ */
+#ifndef TK_PD_INNER_H
+#define TK_PD_INNER_H
+
+#include "exec/exec.h"
+#include "pd/pd.h"
+#include "pd/waiters.h"
+
+struct pdpb_Error;
+struct pdpb_RequestHeader;
+struct tk_round;
+struct tk_tso_stream;
+struct tk_tso_batch;
+
+/* A timer whose end can be waited for: is_out from arming until its function
+ * said, under the lock, that it will touch nothing more. */
+struct tk_alarm {
+    struct tk_timer timer; /* first: the function gets it */
+    struct tk_pd *pd;
+    bool is_out;               /* guarded by the lock of its owner */
+    struct tk_parker *stopper; /* the same; rung when is_out ends */
+};
+
+/* Under the lock. An alarm that is out stays as it is. */
+void
+tk_alarm_arm(struct tk_alarm *alarm, int64_t when);
+
+/* From the alarm's function, under the lock: it rings again, or it is over.
+ * Returns whom to ring after the lock was released. */
+struct tk_parker *
+tk_alarm_end(struct tk_alarm *alarm, int64_t again);
+
+/* No lock held; the owner arms no more. */
+void
+tk_alarm_stop(struct tk_alarm *alarm, struct tk_mutex *lock);
+
+struct tk_addresses {
+    char **text;
+    size_t count;
+};
+
+#define TK_MEMBERS_MAX 64
+
+struct tk_members {
+    struct tk_mutex lock;
+    struct tk_addresses configured; /* fixed after open */
+    /* The rest is guarded by the lock. */
+    struct tk_addresses known; /* learned ones first, then the configured */
+    struct tk_conn *leader;    /* counted; NULL: none known */
+    bool has_round;
+    struct tk_waiters waiters;
+    bool round_ok; /* how the last round ended */
+    bool round_mismatch;
+    char round_reason[160];
+    struct tk_alarm alarm;
+    bool is_closed;
+};
+
+struct tk_tso {
+    struct tk_mutex lock;
+    /* All guarded by the lock. */
+    struct tk_tso_request *first;
+    struct tk_tso_request *last;
+    size_t queued_count;
+    struct tk_tso_stream *stream; /* NULL: none */
+    bool is_opening;
+    struct tk_tso_batch *oldest; /* sent, in order, not answered */
+    struct tk_tso_batch *youngest;
+    size_t batches_count;
+    uint64_t newest; /* the largest timestamp handed out so far */
+    struct tk_alarm alarm;
+    bool is_closed;
+};
+
+struct tk_pd {
+    struct tk_exec *exec;
+    struct tk_runtime *rt;
+    struct tk_rpc *rpc;
+    const struct tk_config *config;
+    struct tk_log *log;
+    uint64_t cluster_id; /* fixed after open */
+    struct tk_members members;
+    struct tk_tso tso;
+};
+
+/* ---- members.c ---- */
+
+tikv_error *
+tk_members_open(struct tk_pd *pd, struct tk_op *op);
+
+/* The leader's connection, counted; NULL when none is known. */
+struct tk_conn *
+tk_members_leader(struct tk_pd *pd);
+
+/* Asks all members who leads; joins a round that is under way. NULL when a
+ * leader was found. */
+tikv_error *
+tk_members_refresh(struct tk_pd *pd, struct tk_op *op)
+    __attribute__((warn_unused_result));
+
+void
+tk_members_close(struct tk_pd *pd);
+
+void
+tk_members_fini(struct tk_pd *pd);
+
+/* ---- addresses.c ---- */
+
+/* Splits "a:1,http://b:2"; false without memory. */
+bool
+tk_addresses_parse(struct tk_addresses *out, const char *text);
+
+/* Adds one, without its scheme, unless it is there; false without memory. */
+bool
+tk_addresses_add(struct tk_addresses *out, const char *text, size_t len);
+
+void
+tk_addresses_fini(struct tk_addresses *addresses);
+
+/* ---- request.c ---- */
+
+/* PD-11: what a text says about who should be asked. */
+enum tk_pd_text { TK_PD_TEXT_OTHER, TK_PD_TEXT_LEADER, TK_PD_TEXT_MISMATCH };
+
+enum tk_pd_text
+tk_pd_text(const char *text, size_t len);
+
+struct tk_pd_ask {
+    enum tk_command command;
+    struct tk_encoded body;
+    /* Errors of the response header that are an answer all the same; NULL:
+     * none. */
+    bool (*is_answer)(const struct pdpb_Error *);
+};
+
+struct pdpb_RequestHeader *
+tk_pd_header(struct tk_pd *pd, struct tk_arena *arena);
+
+/* One call, tried again until it has an answer or is beyond hope. *out is the
+ * decoded response, NULL when a header error was the answer. */
+tikv_error *
+tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
+           struct tk_arena *arena, const void **out)
+    __attribute__((warn_unused_result));
+
+/* The nth pause of kind pdRPC, in ms. */
+int64_t
+tk_pd_pause_ms(struct tk_pd *pd, unsigned n);
+
+/* ---- tso.c ---- */
+
+void
+tk_tso_init(struct tk_pd *pd);
+
+/* Another member leads: the stream goes there. No lock held. */
+void
+tk_tso_move(struct tk_pd *pd);
+
+void
+tk_tso_close(struct tk_pd *pd);
+
+#endif

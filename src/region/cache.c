@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding the region of a key: from the map, without a lock, or from PD,
+ * single flight per key. Whoever waited for a flight looks again, and does
+ * the lookup itself when there is still nothing: so a flight that fails or is
+ * cancelled takes nobody along.
+ */
+#include "region/cache.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "region/backoff.h"
+#include "region/cache_inner.h"
+
+#include "metapb.upb.h"
+
+enum { KEY_MAX = 1 << 20, LAST_KEY_LEN = 64 };
+
+struct tk_cache *
+tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
+             const struct tk_key_codec *codec, const struct tk_config *config,
+             struct tk_log *log)
+{
+    struct tk_cache *cache = tk_calloc(sizeof(*cache));
+
+    if (cache != NULL) {
+        cache->rt = rt;
+        cache->pd = pd;
+        cache->stores = stores;
+        cache->codec = *codec;
+        cache->config = config;
+        cache->log = log;
+        tk_mutex_init(&cache->lock, TK_RANK_REGION);
+        tk_map_init(&cache->map, rt);
+    }
+    return cache;
+}
+
+void
+tk_cache_free(struct tk_cache *cache)
+{
+    size_t i;
+
+    if (cache == NULL) {
+        return;
+    }
+    for (i = 0; i < cache->index_size; i++) {
+        while (cache->index[i] != NULL) {
+            struct tk_region *region = cache->index[i];
+
+            cache->index[i] = region->next_id;
+            tk_region_free(region);
+        }
+    }
+    tk_free(cache->index);
+    tk_map_fini(&cache->map);
+    tk_epoch_drain(cache->rt);
+    tk_mutex_fini(&cache->lock);
+    tk_free(cache);
+}
+
+size_t
+tk_cache_count(struct tk_cache *cache)
+{
+    size_t count;
+
+    tk_mutex_lock(&cache->lock);
+    count = cache->map.count;
+    tk_mutex_unlock(&cache->lock);
+    return count;
+}
+
+/* Access keeps a record alive, but is written down only when a renewal would
+ * move the end by more than the jitter. */
+static void
+touch(struct tk_cache *cache, struct tk_region *region, int64_t now,
+      int64_t expires)
+{
+    if (!region->is_mortal &&
+        expires - now <= tk_config_ns(&cache->config->region_cache_ttl_ms)) {
+        atomic_store_explicit(&region->expires, tk_region_expiry(cache, now),
+                              memory_order_relaxed);
+    }
+}
+
+/* The usable record of a key. Inside an epoch section. */
+static struct tk_region *
+find(struct tk_cache *cache, tikv_slice key, bool before)
+{
+    struct tk_map_entry *entry =
+        before ? tk_map_below(&cache->map,
+                              key.len == 0 ? (tikv_slice){ NULL, 0 } : key)
+               : tk_map_floor(&cache->map, key);
+    struct tk_region *region = (struct tk_region *)(void *)entry;
+    int64_t expires;
+    int64_t now;
+
+    if (region == NULL) {
+        return NULL;
+    }
+    if (region->end.len != 0) {
+        int side = tk_slice_compare(key, region->end);
+
+        if (before ? key.len == 0 || side > 0 : side >= 0) {
+            return NULL;
+        }
+    }
+    if (atomic_load_explicit(&region->reason, memory_order_relaxed) !=
+        TK_INVALID_OK) {
+        return NULL;
+    }
+    now = tk_now(cache->rt);
+    expires = atomic_load_explicit(&region->expires, memory_order_relaxed);
+    if (expires <= now) {
+        return NULL;
+    }
+    touch(cache, region, now, expires);
+    return region;
+}
+
+static void
+copy_route(const struct tk_region *region, const struct tk_peer *peer,
+           struct tk_route *out)
+{
+    out->region_id = region->id;
+    out->conf_ver = region->conf_ver;
+    out->version = region->version;
+    out->peer_id = peer->id;
+    out->store = peer->store;
+    out->store_epoch =
+        atomic_load_explicit(&peer->epoch, memory_order_relaxed);
+    out->context_len = (uint8_t)peer->context_len;
+    memcpy(out->context, region->bytes + peer->context_at, peer->context_len);
+}
+
+bool
+tk_cache_route(struct tk_cache *cache, tikv_slice key, struct tk_route *out)
+{
+    const struct tk_region *region;
+    bool is_found = false;
+
+    tk_epoch_enter(cache->rt);
+    region = find(cache, key, false);
+    if (region != NULL) {
+        const struct tk_peer *peer = &region->peers[atomic_load_explicit(
+            &region->working, memory_order_relaxed)];
+
+        if (tk_peer_is_fresh(peer) &&
+            !atomic_load_explicit(&peer->store->needs_check,
+                                  memory_order_relaxed) &&
+            atomic_load_explicit(&peer->store->conn, memory_order_acquire) !=
+                NULL) {
+            copy_route(region, peer, out);
+            is_found = true;
+        }
+    }
+    tk_epoch_leave(cache->rt);
+    return is_found;
+}
+
+/* From the map, another peer when the working one is stale. */
+static bool
+look(struct tk_cache *cache, tikv_slice key, bool before, struct tk_route *out,
+     struct tk_buf *start, struct tk_buf *end)
+{
+    struct tk_region *region;
+    bool is_found = false;
+
+    tk_epoch_enter(cache->rt);
+    region = find(cache, key, before);
+    if (region != NULL) {
+        uint32_t place =
+            atomic_load_explicit(&region->working, memory_order_relaxed);
+
+        if (!tk_peer_is_fresh(&region->peers[place])) {
+            place = tk_region_next_fresh(region, place);
+        }
+        if (place < region->peers_count) {
+            atomic_store_explicit(&region->working, place,
+                                  memory_order_relaxed);
+            copy_route(region, &region->peers[place], out);
+            if (start != NULL) {
+                tk_buf_clear(start);
+                tk_buf_append_slice(start, region->entry.key);
+            }
+            if (end != NULL) {
+                tk_buf_clear(end);
+                tk_buf_append_slice(end, region->end);
+            }
+            is_found = true;
+        } else {
+            tk_region_invalidate(region, TK_INVALID_STORE);
+        }
+    }
+    tk_epoch_leave(cache->rt);
+    return is_found;
+}
+
+/* The key that PD is asked for; `before` and no key: the end of our keys. */
+static void
+pd_key(const struct tk_cache *cache, tikv_slice key, bool before,
+       struct tk_buf *out)
+{
+    struct tk_buf end;
+    size_t i;
+
+    if (!before || key.len != 0) {
+        tk_codec_region_key(&cache->codec, out, key);
+        return;
+    }
+    if (cache->codec.mode == TK_KEYS_RAW_V1 ||
+        cache->codec.mode == TK_KEYS_TXN_V1) {
+        /* No greatest key: from far up, to_the_end() goes on. */
+        for (i = 0; i < LAST_KEY_LEN; i++) {
+            tk_buf_append(out, "\xff", 1);
+        }
+        return;
+    }
+    tk_buf_init(&end, KEY_MAX);
+    tk_codec_request_end(&cache->codec, &end, key);
+    tk_key_encode(out, tk_buf_slice(&end));
+    out->failed |= end.failed;
+    tk_buf_fini(&end);
+}
+
+static tikv_slice
+view_slice(upb_StringView view)
+{
+    return (tikv_slice){ (const uint8_t *)view.data, view.size };
+}
+
+static tikv_error *
+ask_pd(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
+       tikv_slice region_key, struct tk_arena *arena, struct tk_pd_region *out)
+{
+    bool is_end = before && key.len == 0;
+    tikv_error *error =
+        tk_pd_region_by_key(cache->pd, op, region_key, arena, out);
+
+    if (error != NULL || out->region == NULL || !before) {
+        return error;
+    }
+    if (is_end && (cache->codec.mode == TK_KEYS_RAW_V1 ||
+                   cache->codec.mode == TK_KEYS_TXN_V1)) {
+        tikv_slice end = view_slice(metapb_Region_end_key(out->region));
+
+        while (error == NULL && out->region != NULL && end.len != 0) {
+            error = tk_pd_region_by_key(cache->pd, op, end, arena, out);
+            if (error == NULL && out->region != NULL) {
+                end = view_slice(metapb_Region_end_key(out->region));
+            }
+        }
+        return error;
+    }
+    if (tk_slice_equal(view_slice(metapb_Region_start_key(out->region)),
+                       region_key)) {
+        error = tk_pd_region_before(cache->pd, op, region_key, arena, out);
+    }
+    return error;
+}
+
+/* One lookup at PD, put into the cache. *found is false when PD knows no
+ * region that can be used. */
+static tikv_error *
+load(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
+     bool *found)
+{
+    struct tk_arena *arena = tk_arena_new();
+    struct tk_pd_region facts;
+    struct tk_region *region = NULL;
+    struct tk_buf region_key;
+    tikv_error *error;
+    bool is_in = false;
+
+    *found = false;
+    tk_buf_init(&region_key, KEY_MAX);
+    pd_key(cache, key, before, &region_key);
+    if (arena == NULL || region_key.failed) {
+        error = tk_error_immortal(TIKV_ERR_MEMORY);
+    } else {
+        error = ask_pd(cache, op, key, before, tk_buf_slice(&region_key),
+                       arena, &facts);
+    }
+    if (error == NULL && facts.region != NULL) {
+        error = tk_region_new(cache, &facts, NULL, &region);
+    }
+    if (region != NULL) {
+        *found = true;
+        tk_mutex_lock(&cache->lock);
+        is_in = tk_cache_insert(cache, region);
+        tk_mutex_unlock(&cache->lock);
+        if (!is_in) {
+            tk_region_free(region);
+        }
+    }
+    tk_buf_fini(&region_key);
+    tk_arena_unref(arena);
+    return error;
+}
+
+/* Joins the flight for that key, or makes one: *mine. */
+static tikv_error *
+fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
+    bool *mine, bool *found)
+{
+    struct tk_flight own = { key, before, { NULL }, NULL };
+    struct tk_route route;
+    struct tk_waiter waiter;
+    struct tk_waiter *woken;
+    struct tk_flight *flight;
+    struct tk_flight **at;
+    struct tk_wakes wakes;
+    tikv_error *error = NULL;
+
+    tk_mutex_lock(&cache->lock);
+    for (flight = cache->flights; flight != NULL; flight = flight->next) {
+        if (flight->before == before && tk_slice_equal(flight->key, key)) {
+            break;
+        }
+    }
+    *mine = flight == NULL;
+    if (*mine) {
+        own.next = cache->flights;
+        cache->flights = &own;
+    } else {
+        tk_waiters_add(&flight->waiters, &waiter, op);
+    }
+    tk_mutex_unlock(&cache->lock);
+    if (!*mine) {
+        /* When it wakes, the flight is gone: its list was emptied before. */
+        return tk_waiter_await(&flight->waiters, &waiter, &cache->lock, op);
+    }
+    /* Somebody may have landed between our look and our flight. */
+    *found = look(cache, key, before, &route, NULL, NULL);
+    if (!*found) {
+        error = load(cache, op, key, before, found);
+    }
+    tk_mutex_lock(&cache->lock);
+    for (at = &cache->flights; *at != &own; at = &(*at)->next) {
+    }
+    *at = own.next;
+    woken = tk_waiters_take(&own.waiters);
+    tk_mutex_unlock(&cache->lock);
+    tk_wakes_init(&wakes, op->rt);
+    tk_waiters_wake(woken, &wakes);
+    tk_wakes_flush(&wakes);
+    return error;
+}
+
+static tikv_error *
+pause_for(struct tk_op *op, struct tk_backoff *backoff,
+          enum tk_backoff_kind kind, const char *why, tikv_slice key)
+{
+    int64_t ms =
+        tk_backoff_next(backoff, kind, -1, op->rt->ops->random(op->rt));
+    char text[64];
+    tikv_error *error;
+
+    if (ms < 0) {
+        return tk_backoff_exceeded(
+            backoff, tk_error(TIKV_ERR_REGION, "%s of %s", why,
+                              tk_log_key(key, text, sizeof(text))));
+    }
+    error = tk_op_sleep(op, ms * TK_MS);
+    if (error != NULL) {
+        tk_backoff_undo(backoff, kind, ms);
+    }
+    return error;
+}
+
+/* The store of a route: NULL when it can be asked. Otherwise *again: the
+ * route was changed, look once more after a pause. */
+static tikv_error *
+reach(struct tk_cache *cache, struct tk_op *op, const struct tk_route *route,
+      bool *again)
+{
+    struct tk_conn *conn;
+    tikv_error *error =
+        tk_stores_resolve(cache->stores, route->store, op, &conn);
+
+    *again = false;
+    if (error != NULL && tikv_error_code(error) == TIKV_ERR_UNAVAILABLE) {
+        tikv_error_free(error);
+        error = NULL;
+        conn = NULL;
+    }
+    if (error == NULL && conn == NULL) {
+        *again = true;
+        tk_cache_next_peer(cache, route);
+    }
+    return error;
+}
+
+tikv_error *
+tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
+                bool before, struct tk_backoff *backoff, struct tk_route *out,
+                struct tk_buf *start, struct tk_buf *end)
+{
+    unsigned loads = 0;
+
+    for (;;) {
+        tikv_error *error;
+        bool is_mine = false;
+        bool is_found = true;
+        bool again = false;
+
+        if (look(cache, key, before, out, start, end)) {
+            error = reach(cache, op, out, &again);
+            if (error != NULL || !again) {
+                return error;
+            }
+        } else {
+            error = fly(cache, op, key, before, &is_mine, &is_found);
+            loads += is_mine;
+            again = is_mine && (!is_found || loads > 2);
+        }
+        if (error == NULL && again) {
+            error = pause_for(op, backoff, TK_BACKOFF_REGION_MISS,
+                              "no region", key);
+        }
+        if (error != NULL) {
+            return error;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Region records and what the files of the cache share. A record is made
+ * whole, put into the map and never changed, except for its atomics: when it
+ * ends, why it must not be used, which peer is asked, which epoch of each
+ * store it has seen.
+ *
+ * Lock: cache.lock, rank REGION: writers of the map, the index by id, the
+ * flights. The store table's lock has the same rank: never both.
+ */
+#ifndef TK_REGION_CACHE_INNER_H
+#define TK_REGION_CACHE_INNER_H
+
+#include "exec/mutex.h"
+#include "pd/waiters.h"
+#include "region/cache.h"
+#include "region/map.h"
+
+struct metapb_Region;
+struct tk_pd_region;
+
+struct tk_peer {
+    uint64_t id;
+    struct tk_store *store;
+    _Atomic uint32_t epoch; /* of the store, as this record saw it */
+    uint16_t context_at;    /* in the record's bytes */
+    uint16_t context_len;
+};
+
+struct tk_region {
+    struct tk_map_entry entry; /* first; the start key */
+    tikv_slice end;
+    uint64_t id;
+    uint64_t conf_ver;
+    uint64_t version;
+    _Atomic int64_t expires; /* relaxed */
+    _Atomic uint32_t reason; /* enum tk_invalid; first one wins */
+    _Atomic uint32_t working; /* place of the peer that is asked */
+    _Atomic uint32_t turns;  /* next peers since a leader was known */
+    bool is_mortal;          /* access does not renew it: a peer is down */
+    uint32_t peers_count;
+    uint8_t *bytes;            /* start, end, contexts */
+    struct tk_region *next_id; /* chain of the index, under the lock */
+    struct tk_retired retired;
+    struct tk_peer peers[];
+};
+
+/* One lookup at PD; on the stack of the one who does it. */
+struct tk_flight {
+    tikv_slice key;
+    bool before;
+    struct tk_waiters waiters;
+    struct tk_flight *next;
+};
+
+struct tk_cache {
+    struct tk_runtime *rt;
+    struct tk_pd *pd;
+    struct tk_stores *stores;
+    struct tk_key_codec codec;
+    const struct tk_config *config;
+    struct tk_log *log;
+    struct tk_mutex lock;
+    struct tk_map map;
+    /* Under the lock: records in the map, by region id. */
+    struct tk_region **index;
+    size_t index_size; /* a power of two */
+    struct tk_flight *flights;
+};
+
+/* ---- record.c ---- */
+
+/* A record of what PD or a store says. `leader_id` (a peer) or
+ * `leader_store` names the peer to ask; 0 and NULL: the first one. NULL
+ * without error: no peer can be used, or the region is not ours. */
+tikv_error *
+tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
+              const struct tk_store *leader_store, struct tk_region **out);
+
+void
+tk_region_free(struct tk_region *region);
+
+/* The first reason wins. */
+void
+tk_region_invalidate(struct tk_region *region, enum tk_invalid reason);
+
+/* True: the peer's store was not suspected since the record saw it. */
+static inline bool
+tk_peer_is_fresh(const struct tk_peer *peer)
+{
+    return atomic_load_explicit(&peer->epoch, memory_order_relaxed) ==
+               atomic_load_explicit(&peer->store->epoch,
+                                    memory_order_relaxed) &&
+           !atomic_load_explicit(&peer->store->is_tombstone,
+                                 memory_order_relaxed);
+}
+
+/* The next fresh peer after place `from`, `from` itself excluded;
+ * peers_count when there is none. */
+uint32_t
+tk_region_next_fresh(const struct tk_region *region, uint32_t from);
+
+/* When a record made or used now ends. */
+int64_t
+tk_region_expiry(const struct tk_cache *cache, int64_t now);
+
+/* ---- insert.c; under the lock ---- */
+
+/* Puts the record in, by the rules of RC-5. False: refused as older than what
+ * is known, or no memory; the record is still the caller's. */
+bool
+tk_cache_insert(struct tk_cache *cache, struct tk_region *region);
+
+struct tk_region *
+tk_cache_by_id(struct tk_cache *cache, uint64_t id);
+
+#endif

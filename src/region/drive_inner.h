@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the loop, shared by its three files: drive.c waits and ends,
+ * drive_send.c finds regions, cuts and sends, drive_judge.c decides what an
+ * answer means. One thread, the runner's; only tk_shard_done() runs on the
+ * transport's and touches nothing but the reply and the note.
+ */
+#ifndef TK_REGION_DRIVE_INNER_H
+#define TK_REGION_DRIVE_INNER_H
+
+#include "region/drive.h"
+#include "wire/arena.h"
+
+struct tk_shard {
+    struct tk_request request; /* first */
+    struct tk_note note;
+    struct tk_op *op;
+    struct tk_shard *prev;
+    struct tk_shard *next;
+    struct tk_piece piece;
+    struct tk_route route;
+    bool has_route;
+    struct tk_backoff backoff;
+    int64_t wake_at;
+    struct tk_arena *arena; /* holds the body; NULL: to be encoded */
+    tikv_slice body;
+    tikv_error *cause; /* the last trouble */
+    uint32_t attempts;
+    uint32_t sleepless;   /* retries that cost no pause */
+    bool was_sent;        /* some attempt may have reached a store */
+    bool in_doubt;        /* one of them was never answered */
+    bool ends_with_op;    /* the attempt's deadline is the op's */
+    bool wants_flush;     /* was held only because more followed */
+    enum tk_reply_status status;
+    int grpc;
+    bool never_sent;
+    tikv_slice data;
+    struct tk_frame *frame;
+    char details[96];
+};
+
+struct tk_shards {
+    struct tk_shard *first;
+    struct tk_shard *last;
+    size_t count;
+};
+
+struct tk_run {
+    struct tk_router *router;
+    struct tk_op *op;
+    struct tk_job *job;
+    const struct tk_command_row *row;
+    struct tk_shards ready;
+    struct tk_shards asleep;
+    struct tk_shards sent;
+    struct tk_shard *spare;
+    struct tk_buf context; /* call part, read during submit only */
+    struct tk_buf end;     /* of the region at hand */
+    struct tk_arena *bounds; /* ends of regions that ranges were cut at */
+    tikv_error *error;     /* the first one */
+    bool in_doubt;         /* something unfinished may have been done */
+    struct tk_shard own;   /* a point operation allocates nothing */
+    bool own_is_used;
+};
+
+/* ---- drive.c ---- */
+
+void
+tk_shards_push(struct tk_shards *list, struct tk_shard *shard);
+
+void
+tk_shards_push_front(struct tk_shards *list, struct tk_shard *shard);
+
+void
+tk_shards_remove(struct tk_shards *list, struct tk_shard *shard);
+
+/* A shard on no list; NULL without memory. */
+struct tk_shard *
+tk_shard_new(struct tk_run *run);
+
+/* Off all lists: the piece was answered. */
+void
+tk_shard_finish(struct tk_run *run, struct tk_shard *shard);
+
+/* Off all lists: the piece ends with `error` (taken), and so does the job. */
+void
+tk_shard_fail(struct tk_run *run, struct tk_shard *shard, tikv_error *error);
+
+/* Off all lists: pauses by `kind`, or goes on at once (TK_BACKOFF_KINDS);
+ * ends when the budget is used up. shard->cause says why. */
+void
+tk_shard_pause(struct tk_run *run, struct tk_shard *shard,
+               enum tk_backoff_kind kind, int64_t ceiling_ms);
+
+void
+tk_shard_set_cause(struct tk_shard *shard, tikv_error *cause);
+
+/* ---- drive_send.c ---- */
+
+/* Takes a shard that is on no list; it ends on one, or finished. */
+void
+tk_shard_send(struct tk_run *run, struct tk_shard *shard);
+
+/* ---- drive_judge.c ---- */
+
+/* The reply of a shard that is on no list. */
+void
+tk_shard_judge(struct tk_run *run, struct tk_shard *shard);
+
+/* The attempt ended without an answer. */
+void
+tk_shard_doubt(struct tk_run *run, struct tk_shard *shard);
+
+#endif

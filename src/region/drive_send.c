@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a shard that is due to a request on the wire: find the region of its
+ * first key, cut off what lies beyond it or beyond the limits of one request,
+ * encode what is not encoded yet, submit. What is cut off is a shard of its
+ * own that inherits budget, history and doubt.
+ *
+ * Runs on the runner's thread, except tk_shard_done().
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "region/drive_inner.h"
+#include "wire/context.h"
+
+#include "upb/arena.h"
+
+/* On the transport's thread. */
+static void
+shard_done(struct tk_request *request, const struct tk_reply *reply,
+           struct tk_wakes *wakes)
+{
+    struct tk_shard *shard = (struct tk_shard *)(void *)request;
+
+    shard->status = reply->status;
+    shard->grpc = reply->grpc;
+    shard->never_sent = reply->never_sent;
+    shard->data = tk_slice(reply->data, reply->len);
+    shard->frame = reply->frame;
+    if (reply->status != TK_REPLY_OK) {
+        snprintf(shard->details, sizeof(shard->details), "%s",
+                 reply->details);
+    }
+    tk_op_push(shard->op, &shard->note, wakes);
+}
+
+static bool
+is_range(const struct tk_run *run)
+{
+    return run->job->items_count == 0;
+}
+
+static tikv_error *
+locate(struct tk_run *run, struct tk_shard *shard, bool needs_end)
+{
+    struct tk_router *router = run->router;
+    tikv_slice key = is_range(run)
+                         ? shard->piece.start
+                         : run->job->ops->key(run->job, shard->piece.first);
+    tikv_error *error;
+
+    if (!needs_end && tk_cache_route(router->cache, key, &shard->route)) {
+        return NULL;
+    }
+    error = tk_cache_locate(router->cache, run->op, key, false,
+                            &shard->backoff, &shard->route, NULL,
+                            needs_end ? &run->end : NULL);
+    if (error == NULL && run->end.failed) {
+        error = tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    return error;
+}
+
+/* How many items, from the first, go into one request to a region that ends
+ * at `end`. At least one. */
+static size_t
+fitting_count(struct tk_run *run, const struct tk_piece *piece, tikv_slice end)
+{
+    struct tk_job *job = run->job;
+    size_t bytes = 0;
+    size_t count;
+
+    for (count = 0; count < piece->count; count++) {
+        size_t item = piece->first + count;
+
+        if (count > 0 && job->piece_count_max != 0 &&
+            count == job->piece_count_max) {
+            break;
+        }
+        if (count > 0 && end.len != 0 &&
+            tk_slice_compare(job->ops->key(job, item), end) >= 0) {
+            break;
+        }
+        if (job->ops->weight != NULL && job->piece_bytes_max != 0) {
+            bytes += job->ops->weight(job, item);
+            if (count > 0 && bytes > job->piece_bytes_max) {
+                break;
+            }
+        }
+    }
+    return count;
+}
+
+/* The region's end in memory that lives as long as the run. */
+static bool
+keep_end(struct tk_run *run, tikv_slice end, tikv_slice *out)
+{
+    uint8_t *copy;
+
+    if (run->bounds == NULL) {
+        run->bounds = tk_arena_new();
+    }
+    copy = run->bounds == NULL ? NULL
+                               : upb_Arena_Malloc(run->bounds->upb, end.len);
+    if (copy != NULL) {
+        memcpy(copy, end.data, end.len);
+        *out = (tikv_slice){ copy, end.len };
+    }
+    return copy != NULL;
+}
+
+/* Splits `shard` so that it fits into its region and one request. */
+static tikv_error *
+cut(struct tk_run *run, struct tk_shard *shard)
+{
+    tikv_slice end = tk_buf_slice(&run->end);
+    struct tk_piece rest = shard->piece;
+    struct tk_shard *other;
+
+    if (is_range(run)) {
+        if (end.len == 0 ||
+            (rest.end.len != 0 && tk_slice_compare(rest.end, end) <= 0)) {
+            return NULL;
+        }
+    } else {
+        size_t count = fitting_count(run, &shard->piece, end);
+
+        if (count == rest.count) {
+            return NULL;
+        }
+        rest.first += count;
+        rest.count -= count;
+    }
+    other = tk_shard_new(run);
+    if (other == NULL || (is_range(run) && !keep_end(run, end, &rest.start))) {
+        if (other != NULL) {
+            tk_shard_finish(run, other);
+        }
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    tk_arena_unref(shard->arena);
+    shard->arena = NULL;
+    shard->body = (tikv_slice){ NULL, 0 };
+    shard->piece.end = rest.start;
+    shard->piece.count -= rest.count;
+    other->piece = rest;
+    other->piece.region_id = 0;
+    tk_backoff_fork(&other->backoff, &shard->backoff);
+    other->was_sent = shard->was_sent;
+    other->in_doubt = shard->in_doubt;
+    other->sleepless = shard->sleepless;
+    tk_shards_push_front(&run->ready, other);
+    return NULL;
+}
+
+static tikv_error *
+encode(struct tk_run *run, struct tk_shard *shard)
+{
+    if (shard->body.data != NULL) {
+        return NULL;
+    }
+    if (shard->arena == NULL) {
+        shard->arena = tk_arena_new();
+    }
+    if (shard->arena == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    return run->job->ops->encode(run->job, &shard->piece, shard->arena,
+                                 &shard->body);
+}
+
+/* Deadline of the attempt and the part of the context that tells of it. */
+static tikv_error *
+prepare_call(struct tk_run *run, struct tk_shard *shard)
+{
+    int64_t now = tk_now(run->router->rt);
+    int64_t limit =
+        run->row->timeout_ms != 0
+            ? (int64_t)run->row->timeout_ms * TK_MS
+            : tk_config_ns(&run->router->config->rpc_attempt_timeout_ms);
+    int64_t until = tk_after(now, limit);
+    struct tk_context_call context = { .call = run->op->call };
+
+    shard->ends_with_op = run->op->deadline <= until;
+    until = shard->ends_with_op ? run->op->deadline : until;
+    context.is_retry = shard->was_sent;
+    context.max_execution_ms = run->job->max_execution_ms;
+    if (context.max_execution_ms == 0) {
+        context.max_execution_ms =
+            until > now ? (uint64_t)((until - now + TK_MS - 1) / TK_MS) : 1;
+    }
+    tk_buf_clear(&run->context);
+    tk_context_call(&run->context, &context);
+    memset(&shard->request, 0, sizeof(shard->request));
+    shard->request.done = shard_done;
+    shard->request.deadline = until;
+    shard->request.is_urgent = run->op->call->priority == TIKV_PRIORITY_HIGH;
+    shard->request.parts.command = run->job->command;
+    shard->request.parts.region =
+        tk_slice(shard->route.context, shard->route.context_len);
+    shard->request.parts.call = tk_buf_slice(&run->context);
+    shard->request.parts.body = shard->body;
+    return run->context.failed ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
+}
+
+/* On the list of the sent before it is submitted: the answer may be there
+ * when submit returns. */
+static void
+submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
+{
+    bool is_busy = tk_conn_is_busy(conn);
+    bool has_more = run->ready.first != NULL;
+    enum tk_submit submitted;
+
+    shard->wants_flush = has_more && !is_busy;
+    tk_frame_unref(shard->frame, 1);
+    shard->frame = NULL;
+    tk_shards_push(&run->sent, shard);
+    submitted = tk_conn_submit(conn, &shard->request, has_more || is_busy);
+    if (submitted == TK_SUBMIT_OK) {
+        shard->attempts++;
+        shard->was_sent = true;
+        run->job->attempts++;
+        tk_point(run->router->rt);
+        return;
+    }
+    tk_shards_remove(&run->sent, shard);
+    if (submitted == TK_SUBMIT_CLOSED) {
+        tk_shard_fail(run, shard, tk_error_immortal(TIKV_ERR_CLOSED));
+        return;
+    }
+    tk_shard_set_cause(
+        shard, tk_error(TIKV_ERR_OVERLOAD, "too many requests are in flight"));
+    tk_shard_pause(run, shard, TK_BACKOFF_REGION_SCHEDULING, -1);
+}
+
+void
+tk_shard_send(struct tk_run *run, struct tk_shard *shard)
+{
+    bool needs_end = is_range(run) || shard->piece.count > 1;
+    struct tk_conn *conn;
+    tikv_error *error = locate(run, shard, needs_end);
+
+    if (error == NULL) {
+        shard->has_route = true;
+        shard->piece.region_id = shard->route.region_id;
+        error = needs_end ? cut(run, shard) : NULL;
+    }
+    if (error == NULL) {
+        error = encode(run, shard);
+    }
+    if (error == NULL) {
+        error = prepare_call(run, shard);
+    }
+    if (error != NULL) {
+        tk_shard_fail(run, shard, error);
+        return;
+    }
+    conn = atomic_load_explicit(&shard->route.store->conn,
+                                memory_order_acquire);
+    if (conn == NULL) {
+        /* The store was buried between the look and now. */
+        tk_shard_set_cause(shard, tk_error(TIKV_ERR_UNAVAILABLE,
+                                           "the store is gone"));
+        tk_cache_next_peer(run->router->cache, &shard->route);
+        tk_shard_pause(run, shard, TK_BACKOFF_REGION_MISS, -1);
+        return;
+    }
+    submit(run, shard, conn);
+}

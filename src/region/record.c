@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a region record out of what PD or a store says (RC-2). No lock of
+ * the cache is held here: finding store objects takes that of their table. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "region/cache_inner.h"
+#include "wire/context.h"
+
+#include "metapb.upb.h"
+
+enum { KEY_MAX = 1 << 20, PEERS_MAX = 64, JITTER_PART = 10 };
+
+int64_t
+tk_region_expiry(const struct tk_cache *cache, int64_t now)
+{
+    int64_t ttl = tk_config_ns(&cache->config->region_cache_ttl_ms);
+    uint64_t random = cache->rt->ops->random(cache->rt);
+    int64_t jitter = (int64_t)(random % ((uint64_t)ttl / JITTER_PART + 1));
+
+    return tk_after(now, ttl + jitter);
+}
+
+static bool
+is_down(const struct tk_pd_region *facts, uint64_t peer_id)
+{
+    size_t i;
+
+    for (i = 0; i < facts->down_count; i++) {
+        if (facts->down[i] != NULL &&
+            metapb_Peer_id(facts->down[i]) == peer_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The peers that may be asked, in PD's order. */
+static tikv_error *
+choose_peers(struct tk_cache *cache, const struct tk_pd_region *facts,
+             const metapb_Peer **peers, struct tk_store **stores,
+             size_t *out)
+{
+    size_t count;
+    const metapb_Peer *const *all = metapb_Region_peers(facts->region, &count);
+    uint64_t leader_id =
+        facts->leader == NULL ? 0 : metapb_Peer_id(facts->leader);
+    size_t i;
+
+    *out = 0;
+    for (i = 0; i < count && *out < PEERS_MAX; i++) {
+        uint64_t id = metapb_Peer_id(all[i]);
+        struct tk_store *store;
+
+        if (is_down(facts, id) ||
+            (metapb_Peer_is_witness(all[i]) && id != leader_id)) {
+            continue;
+        }
+        store = tk_stores_get(cache->stores, metapb_Peer_store_id(all[i]));
+        if (store == NULL) {
+            return tk_error_immortal(TIKV_ERR_MEMORY);
+        }
+        if (!atomic_load(&store->is_tombstone)) {
+            peers[*out] = all[i];
+            stores[(*out)++] = store;
+        }
+    }
+    return NULL;
+}
+
+/* The contexts of all peers; their places go into `peers`. */
+static void
+write_contexts(struct tk_cache *cache, const metapb_Peer *const *chosen,
+               struct tk_region *region, struct tk_buf *out)
+{
+    uint32_t i;
+
+    for (i = 0; i < region->peers_count; i++) {
+        struct tk_context_region context = {
+            .region_id = region->id,
+            .conf_ver = region->conf_ver,
+            .version = region->version,
+            .peer_id = metapb_Peer_id(chosen[i]),
+            .store_id = metapb_Peer_store_id(chosen[i]),
+            .peer_role = metapb_Peer_role(chosen[i]),
+            .is_witness = metapb_Peer_is_witness(chosen[i]),
+            .cluster_id =
+                cache->pd == NULL ? 0 : tk_pd_cluster_id(cache->pd),
+        };
+        size_t at = out->len;
+
+        tk_context_region(out, &context);
+        region->peers[i].context_at = (uint16_t)at;
+        region->peers[i].context_len = (uint16_t)(out->len - at);
+    }
+}
+
+static void
+fill(struct tk_cache *cache, const struct tk_pd_region *facts,
+     const metapb_Peer *const *chosen, struct tk_store *const *stores,
+     const struct tk_store *leader_store, struct tk_region *region)
+{
+    const metapb_RegionEpoch *epoch =
+        metapb_Region_region_epoch(facts->region);
+    uint64_t leader_id =
+        facts->leader == NULL ? 0 : metapb_Peer_id(facts->leader);
+    uint32_t i;
+
+    region->id = metapb_Region_id(facts->region);
+    region->conf_ver = epoch == NULL ? 0 : metapb_RegionEpoch_conf_ver(epoch);
+    region->version = epoch == NULL ? 0 : metapb_RegionEpoch_version(epoch);
+    region->is_mortal = facts->down_count != 0;
+    atomic_init(&region->reason, TK_INVALID_OK);
+    atomic_init(&region->turns, 0);
+    atomic_init(&region->working, 0);
+    atomic_init(&region->expires,
+                tk_region_expiry(cache, tk_now(cache->rt)));
+    for (i = 0; i < region->peers_count; i++) {
+        struct tk_peer *peer = &region->peers[i];
+
+        peer->id = metapb_Peer_id(chosen[i]);
+        peer->store = stores[i];
+        atomic_init(&peer->epoch, atomic_load(&stores[i]->epoch));
+        if (leader_store != NULL ? stores[i] == leader_store
+                                 : leader_id != 0 && peer->id == leader_id) {
+            atomic_init(&region->working, i);
+        }
+    }
+}
+
+/* Keys and contexts into one block. */
+static bool
+attach_bytes(struct tk_cache *cache, const metapb_Peer *const *chosen,
+             struct tk_region *region, tikv_slice start, tikv_slice end)
+{
+    struct tk_buf contexts;
+    bool is_done = false;
+
+    tk_buf_init(&contexts, PEERS_MAX * TK_ROUTE_CONTEXT_MAX);
+    write_contexts(cache, chosen, region, &contexts);
+    if (!contexts.failed) {
+        region->bytes = tk_alloc(contexts.len + start.len + end.len + 1);
+        is_done = region->bytes != NULL;
+    }
+    if (is_done) {
+        uint8_t *at = region->bytes;
+
+        memcpy(at, contexts.data, contexts.len);
+        at += contexts.len;
+        if (start.len != 0) {
+            memcpy(at, start.data, start.len);
+        }
+        region->entry.key = (tikv_slice){ at, start.len };
+        at += start.len;
+        if (end.len != 0) {
+            memcpy(at, end.data, end.len);
+        }
+        region->end = (tikv_slice){ at, end.len };
+    }
+    tk_buf_fini(&contexts);
+    return is_done;
+}
+
+static tikv_slice
+slice_of(upb_StringView view)
+{
+    return (tikv_slice){ (const uint8_t *)view.data, view.size };
+}
+
+tikv_error *
+tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
+              const struct tk_store *leader_store, struct tk_region **out)
+{
+    const metapb_Peer *chosen[PEERS_MAX];
+    struct tk_store *stores[PEERS_MAX];
+    struct tk_region *region = NULL;
+    struct tk_buf start;
+    struct tk_buf end;
+    tikv_error *error;
+    size_t count;
+
+    *out = NULL;
+    error = choose_peers(cache, facts, chosen, stores, &count);
+    if (error != NULL || count == 0) {
+        return error;
+    }
+    tk_buf_init(&start, KEY_MAX);
+    tk_buf_init(&end, KEY_MAX);
+    if (!tk_codec_region_range(
+            &cache->codec, slice_of(metapb_Region_start_key(facts->region)),
+            slice_of(metapb_Region_end_key(facts->region)), &start, &end)) {
+        error = tk_error(TIKV_ERR_PROTOCOL,
+                         "region %llu has bounds that are no keys of ours",
+                         (unsigned long long)metapb_Region_id(facts->region));
+    } else {
+        region = tk_calloc(sizeof(*region) + count * sizeof(struct tk_peer));
+        error = tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    if (region != NULL) {
+        region->peers_count = (uint32_t)count;
+        fill(cache, facts, chosen, stores, leader_store, region);
+        if (start.failed || end.failed ||
+            !attach_bytes(cache, chosen, region, tk_buf_slice(&start),
+                          tk_buf_slice(&end))) {
+            tk_region_free(region);
+        } else {
+            *out = region;
+            error = NULL;
+        }
+    }
+    tk_buf_fini(&start);
+    tk_buf_fini(&end);
+    return error;
+}
+
+void
+tk_region_free(struct tk_region *region)
+{
+    if (region != NULL) {
+        tk_free(region->bytes);
+        tk_free(region);
+    }
+}
+
+void
+tk_region_invalidate(struct tk_region *region, enum tk_invalid reason)
+{
+    uint32_t valid = TK_INVALID_OK;
+
+    atomic_compare_exchange_strong(&region->reason, &valid, (uint32_t)reason);
+}
+
+uint32_t
+tk_region_next_fresh(const struct tk_region *region, uint32_t from)
+{
+    uint32_t step;
+
+    for (step = 1; step < region->peers_count; step++) {
+        uint32_t place = (from + step) % region->peers_count;
+
+        if (tk_peer_is_fresh(&region->peers[place])) {
+            return place;
+        }
+    }
+    return region->peers_count;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stores and their addresses (ST-1, ST-2, ST-4).
+ *
+ *     unresolved --PD--> resolved <--PD-- needs_check <--suspect-- resolved
+ *     any --PD: gone--> tombstone, for good
+ *
+ * One resolution per store at a time; others wait for it, and whoever finds
+ * the store unresolved afterwards does the next. Connections once given out
+ * are kept until the table goes: readers load store->conn without counting.
+ */
+#include "region/store.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "exec/mutex.h"
+#include "pd/waiters.h"
+
+#include "metapb.upb.h"
+
+enum { BUCKETS = 256 };
+
+struct slot {
+    struct tk_store store; /* first */
+    struct slot *next;
+    /* Guarded by the table's lock. */
+    bool is_asking;
+    struct tk_waiters waiters;
+    struct tk_conn **conns; /* counted, each once */
+    size_t conns_count;
+};
+
+struct tk_stores {
+    struct tk_pd *pd;
+    struct tk_rpc *rpc;
+    struct tk_log *log;
+    struct tk_mutex lock; /* rank REGION */
+    struct slot *buckets[BUCKETS];
+};
+
+struct tk_stores *
+tk_stores_new(struct tk_pd *pd, struct tk_rpc *rpc, struct tk_log *log)
+{
+    struct tk_stores *stores = tk_calloc(sizeof(*stores));
+
+    if (stores != NULL) {
+        stores->pd = pd;
+        stores->rpc = rpc;
+        stores->log = log;
+        tk_mutex_init(&stores->lock, TK_RANK_REGION);
+    }
+    return stores;
+}
+
+struct tk_store *
+tk_stores_get(struct tk_stores *stores, uint64_t id)
+{
+    struct slot **bucket = &stores->buckets[id % BUCKETS];
+    struct slot *slot;
+
+    tk_mutex_lock(&stores->lock);
+    for (slot = *bucket; slot != NULL; slot = slot->next) {
+        if (slot->store.id == id) {
+            break;
+        }
+    }
+    if (slot == NULL) {
+        slot = tk_calloc(sizeof(*slot));
+        if (slot != NULL) {
+            slot->store.id = id;
+            slot->next = *bucket;
+            *bucket = slot;
+        }
+    }
+    tk_mutex_unlock(&stores->lock);
+    return slot == NULL ? NULL : &slot->store;
+}
+
+/* The connection becomes the store's and is kept. Takes the reference. */
+static bool
+keep_conn(struct tk_stores *stores, struct slot *slot, struct tk_conn *conn)
+{
+    struct tk_conn **grown = NULL;
+    struct tk_conn *spare = NULL;
+    bool is_kept = true;
+    size_t i;
+
+    tk_mutex_lock(&stores->lock);
+    for (i = 0; i < slot->conns_count && spare == NULL; i++) {
+        if (slot->conns[i] == conn) {
+            spare = conn;
+        }
+    }
+    if (spare == NULL) {
+        grown = tk_realloc(slot->conns,
+                           (slot->conns_count + 1) * sizeof(*grown));
+        if (grown == NULL) {
+            spare = conn;
+            is_kept = false;
+        } else {
+            slot->conns = grown;
+            slot->conns[slot->conns_count++] = conn;
+        }
+    }
+    tk_mutex_unlock(&stores->lock);
+    if (is_kept) {
+        atomic_store_explicit(&slot->store.conn, conn, memory_order_release);
+    }
+    if (spare != NULL) {
+        tk_conn_unref(spare);
+    }
+    return is_kept;
+}
+
+static void
+bury(struct tk_stores *stores, struct slot *slot)
+{
+    tk_log(stores->log, TIKV_LOG_INFO, "region", "store %llu is gone",
+           (unsigned long long)slot->store.id);
+    atomic_store(&slot->store.is_tombstone, true);
+    atomic_fetch_add(&slot->store.epoch, 1);
+    atomic_store_explicit(&slot->store.conn, NULL, memory_order_release);
+}
+
+static tikv_error *
+connect_to(struct tk_stores *stores, struct slot *slot, upb_StringView address)
+{
+    char text[300];
+    struct tk_conn *conn;
+
+    if (address.size == 0 || address.size >= sizeof(text)) {
+        return tk_error(TIKV_ERR_UNAVAILABLE, "store %llu has no address",
+                        (unsigned long long)slot->store.id);
+    }
+    memcpy(text, address.data, address.size);
+    text[address.size] = '\0';
+    conn = tk_rpc_conn(stores->rpc, text);
+    if (conn == NULL || !keep_conn(stores, slot, conn)) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    return NULL;
+}
+
+/* Asks PD and takes over what it says. */
+static tikv_error *
+ask_pd(struct tk_stores *stores, struct slot *slot, struct tk_op *op)
+{
+    struct tk_arena *arena = tk_arena_new();
+    const struct metapb_Store *facts;
+    tikv_error *error;
+
+    if (arena == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    /* Cleared first: a suspicion that comes meanwhile asks once more. */
+    atomic_store(&slot->store.needs_check, false);
+    error = tk_pd_store(stores->pd, op, slot->store.id, arena, &facts);
+    if (error == NULL) {
+        if (facts == NULL || metapb_Store_state(facts) == metapb_Tombstone) {
+            bury(stores, slot);
+        } else {
+            error = connect_to(stores, slot, metapb_Store_address(facts));
+        }
+    }
+    if (error != NULL) {
+        atomic_store(&slot->store.needs_check, true);
+    }
+    tk_arena_unref(arena);
+    return error;
+}
+
+/* True: *out says it. */
+static bool
+is_resolved(struct tk_store *store, struct tk_conn **out)
+{
+    *out = NULL;
+    if (atomic_load(&store->is_tombstone)) {
+        return true;
+    }
+    if (atomic_load(&store->needs_check)) {
+        return false;
+    }
+    *out = atomic_load_explicit(&store->conn, memory_order_acquire);
+    return *out != NULL;
+}
+
+tikv_error *
+tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
+                  struct tk_op *op, struct tk_conn **out)
+{
+    struct slot *slot = (struct slot *)(void *)store;
+
+    for (;;) {
+        struct tk_waiter waiter;
+        struct tk_waiter *woken;
+        struct tk_wakes wakes;
+        tikv_error *error;
+        bool is_mine;
+
+        if (is_resolved(store, out)) {
+            return NULL;
+        }
+        tk_mutex_lock(&stores->lock);
+        is_mine = !slot->is_asking;
+        slot->is_asking = true;
+        if (!is_mine) {
+            tk_waiters_add(&slot->waiters, &waiter, op);
+        }
+        tk_mutex_unlock(&stores->lock);
+        if (!is_mine) {
+            error = tk_waiter_await(&slot->waiters, &waiter, &stores->lock,
+                                    op);
+            if (error != NULL) {
+                return error;
+            }
+            continue;
+        }
+        error = is_resolved(store, out) ? NULL : ask_pd(stores, slot, op);
+        tk_mutex_lock(&stores->lock);
+        slot->is_asking = false;
+        woken = tk_waiters_take(&slot->waiters);
+        tk_mutex_unlock(&stores->lock);
+        tk_wakes_init(&wakes, op->rt);
+        tk_waiters_wake(woken, &wakes);
+        tk_wakes_flush(&wakes);
+        if (error != NULL) {
+            return error;
+        }
+    }
+}
+
+void
+tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
+                  uint32_t seen_epoch)
+{
+    uint32_t expected = seen_epoch;
+
+    /* Many requests fail together: one of them moves the epoch. */
+    if (atomic_compare_exchange_strong(&store->epoch, &expected,
+                                       seen_epoch + 1)) {
+        tk_log(stores->log, TIKV_LOG_WARN, "region", "store %llu is suspect",
+               (unsigned long long)store->id);
+    }
+    atomic_store(&store->needs_check, true);
+}
+
+void
+tk_stores_free(struct tk_stores *stores)
+{
+    size_t i;
+
+    for (i = 0; stores != NULL && i < BUCKETS; i++) {
+        while (stores->buckets[i] != NULL) {
+            struct slot *slot = stores->buckets[i];
+
+            stores->buckets[i] = slot->next;
+            while (slot->conns_count > 0) {
+                tk_conn_unref(slot->conns[--slot->conns_count]);
+            }
+            tk_free(slot->conns);
+            tk_free(slot);
+        }
+    }
+    if (stores != NULL) {
+        tk_mutex_fini(&stores->lock);
+        tk_free(stores);
+    }
+}
