@@ -16,12 +16,12 @@ tk_engine_init(struct tk_engine *engine)
     int i;
 
     for (i = 0; i < TK_CFS; i++) {
-        tk_map_init(&engine->cfs[i]);
+        tk_cl_map_init(&engine->cfs[i]);
     }
 }
 
 static void
-drop_item(struct tk_map_item *item)
+drop_item(struct tk_cl_map_item *item)
 {
     tk_free(item);
 }
@@ -32,7 +32,7 @@ tk_engine_fini(struct tk_engine *engine)
     int i;
 
     for (i = 0; i < TK_CFS; i++) {
-        tk_map_fini(&engine->cfs[i], drop_item);
+        tk_cl_map_fini(&engine->cfs[i], drop_item);
     }
 }
 
@@ -41,7 +41,7 @@ tk_engine_get(const struct tk_engine *engine, enum tk_cf cf, tikv_slice key,
               uint64_t now_s)
 {
     struct tk_raw_item *raw =
-        (struct tk_raw_item *)tk_map_find(&engine->cfs[cf], key);
+        (struct tk_raw_item *)tk_cl_map_find(&engine->cfs[cf], key);
 
     return raw != NULL && tk_raw_is_live(raw, now_s) ? raw : NULL;
 }
@@ -79,8 +79,8 @@ bool
 tk_engine_put(struct tk_engine *engine, enum tk_cf cf, tikv_slice key,
               tikv_slice value, uint64_t expires_s)
 {
-    struct tk_map *map = &engine->cfs[cf];
-    struct tk_raw_item *old = (struct tk_raw_item *)tk_map_find(map, key);
+    struct tk_cl_map *map = &engine->cfs[cf];
+    struct tk_raw_item *old = (struct tk_raw_item *)tk_cl_map_find(map, key);
     struct tk_raw_item *raw;
 
     if (old != NULL && value.len <= old->room) {
@@ -93,8 +93,8 @@ tk_engine_put(struct tk_engine *engine, enum tk_cf cf, tikv_slice key,
     }
     write_value(raw, value, expires_s);
     if (old != NULL) {
-        tk_free(tk_map_swap(map, &raw->item));
-    } else if (!tk_map_add(map, &raw->item)) {
+        tk_free(tk_cl_map_swap(map, &raw->item));
+    } else if (!tk_cl_map_add(map, &raw->item)) {
         tk_free(raw);
         return false;
     }
@@ -104,18 +104,18 @@ tk_engine_put(struct tk_engine *engine, enum tk_cf cf, tikv_slice key,
 void
 tk_engine_delete(struct tk_engine *engine, enum tk_cf cf, tikv_slice key)
 {
-    tk_free(tk_map_remove(&engine->cfs[cf], key));
+    tk_free(tk_cl_map_remove(&engine->cfs[cf], key));
 }
 
 void
 tk_engine_delete_range(struct tk_engine *engine, enum tk_cf cf,
                        tikv_slice start, tikv_slice end)
 {
-    struct tk_map *map = &engine->cfs[cf];
-    struct tk_map_at at = tk_map_from(map, start);
+    struct tk_cl_map *map = &engine->cfs[cf];
+    struct tk_cl_map_at at = tk_cl_map_from(map, start);
 
     while (at.item != NULL && tk_slice_in_range(at.item->key, start, end)) {
-        tk_free(tk_map_remove(map, at.item->key));
-        at = tk_map_from(map, start);
+        tk_free(tk_cl_map_remove(map, at.item->key));
+        at = tk_cl_map_from(map, start);
     }
 }

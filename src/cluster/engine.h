@@ -13,14 +13,14 @@
 enum tk_cf { TK_CF_DEFAULT, TK_CF_LOCK, TK_CF_WRITE, TK_CFS };
 
 struct tk_raw_item {
-    struct tk_map_item item;
+    struct tk_cl_map_item item;
     uint64_t expires_s; /* 0: never */
     uint32_t len;
     uint32_t room; /* for a value, behind the key */
 };
 
 struct tk_engine {
-    struct tk_map cfs[TK_CFS];
+    struct tk_cl_map cfs[TK_CFS];
 };
 
 void

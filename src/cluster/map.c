@@ -15,34 +15,34 @@
 
 enum { FANOUT = 64, HEIGHT_MAX = 24 };
 
-struct tk_map_node {
+struct tk_cl_map_node {
     bool is_leaf;
     uint32_t count; /* of items; an inner node has one child more */
     size_t skip;    /* bytes that all keys of the node begin with */
     uint64_t heads[FANOUT];
-    struct tk_map_item *items[FANOUT];
+    struct tk_cl_map_item *items[FANOUT];
 };
 
 struct leaf {
-    struct tk_map_node node;
+    struct tk_cl_map_node node;
     struct leaf *prev;
     struct leaf *next;
 };
 
 /* Child i holds the keys from items[i - 1] up to items[i]. */
 struct inner {
-    struct tk_map_node node;
-    struct tk_map_node *children[FANOUT + 1];
+    struct tk_cl_map_node node;
+    struct tk_cl_map_node *children[FANOUT + 1];
 };
 
 static struct leaf *
-leaf_of(struct tk_map_node *node)
+leaf_of(struct tk_cl_map_node *node)
 {
     return (struct leaf *)node;
 }
 
 static struct inner *
-inner_of(struct tk_map_node *node)
+inner_of(struct tk_cl_map_node *node)
 {
     return (struct inner *)node;
 }
@@ -61,7 +61,7 @@ common_prefix(tikv_slice a, tikv_slice b)
 
 /* What the first and the last key share, all between them share too. */
 static void
-make_heads(struct tk_map_node *node)
+make_heads(struct tk_cl_map_node *node)
 {
     uint32_t i;
 
@@ -76,7 +76,7 @@ make_heads(struct tk_map_node *node)
 
 /* The first place whose key is not before `key`. */
 static uint32_t
-find_place(const struct tk_map_node *node, tikv_slice key, bool *equal)
+find_place(const struct tk_cl_map_node *node, tikv_slice key, bool *equal)
 {
     uint32_t low = 0;
     uint32_t high = node->count;
@@ -120,7 +120,7 @@ find_place(const struct tk_map_node *node, tikv_slice key, bool *equal)
 }
 
 static uint32_t
-find_child(const struct tk_map_node *node, tikv_slice key)
+find_child(const struct tk_cl_map_node *node, tikv_slice key)
 {
     bool equal = false;
     uint32_t place = find_place(node, key, &equal);
@@ -128,10 +128,10 @@ find_child(const struct tk_map_node *node, tikv_slice key)
     return equal ? place + 1 : place;
 }
 
-static struct tk_map_node *
+static struct tk_cl_map_node *
 node_new(bool is_leaf)
 {
-    struct tk_map_node *node =
+    struct tk_cl_map_node *node =
         tk_calloc(is_leaf ? sizeof(struct leaf) : sizeof(struct inner));
 
     if (node != NULL) {
@@ -142,11 +142,11 @@ node_new(bool is_leaf)
 
 /* A key of its own: the shortest that lies behind `left` and not behind
  * `right`. */
-static struct tk_map_item *
+static struct tk_cl_map_item *
 separator_new(tikv_slice left, tikv_slice right)
 {
     size_t len = common_prefix(left, right) + 1;
-    struct tk_map_item *item = tk_alloc(sizeof(*item) + len);
+    struct tk_cl_map_item *item = tk_alloc(sizeof(*item) + len);
     uint8_t *bytes;
 
     if (item == NULL) {
@@ -159,7 +159,8 @@ separator_new(tikv_slice left, tikv_slice right)
 }
 
 static void
-insert_item(struct tk_map_node *node, uint32_t place, struct tk_map_item *item)
+insert_item(struct tk_cl_map_node *node, uint32_t place,
+            struct tk_cl_map_item *item)
 {
     uint32_t after = node->count - place;
 
@@ -182,7 +183,7 @@ insert_item(struct tk_map_node *node, uint32_t place, struct tk_map_item *item)
 }
 
 static void
-take_item(struct tk_map_node *node, uint32_t place)
+take_item(struct tk_cl_map_node *node, uint32_t place)
 {
     uint32_t after = node->count - place - 1;
 
@@ -194,14 +195,14 @@ take_item(struct tk_map_node *node, uint32_t place)
 }
 
 static void
-move_upper(struct tk_map_node *from, struct tk_map_node *to, uint32_t first)
+move_upper(struct tk_cl_map_node *from, struct tk_cl_map_node *to,
+           uint32_t first)
 {
     to->count = from->count - first;
-    memcpy(to->items, &from->items[first],
-           to->count * sizeof(to->items[0]));
+    memcpy(to->items, &from->items[first], to->count * sizeof(to->items[0]));
     if (!from->is_leaf) {
         memcpy(inner_of(to)->children, &inner_of(from)->children[first],
-               (to->count + 1) * sizeof(struct tk_map_node *));
+               (to->count + 1) * sizeof(struct tk_cl_map_node *));
     }
 }
 
@@ -209,9 +210,9 @@ move_upper(struct tk_map_node *from, struct tk_map_node *to, uint32_t first)
 static bool
 split_child(struct inner *parent, uint32_t place)
 {
-    struct tk_map_node *left = parent->children[place];
-    struct tk_map_node *right = node_new(left->is_leaf);
-    struct tk_map_item *separator;
+    struct tk_cl_map_node *left = parent->children[place];
+    struct tk_cl_map_node *right = node_new(left->is_leaf);
+    struct tk_cl_map_item *separator;
     uint32_t half = left->count / 2;
 
     if (right == NULL) {
@@ -220,8 +221,8 @@ split_child(struct inner *parent, uint32_t place)
     if (left->is_leaf) {
         struct leaf *after = leaf_of(left)->next;
 
-        separator = separator_new(left->items[half - 1]->key,
-                                  left->items[half]->key);
+        separator =
+            separator_new(left->items[half - 1]->key, left->items[half]->key);
         if (separator == NULL) {
             tk_free(right);
             return false;
@@ -248,14 +249,14 @@ split_child(struct inner *parent, uint32_t place)
 }
 
 void
-tk_map_init(struct tk_map *map)
+tk_cl_map_init(struct tk_cl_map *map)
 {
     map->root = NULL;
     map->count = 0;
 }
 
 static void
-drop_node(struct tk_map_node *node, void (*drop)(struct tk_map_item *))
+drop_node(struct tk_cl_map_node *node, void (*drop)(struct tk_cl_map_item *))
 {
     uint32_t i;
 
@@ -275,18 +276,18 @@ drop_node(struct tk_map_node *node, void (*drop)(struct tk_map_item *))
 }
 
 void
-tk_map_fini(struct tk_map *map, void (*drop)(struct tk_map_item *))
+tk_cl_map_fini(struct tk_cl_map *map, void (*drop)(struct tk_cl_map_item *))
 {
     if (map->root != NULL) {
         drop_node(map->root, drop);
     }
-    tk_map_init(map);
+    tk_cl_map_init(map);
 }
 
-static struct tk_map_node *
-leaf_for(const struct tk_map *map, tikv_slice key)
+static struct tk_cl_map_node *
+leaf_for(const struct tk_cl_map *map, tikv_slice key)
 {
-    struct tk_map_node *node = map->root;
+    struct tk_cl_map_node *node = map->root;
 
     while (node != NULL && !node->is_leaf) {
         node = inner_of(node)->children[find_child(node, key)];
@@ -294,10 +295,10 @@ leaf_for(const struct tk_map *map, tikv_slice key)
     return node;
 }
 
-struct tk_map_item *
-tk_map_find(const struct tk_map *map, tikv_slice key)
+struct tk_cl_map_item *
+tk_cl_map_find(const struct tk_cl_map *map, tikv_slice key)
 {
-    struct tk_map_node *node = leaf_for(map, key);
+    struct tk_cl_map_node *node = leaf_for(map, key);
     bool equal = false;
     uint32_t place;
 
@@ -310,9 +311,9 @@ tk_map_find(const struct tk_map *map, tikv_slice key)
 
 /* The root has room afterwards. */
 static bool
-grow_root(struct tk_map *map)
+grow_root(struct tk_cl_map *map)
 {
-    struct tk_map_node *root = map->root;
+    struct tk_cl_map_node *root = map->root;
 
     if (root == NULL) {
         map->root = node_new(true);
@@ -335,9 +336,9 @@ grow_root(struct tk_map *map)
 }
 
 bool
-tk_map_add(struct tk_map *map, struct tk_map_item *item)
+tk_cl_map_add(struct tk_cl_map *map, struct tk_cl_map_item *item)
 {
-    struct tk_map_node *node;
+    struct tk_cl_map_node *node;
     bool equal = false;
 
     if (!grow_root(map)) {
@@ -361,11 +362,11 @@ tk_map_add(struct tk_map *map, struct tk_map_item *item)
     return true;
 }
 
-struct tk_map_item *
-tk_map_swap(struct tk_map *map, struct tk_map_item *item)
+struct tk_cl_map_item *
+tk_cl_map_swap(struct tk_cl_map *map, struct tk_cl_map_item *item)
 {
-    struct tk_map_node *node = leaf_for(map, item->key);
-    struct tk_map_item *old = NULL;
+    struct tk_cl_map_node *node = leaf_for(map, item->key);
+    struct tk_cl_map_item *old = NULL;
     bool equal = false;
     uint32_t place = node == NULL ? 0 : find_place(node, item->key, &equal);
 
@@ -389,8 +390,8 @@ unlink_leaf(struct leaf *leaf)
 
 /* Takes an emptied child out of its parent, and so upwards. */
 static void
-prune(struct tk_map *map, struct inner **path, const uint32_t *places,
-      size_t depth, struct tk_map_node *empty)
+prune(struct tk_cl_map *map, struct inner **path, const uint32_t *places,
+      size_t depth, struct tk_cl_map_node *empty)
 {
     while (depth > 0) {
         struct inner *parent = path[depth - 1];
@@ -406,8 +407,7 @@ prune(struct tk_map *map, struct inner **path, const uint32_t *places,
         tk_free(parent->node.items[gone]);
         take_item(&parent->node, gone);
         memmove(&parent->children[place], &parent->children[place + 1],
-                (parent->node.count + 1 - place) *
-                    sizeof(parent->children[0]));
+                (parent->node.count + 1 - place) * sizeof(parent->children[0]));
         return;
     }
     tk_free(empty);
@@ -416,24 +416,24 @@ prune(struct tk_map *map, struct inner **path, const uint32_t *places,
 
 /* A root with one child is no use. */
 static void
-shrink_root(struct tk_map *map)
+shrink_root(struct tk_cl_map *map)
 {
     while (map->root != NULL && !map->root->is_leaf && map->root->count == 0) {
-        struct tk_map_node *child = inner_of(map->root)->children[0];
+        struct tk_cl_map_node *child = inner_of(map->root)->children[0];
 
         tk_free(map->root);
         map->root = child;
     }
 }
 
-struct tk_map_item *
-tk_map_remove(struct tk_map *map, tikv_slice key)
+struct tk_cl_map_item *
+tk_cl_map_remove(struct tk_cl_map *map, tikv_slice key)
 {
     struct inner *path[HEIGHT_MAX];
     uint32_t places[HEIGHT_MAX];
     size_t depth = 0;
-    struct tk_map_node *node = map->root;
-    struct tk_map_item *item;
+    struct tk_cl_map_node *node = map->root;
+    struct tk_cl_map_item *item;
     bool equal = false;
     uint32_t place;
 
@@ -461,10 +461,10 @@ tk_map_remove(struct tk_map *map, tikv_slice key)
     return item;
 }
 
-static struct tk_map_at
-place_at(struct tk_map_node *leaf, uint32_t index)
+static struct tk_cl_map_at
+place_at(struct tk_cl_map_node *leaf, uint32_t index)
 {
-    struct tk_map_at at = { leaf, index, NULL };
+    struct tk_cl_map_at at = { leaf, index, NULL };
 
     if (leaf != NULL && index < leaf->count) {
         at.item = leaf->items[index];
@@ -472,10 +472,10 @@ place_at(struct tk_map_node *leaf, uint32_t index)
     return at;
 }
 
-struct tk_map_at
-tk_map_from(const struct tk_map *map, tikv_slice key)
+struct tk_cl_map_at
+tk_cl_map_from(const struct tk_cl_map *map, tikv_slice key)
 {
-    struct tk_map_node *node = leaf_for(map, key);
+    struct tk_cl_map_node *node = leaf_for(map, key);
     bool equal = false;
     uint32_t place;
 
@@ -491,11 +491,11 @@ tk_map_from(const struct tk_map *map, tikv_slice key)
     return place_at(node, place);
 }
 
-struct tk_map_at
-tk_map_before(const struct tk_map *map, tikv_slice key)
+struct tk_cl_map_at
+tk_cl_map_before(const struct tk_cl_map *map, tikv_slice key)
 {
-    struct tk_map_node *node = leaf_for(map, key);
-    struct tk_map_at at;
+    struct tk_cl_map_node *node = leaf_for(map, key);
+    struct tk_cl_map_at at;
     bool equal = false;
 
     if (node == NULL) {
@@ -504,12 +504,12 @@ tk_map_before(const struct tk_map *map, tikv_slice key)
     at.leaf = node;
     at.index = find_place(node, key, &equal);
     at.item = NULL;
-    tk_map_prev(&at);
+    tk_cl_map_prev(&at);
     return at;
 }
 
 void
-tk_map_next(struct tk_map_at *at)
+tk_cl_map_next(struct tk_cl_map_at *at)
 {
     if (at->index + 1 < at->leaf->count) {
         at->index++;
@@ -522,7 +522,7 @@ tk_map_next(struct tk_map_at *at)
 }
 
 void
-tk_map_prev(struct tk_map_at *at)
+tk_cl_map_prev(struct tk_cl_map_at *at)
 {
     if (at->index > 0) {
         at->index--;

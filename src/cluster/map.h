@@ -15,59 +15,59 @@
 
 /* The first member of what is kept. The key does not change while the item
  * is in a map. */
-struct tk_map_item {
+struct tk_cl_map_item {
     tikv_slice key;
 };
 
-struct tk_map_node;
+struct tk_cl_map_node;
 
-struct tk_map {
-    struct tk_map_node *root; /* NULL: empty */
+struct tk_cl_map {
+    struct tk_cl_map_node *root; /* NULL: empty */
     size_t count;
 };
 
 /* A place between two changes of the map; `item` NULL is the end. */
-struct tk_map_at {
-    struct tk_map_node *leaf;
+struct tk_cl_map_at {
+    struct tk_cl_map_node *leaf;
     uint32_t index;
-    struct tk_map_item *item;
+    struct tk_cl_map_item *item;
 };
 
 void
-tk_map_init(struct tk_map *map);
+tk_cl_map_init(struct tk_cl_map *map);
 
 /* Gives every item to `drop`, which may be NULL, in the order of keys. */
 void
-tk_map_fini(struct tk_map *map, void (*drop)(struct tk_map_item *));
+tk_cl_map_fini(struct tk_cl_map *map, void (*drop)(struct tk_cl_map_item *));
 
-struct tk_map_item *
-tk_map_find(const struct tk_map *map, tikv_slice key);
+struct tk_cl_map_item *
+tk_cl_map_find(const struct tk_cl_map *map, tikv_slice key);
 
 /* A key that is not there yet. False without memory: nothing changed. */
 bool
-tk_map_add(struct tk_map *map, struct tk_map_item *item);
+tk_cl_map_add(struct tk_cl_map *map, struct tk_cl_map_item *item);
 
 /* Puts `item` in the place of the item with an equal key, which must be
  * there and is returned. */
-struct tk_map_item *
-tk_map_swap(struct tk_map *map, struct tk_map_item *item);
+struct tk_cl_map_item *
+tk_cl_map_swap(struct tk_cl_map *map, struct tk_cl_map_item *item);
 
 /* Takes the item out; NULL when there is none. */
-struct tk_map_item *
-tk_map_remove(struct tk_map *map, tikv_slice key);
+struct tk_cl_map_item *
+tk_cl_map_remove(struct tk_cl_map *map, tikv_slice key);
 
 /* The first item whose key is `key` or later. */
-struct tk_map_at
-tk_map_from(const struct tk_map *map, tikv_slice key);
+struct tk_cl_map_at
+tk_cl_map_from(const struct tk_cl_map *map, tikv_slice key);
 
 /* The last item whose key is before `key`. */
-struct tk_map_at
-tk_map_before(const struct tk_map *map, tikv_slice key);
+struct tk_cl_map_at
+tk_cl_map_before(const struct tk_cl_map *map, tikv_slice key);
 
 void
-tk_map_next(struct tk_map_at *at);
+tk_cl_map_next(struct tk_cl_map_at *at);
 
 void
-tk_map_prev(struct tk_map_at *at);
+tk_cl_map_prev(struct tk_cl_map_at *at);
 
 #endif

@@ -29,18 +29,16 @@ put_item(struct tk_cl_request *request, const struct tk_raw_item *raw,
          bool key_only)
 {
     tk_cl_raw_put_pair(request->out, raw->item.key,
-                       key_only ? (tikv_slice){ NULL, 0 }
-                                : tk_raw_value(raw));
+                       key_only ? (tikv_slice){ NULL, 0 } : tk_raw_value(raw));
 }
 
 static void
 scan_forward(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
              uint64_t limit, bool key_only)
 {
-    const struct tk_map *map = &request->cluster->engine.cfs[cf];
-    tikv_slice end =
-        earlier_end(range.end, tk_cl_region_end(request->region));
-    struct tk_map_at at = tk_map_from(map, range.start);
+    const struct tk_cl_map *map = &request->cluster->engine.cfs[cf];
+    tikv_slice end = earlier_end(range.end, tk_cl_region_end(request->region));
+    struct tk_cl_map_at at = tk_cl_map_from(map, range.start);
 
     while (limit > 0 && at.item != NULL &&
            tk_slice_in_range(at.item->key, range.start, end)) {
@@ -50,7 +48,7 @@ scan_forward(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
             put_item(request, raw, key_only);
             limit--;
         }
-        tk_map_next(&at);
+        tk_cl_map_next(&at);
     }
 }
 
@@ -59,9 +57,9 @@ static void
 scan_reverse(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
              uint64_t limit, bool key_only)
 {
-    const struct tk_map *map = &request->cluster->engine.cfs[cf];
+    const struct tk_cl_map *map = &request->cluster->engine.cfs[cf];
     tikv_slice low = later(range.end, tk_cl_region_start(request->region));
-    struct tk_map_at at = tk_map_before(map, range.start);
+    struct tk_cl_map_at at = tk_cl_map_before(map, range.start);
 
     while (limit > 0 && at.item != NULL &&
            tk_slice_compare(at.item->key, low) >= 0) {
@@ -71,7 +69,7 @@ scan_reverse(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
             put_item(request, raw, key_only);
             limit--;
         }
-        tk_map_prev(&at);
+        tk_cl_map_prev(&at);
     }
 }
 
@@ -119,8 +117,7 @@ next_range(tikv_slice body, uint32_t field, size_t *at, tikv_range *out)
     tikv_slice bytes;
     size_t ahead;
 
-    if (!tk_cl_each(body, field, at, &bytes) ||
-        !tk_cl_decode(bytes, &fields)) {
+    if (!tk_cl_each(body, field, at, &bytes) || !tk_cl_decode(bytes, &fields)) {
         return false;
     }
     out->start = fields.bytes[1];
@@ -177,9 +174,8 @@ tk_cl_raw_batch_scan(struct tk_cl_request *request)
 int
 tk_cl_raw_delete_range(struct tk_cl_request *request)
 {
-    const struct tk_cl_error invalid = {
-        .message = "invalid delete range command"
-    };
+    const struct tk_cl_error invalid = { .message =
+                                             "invalid delete range command" };
     const struct tk_cl_error outside = { .kind = TK_CL_KEY_NOT_IN_REGION,
                                          .key = request->fields.bytes[3] };
     tikv_slice start = request->fields.bytes[2];
@@ -216,11 +212,9 @@ struct sum {
 static void
 sum_range(struct tk_cl_request *request, tikv_range range, struct sum *sum)
 {
-    const struct tk_map *map =
-        &request->cluster->engine.cfs[TK_CF_DEFAULT];
-    tikv_slice end =
-        earlier_end(range.end, tk_cl_region_end(request->region));
-    struct tk_map_at at = tk_map_from(map, range.start);
+    const struct tk_cl_map *map = &request->cluster->engine.cfs[TK_CF_DEFAULT];
+    tikv_slice end = earlier_end(range.end, tk_cl_region_end(request->region));
+    struct tk_cl_map_at at = tk_cl_map_from(map, range.start);
 
     while (at.item != NULL &&
            tk_slice_in_range(at.item->key, range.start, end)) {
@@ -235,7 +229,7 @@ sum_range(struct tk_cl_request *request, tikv_range range, struct sum *sum)
             sum->count++;
             sum->bytes += key.len + value.len;
         }
-        tk_map_next(&at);
+        tk_cl_map_next(&at);
     }
 }
 
