@@ -56,9 +56,8 @@ text_size(const char *text)
 size_t
 tk_call_copy_size(const tikv_call *call)
 {
-    return text_size(call->request_source) +
-           text_size(call->resource_group) + call->resource_tag.len +
-           call->trace_id.len;
+    return text_size(call->request_source) + text_size(call->resource_group) +
+           call->resource_tag.len + call->trace_id.len;
 }
 
 static const char *

@@ -24,8 +24,7 @@
 #include "rpc/grpc_transport.h"
 
 static tikv_error *
-client_new(struct tk_runtime *rt, const tikv_config *config,
-           tikv_client **out)
+client_new(struct tk_runtime *rt, const tikv_config *config, tikv_client **out)
 {
     tikv_client *client = tk_calloc(sizeof(*client));
     tikv_error *error;
@@ -105,8 +104,8 @@ find_cluster(tikv_client *client)
                     tk_config_ns(&client->config.pd_open_timeout_ms))) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_pd_open(router->exec, router->rpc, &client->config,
-                       &client->log, &op, &router->pd);
+    error = tk_pd_open(router->exec, router->rpc, &client->config, &client->log,
+                       &op, &router->pd);
     tk_op_fini(&op);
     return error;
 }
@@ -117,8 +116,8 @@ client_start(tikv_client *client, struct tk_transport *transport)
 {
     struct tk_router *router = &client->router;
     const struct tk_config *config = &client->config;
-    tikv_error *error = tk_rpc_new(router->rt, config, &client->log,
-                                   transport, &router->rpc);
+    tikv_error *error =
+        tk_rpc_new(router->rt, config, &client->log, transport, &router->rpc);
 
     if (error == NULL) {
         error = tk_exec_open(
@@ -134,9 +133,8 @@ client_start(tikv_client *client, struct tk_transport *transport)
     }
     router->stores = tk_stores_new(router->pd, router->rpc, &client->log);
     if (router->stores != NULL) {
-        router->cache =
-            tk_cache_new(router->rt, router->pd, router->stores,
-                         &router->codec, config, &client->log);
+        router->cache = tk_cache_new(router->rt, router->pd, router->stores,
+                                     &router->codec, config, &client->log);
     }
     return router->cache == NULL ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
 }
@@ -213,8 +211,8 @@ tikv_client_open(const tikv_config *config, tikv_client **out)
         return error;
     }
     client->own_runtime = rt;
-    error = tk_grpc_transport_new(rt, &client->config, &client->log,
-                                  &transport);
+    error =
+        tk_grpc_transport_new(rt, &client->config, &client->log, &transport);
     if (error == NULL) {
         error = client_start(client, transport);
     }
@@ -314,10 +312,9 @@ tikv_client_set(tikv_client *client, const char *name, const char *value)
     }
     error = tk_config_set_hot(&client->config, name, value);
     if (error == NULL) {
-        atomic_store_explicit(
-            &client->log.level,
-            (int32_t)tk_config_int(&client->config.log_level),
-            memory_order_relaxed);
+        atomic_store_explicit(&client->log.level,
+                              (int32_t)tk_config_int(&client->config.log_level),
+                              memory_order_relaxed);
     }
     return error;
 }

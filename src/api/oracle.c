@@ -25,7 +25,7 @@
 #define EXPIRED UINT32_C(4)
 
 struct stamp {
-    struct tikv_future future;     /* first */
+    struct tikv_future future; /* first */
     tikv_client *client;
     struct tk_tso_request request;
     struct tk_timer timer;
@@ -196,10 +196,9 @@ refused(struct stamp *stamp)
     tikv_error *error = tk_exec_refusal(stamp->client->router.exec);
 
     stop_timer(stamp);
-    complete(stamp, error != NULL
-                        ? error
-                        : tk_error(TIKV_ERR_OVERLOAD,
-                                   "too many wait for a timestamp"));
+    complete(stamp, error != NULL ? error
+                                  : tk_error(TIKV_ERR_OVERLOAD,
+                                             "too many wait for a timestamp"));
 }
 
 static void
@@ -213,8 +212,8 @@ start(struct stamp *stamp)
         return;
     }
     before = atomic_fetch_or(&stamp->state, SUBMITTED);
-    if (before != 0 && tk_pd_tso_take_back(stamp->client->router.pd,
-                                           &stamp->request)) {
+    if (before != 0 &&
+        tk_pd_tso_take_back(stamp->client->router.pd, &stamp->request)) {
         stop_timer(stamp);
         complete(stamp, before == EXPIRED
                             ? expired()
@@ -236,10 +235,9 @@ tikv_timestamp_async(tikv_client *client, const tikv_call *call)
     if (error != NULL) {
         return tk_door_refuse(client, error);
     }
-    future = tk_future_new(client->router.exec,
-                           sizeof(*stamp) + tk_call_copy_size(&copy), &ops,
-                           TK_KIND_U64, &copy,
-                           tk_config_ns(&client->config.call_timeout_ms));
+    future = tk_future_new(
+        client->router.exec, sizeof(*stamp) + tk_call_copy_size(&copy), &ops,
+        TK_KIND_U64, &copy, tk_config_ns(&client->config.call_timeout_ms));
     if (future == NULL) {
         return tk_future_immortal();
     }

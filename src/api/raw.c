@@ -55,10 +55,9 @@ run(tikv_client *client, struct tk_raw *raw, const void *options,
     if (error != NULL) {
         return error;
     }
-    error = is_scan(raw) ? tk_raw_read_scan_options(&client->config, options,
-                                                    raw, &call)
-                         : tk_raw_read_options(&client->config, options, raw,
-                                               &call);
+    error = is_scan(raw)
+                ? tk_raw_read_scan_options(&client->config, options, raw, &call)
+                : tk_raw_read_options(&client->config, options, raw, &call);
     if (error == NULL) {
         error = tk_raw_check(&client->config, raw);
     }
@@ -120,10 +119,9 @@ tikv_raw_swap(tikv_client *client, tikv_slice key, tikv_slice expected,
               tikv_slice desired, const tikv_raw_options *options,
               bool *swapped, tikv_value **previous)
 {
-    struct tk_raw raw = { .kind = TK_RAW_SWAP,
-                          .key = key,
-                          .expected = expected,
-                          .value = desired };
+    struct tk_raw raw = {
+        .kind = TK_RAW_SWAP, .key = key, .expected = expected, .value = desired
+    };
     struct tk_outcome outcome;
     tikv_error *error = run(client, &raw, options, &outcome);
 
@@ -186,8 +184,8 @@ tikv_raw_batch_put(tikv_client *client, const tikv_pair *pairs, size_t count,
 }
 
 tikv_error *
-tikv_raw_batch_delete(tikv_client *client, const tikv_slice *keys,
-                      size_t count, const tikv_raw_options *options)
+tikv_raw_batch_delete(tikv_client *client, const tikv_slice *keys, size_t count,
+                      const tikv_raw_options *options)
 {
     struct tk_raw raw = { .kind = TK_RAW_BATCH_DELETE,
                           .count = count,
@@ -228,9 +226,8 @@ tikv_raw_scan(tikv_client *client, tikv_range range,
 }
 
 tikv_error *
-tikv_raw_batch_scan(tikv_client *client, const tikv_range *ranges,
-                    size_t count, const tikv_scan_options *options,
-                    tikv_pairs **out)
+tikv_raw_batch_scan(tikv_client *client, const tikv_range *ranges, size_t count,
+                    const tikv_scan_options *options, tikv_pairs **out)
 {
     struct tk_raw raw = { .kind = TK_RAW_BATCH_SCAN,
                           .count = count,

@@ -28,8 +28,7 @@ plain_run(struct tikv_future *future, struct tk_op *op)
 {
     struct plain *plain = (struct plain *)(void *)future;
 
-    return tk_raw_run(plain->router, op, &plain->raw, NULL,
-                      &future->outcome);
+    return tk_raw_run(plain->router, op, &plain->raw, NULL, &future->outcome);
 }
 
 static const struct tk_future_ops plain_ops = { .run = plain_run };
@@ -69,8 +68,7 @@ new_future(tikv_client *client, const struct tk_raw *raw,
     struct tk_raw *copy;
     uint8_t *block;
 
-    if (!__builtin_add_overflow(size, head + tk_call_copy_size(call),
-                                &size)) {
+    if (!__builtin_add_overflow(size, head + tk_call_copy_size(call), &size)) {
         future = tk_future_new(client->router.exec, size,
                                is_hot ? &hot_ops : &plain_ops, kind, call,
                                tk_config_ns(&client->config.call_timeout_ms));
@@ -92,8 +90,7 @@ new_future(tikv_client *client, const struct tk_raw *raw,
         copy = &plain->raw;
     }
     tk_raw_copy(raw, copy, block + head);
-    (void)tk_call_copy(&future->call,
-                       block + head + tk_raw_copy_size(raw));
+    (void)tk_call_copy(&future->call, block + head + tk_raw_copy_size(raw));
     return future;
 }
 
@@ -107,10 +104,10 @@ promise(tikv_client *client, struct tk_raw *raw, const void *options,
     tikv_call call;
 
     if (error == NULL) {
-        error = is_scan ? tk_raw_read_scan_options(&client->config, options,
-                                                   raw, &call)
-                        : tk_raw_read_options(&client->config, options, raw,
-                                              &call);
+        error =
+            is_scan
+                ? tk_raw_read_scan_options(&client->config, options, raw, &call)
+                : tk_raw_read_options(&client->config, options, raw, &call);
     }
     if (error == NULL) {
         error = tk_raw_check(&client->config, raw);
@@ -122,10 +119,10 @@ promise(tikv_client *client, struct tk_raw *raw, const void *options,
     if (future == NULL) {
         return tk_future_immortal();
     }
-    tk_future_listen(future);
     if (tk_raw_is_hot(raw->kind)) {
         tk_raw_hot_start((struct tk_raw_hot *)(void *)future);
     } else {
+        tk_future_listen(future);
         tk_future_start(future, false);
     }
     return future;
@@ -162,10 +159,9 @@ tikv_future *
 tikv_raw_swap_async(tikv_client *client, tikv_slice key, tikv_slice expected,
                     tikv_slice desired, const tikv_raw_options *options)
 {
-    struct tk_raw raw = { .kind = TK_RAW_SWAP,
-                          .key = key,
-                          .expected = expected,
-                          .value = desired };
+    struct tk_raw raw = {
+        .kind = TK_RAW_SWAP, .key = key, .expected = expected, .value = desired
+    };
 
     return promise(client, &raw, options, TK_KIND_SWAP);
 }

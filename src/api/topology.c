@@ -98,10 +98,9 @@ add_region(tikv_client *client, tikv_regions *regions,
     memset(to, 0, sizeof(*to));
     tk_buf_init(&start, SIZE_MAX / 4);
     tk_buf_clear(next);
-    if (!tk_codec_region_range(&client->router.codec,
-                               bytes_of(metapb_Region_start_key(message)),
-                               bytes_of(metapb_Region_end_key(message)),
-                               &start, next)) {
+    if (!tk_codec_region_range(
+            &client->router.codec, bytes_of(metapb_Region_start_key(message)),
+            bytes_of(metapb_Region_end_key(message)), &start, next)) {
         tk_buf_fini(&start);
         return tk_error(TIKV_ERR_PROTOCOL,
                         "PD: region %llu has bounds that are no keys",
@@ -129,8 +128,8 @@ add_region(tikv_client *client, tikv_regions *regions,
 /* One page, from `from` on, in keys of the client's; *more is false when the
  * range has ended. */
 static tikv_error *
-list_page(tikv_client *client, struct tk_op *op, tikv_range range,
-          size_t limit, tikv_regions *regions, struct tk_buf *next, bool *more)
+list_page(tikv_client *client, struct tk_op *op, tikv_range range, size_t limit,
+          tikv_regions *regions, struct tk_buf *next, bool *more)
 {
     struct tk_arena *arena = tk_arena_new();
     struct tk_pd_region *page = NULL;
@@ -151,11 +150,10 @@ list_page(tikv_client *client, struct tk_op *op, tikv_range range,
     if (arena == NULL || keys[0].failed || keys[1].failed) {
         error = no_memory();
     } else {
-        tikv_range encoded = { tk_buf_slice(&keys[0]),
-                               tk_buf_slice(&keys[1]) };
+        tikv_range encoded = { tk_buf_slice(&keys[0]), tk_buf_slice(&keys[1]) };
 
-        error = tk_pd_regions_in(client->router.pd, op, encoded, wanted,
-                                 arena, &page, &count);
+        error = tk_pd_regions_in(client->router.pd, op, encoded, wanted, arena,
+                                 &page, &count);
     }
     *more = count == wanted;
     for (i = 0; i < count && error == NULL; i++) {
@@ -184,8 +182,7 @@ list_regions(tikv_client *client, struct tk_op *op, tikv_range range,
     }
     tk_buf_init(&next, SIZE_MAX / 4);
     tk_buf_init(&from, SIZE_MAX / 4);
-    while (more && error == NULL &&
-           (limit == 0 || regions->count < limit)) {
+    while (more && error == NULL && (limit == 0 || regions->count < limit)) {
         error = list_page(client, op, range, limit, regions, &next, &more);
         tk_buf_clear(&from);
         tk_buf_append_slice(&from, tk_buf_slice(&next));
@@ -330,8 +327,7 @@ copy_text(struct tk_arena *arena, upb_StringView view, const char **out)
 }
 
 static bool
-copy_store(struct tk_arena *arena, const metapb_Store *from,
-           struct store *to)
+copy_store(struct tk_arena *arena, const metapb_Store *from, struct store *to)
 {
     const metapb_StoreLabel *const *labels;
     size_t count;
@@ -390,8 +386,7 @@ list_stores(tikv_client *client, struct tk_op *op, tikv_stores *stores)
 }
 
 tikv_error *
-tikv_stores_list(tikv_client *client, const tikv_call *call,
-                 tikv_stores **out)
+tikv_stores_list(tikv_client *client, const tikv_call *call, tikv_stores **out)
 {
     tikv_error *error = tk_door_refusal(client);
     tikv_stores *stores;
@@ -414,8 +409,8 @@ tikv_stores_list(tikv_client *client, const tikv_call *call,
         return no_memory();
     }
     stores->arena = tk_arena_new();
-    error = stores->arena == NULL ? no_memory()
-                                  : tk_door_enter(client, &copy, &op);
+    error =
+        stores->arena == NULL ? no_memory() : tk_door_enter(client, &copy, &op);
     if (error == NULL) {
         error = list_stores(client, &op, stores);
         tk_door_leave(client, &op);
@@ -440,8 +435,7 @@ tikv_stores_at(const tikv_stores *stores, size_t index, tikv_store_info *out)
     if (out == NULL || index >= tikv_stores_count(stores)) {
         return false;
     }
-    return give(&stores->all[index].info, sizeof(*out), out->struct_size,
-                out);
+    return give(&stores->all[index].info, sizeof(*out), out->struct_size, out);
 }
 
 bool

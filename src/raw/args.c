@@ -131,8 +131,7 @@ tk_raw_read_scan_options(const struct tk_config *config,
     raw->flags = copy.flags;
     raw->page_count = copy.page_count;
     if (raw->page_count == 0) {
-        raw->page_count =
-            (uint32_t)tk_config_int(&config->scan_page_count);
+        raw->page_count = (uint32_t)tk_config_int(&config->scan_page_count);
     }
     return read_family(config, copy.column_family, raw);
 }
@@ -142,9 +141,9 @@ tk_raw_read_scan_options(const struct tk_config *config,
 static tikv_error *
 too_large(const char *what, size_t size, int64_t limit, tikv_slice key)
 {
-    tikv_error *error = tk_error(TIKV_ERR_TOO_LARGE,
-                                 "%s has %zu bytes, the limit is %lld", what,
-                                 size, (long long)limit);
+    tikv_error *error =
+        tk_error(TIKV_ERR_TOO_LARGE, "%s has %zu bytes, the limit is %lld",
+                 what, size, (long long)limit);
 
     tk_error_set_u64(error, TIKV_ERROR_SIZE_BYTES, size);
     tk_error_set_u64(error, TIKV_ERROR_LIMIT_BYTES, (uint64_t)limit);
@@ -219,8 +218,7 @@ check_items(const struct tk_config *config, const struct tk_raw *raw)
                                     pair->key);
             }
         } else {
-            error = check_key(config, &place, "",
-                              raw->many.keys[place.index]);
+            error = check_key(config, &place, "", raw->many.keys[place.index]);
         }
     }
     return error;
@@ -304,10 +302,9 @@ check_mode(const struct tk_raw *raw)
     }
     if (raw->atomic && (raw->kind == TK_RAW_BATCH_DELETE ||
                         raw->kind == TK_RAW_DELETE_RANGE)) {
-        return tk_error(TIKV_ERR_UNSUPPORTED,
-                        "%s cannot be done in atomic mode",
-                        raw->kind == TK_RAW_BATCH_DELETE ? "batch delete"
-                                                         : "delete range");
+        return tk_error(
+            TIKV_ERR_UNSUPPORTED, "%s cannot be done in atomic mode",
+            raw->kind == TK_RAW_BATCH_DELETE ? "batch delete" : "delete range");
     }
     if (raw->kind == TK_RAW_CHECKSUM && raw->column_family[0] != '\0') {
         return tk_error(TIKV_ERR_UNSUPPORTED,
@@ -321,9 +318,8 @@ check_mode(const struct tk_raw *raw)
 tikv_error *
 tk_raw_check(const struct tk_config *config, const struct tk_raw *raw)
 {
-    tikv_error *error = raw->kind < TK_RAW_BATCH_GET
-                            ? check_point(config, raw)
-                            : check_many(config, raw);
+    tikv_error *error = raw->kind < TK_RAW_BATCH_GET ? check_point(config, raw)
+                                                     : check_many(config, raw);
 
     return error == NULL ? check_mode(raw) : error;
 }

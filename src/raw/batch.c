@@ -63,8 +63,8 @@ sort_entries(struct batch *batch, size_t count)
     size_t i;
 
     for (i = 1; i < count; i++) {
-        if (tk_slice_compare(batch->entries[i - 1].key,
-                             batch->entries[i].key) > 0) {
+        if (tk_slice_compare(batch->entries[i - 1].key, batch->entries[i].key) >
+            0) {
             qsort(batch->entries, count, sizeof(*batch->entries),
                   compare_entries);
             break;
@@ -72,8 +72,8 @@ sort_entries(struct batch *batch, size_t count)
     }
     batch->groups_count = 0;
     for (i = 0; i < count; i++) {
-        if (i == 0 || !tk_slice_equal(batch->entries[i - 1].key,
-                                      batch->entries[i].key)) {
+        if (i == 0 ||
+            !tk_slice_equal(batch->entries[i - 1].key, batch->entries[i].key)) {
             batch->groups[batch->groups_count++] = i;
         }
     }
@@ -144,10 +144,10 @@ get_encode(struct tk_job *job, const struct tk_piece *piece,
     const struct batch *batch = batch_of(job);
     kvrpcpb_RawBatchGetRequest *message =
         kvrpcpb_RawBatchGetRequest_new(arena->upb);
-    upb_StringView *keys =
-        message == NULL ? NULL
-                        : kvrpcpb_RawBatchGetRequest_resize_keys(
-                              message, piece->count, arena->upb);
+    upb_StringView *keys = message == NULL
+                               ? NULL
+                               : kvrpcpb_RawBatchGetRequest_resize_keys(
+                                     message, piece->count, arena->upb);
     size_t i;
 
     if (keys == NULL) {
@@ -318,8 +318,8 @@ put_ttls(const struct batch *batch, const struct tk_piece *piece,
          kvrpcpb_RawBatchPutRequest *message, upb_Arena *arena)
 {
     const struct tk_raw *raw = batch->run->raw;
-    uint64_t *ttls = kvrpcpb_RawBatchPutRequest_resize_ttls(
-        message, piece->count, arena);
+    uint64_t *ttls =
+        kvrpcpb_RawBatchPutRequest_resize_ttls(message, piece->count, arena);
     size_t i;
 
     if (ttls == NULL) {
@@ -361,8 +361,7 @@ put_encode(struct tk_job *job, const struct tk_piece *piece,
         kvrpcpb_KvPair_set_key(pair, key);
         kvrpcpb_KvPair_set_value(pair, tk_raw_view(given->value));
     }
-    kvrpcpb_RawBatchPutRequest_set_cf(message,
-                                      tk_raw_text(raw->column_family));
+    kvrpcpb_RawBatchPutRequest_set_cf(message, tk_raw_text(raw->column_family));
     kvrpcpb_RawBatchPutRequest_set_for_cas(message, raw->atomic);
     return tk_raw_encode(job, arena, message, body);
 }
@@ -374,10 +373,10 @@ delete_encode(struct tk_job *job, const struct tk_piece *piece,
     const struct batch *batch = batch_of(job);
     kvrpcpb_RawBatchDeleteRequest *message =
         kvrpcpb_RawBatchDeleteRequest_new(arena->upb);
-    upb_StringView *keys =
-        message == NULL ? NULL
-                        : kvrpcpb_RawBatchDeleteRequest_resize_keys(
-                              message, piece->count, arena->upb);
+    upb_StringView *keys = message == NULL
+                               ? NULL
+                               : kvrpcpb_RawBatchDeleteRequest_resize_keys(
+                                     message, piece->count, arena->upb);
     size_t i;
 
     if (keys == NULL) {

@@ -49,8 +49,7 @@ tk_raw_command(enum tk_raw_kind kind)
 }
 
 uint64_t
-tk_raw_max_execution_ms(const struct tk_config *config,
-                        enum tk_raw_kind kind)
+tk_raw_max_execution_ms(const struct tk_config *config, enum tk_raw_kind kind)
 {
     int64_t attempt = tk_config_int(&config->rpc_attempt_timeout_ms);
 
@@ -61,9 +60,8 @@ tk_raw_max_execution_ms(const struct tk_config *config,
 }
 
 tikv_error *
-tk_raw_run(struct tk_router *router, struct tk_op *op,
-           const struct tk_raw *raw, struct tk_first *first,
-           struct tk_outcome *outcome)
+tk_raw_run(struct tk_router *router, struct tk_op *op, const struct tk_raw *raw,
+           struct tk_first *first, struct tk_outcome *outcome)
 {
     struct tk_raw_run run = { router, op, raw, first, outcome };
     tikv_error *error = kinds[raw->kind].run(&run);
@@ -98,8 +96,7 @@ tk_raw_job_init(struct tk_job *job, const struct tk_job_ops *ops,
 }
 
 typedef void
-encode_fn(const struct tk_key_codec *codec, struct tk_buf *out,
-          tikv_slice key);
+encode_fn(const struct tk_key_codec *codec, struct tk_buf *out, tikv_slice key);
 
 static bool
 encode_key(const struct tk_router *router, struct tk_arena *arena,
@@ -146,8 +143,8 @@ tk_raw_encode(struct tk_job *job, struct tk_arena *arena, const void *message,
     struct tk_encoded encoded = { NULL, 0 };
 
     if (message != NULL) {
-        encoded = tk_arena_encode(
-            arena, tk_command_row(job->command)->request, message);
+        encoded = tk_arena_encode(arena, tk_command_row(job->command)->request,
+                                  message);
     }
     if (encoded.data == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
@@ -182,8 +179,7 @@ static bool
 says_no_ttl(tikv_slice text)
 {
     static const char *const phrases[] = { "ttl is not enabled",
-                                           "ttlnotenabled",
-                                           "ttl not enabled" };
+                                           "ttlnotenabled", "ttl not enabled" };
     char lower[ERROR_TEXT_MAX + 1];
     size_t len = text.len < ERROR_TEXT_MAX ? text.len : ERROR_TEXT_MAX;
     size_t i;
@@ -208,12 +204,11 @@ tk_raw_server_error(const struct tk_job *job, tikv_slice text)
     if (text.len == 0) {
         return NULL;
     }
-    return tk_error(says_no_ttl(text) ? TIKV_ERR_UNSUPPORTED
-                                      : TIKV_ERR_SERVER,
-                    "%s: %.*s", tk_command_row(job->command)->name,
-                    (int)(text.len < ERROR_TEXT_MAX ? text.len
-                                                    : ERROR_TEXT_MAX),
-                    (const char *)text.data);
+    return tk_error(
+        says_no_ttl(text) ? TIKV_ERR_UNSUPPORTED : TIKV_ERR_SERVER, "%s: %.*s",
+        tk_command_row(job->command)->name,
+        (int)(text.len < ERROR_TEXT_MAX ? text.len : ERROR_TEXT_MAX),
+        (const char *)text.data);
 }
 
 tikv_error *

@@ -36,8 +36,7 @@ tk_raw_end(const struct tk_router *router, struct tk_arena *arena,
 static inline upb_StringView
 tk_raw_view(tikv_slice bytes)
 {
-    return upb_StringView_FromDataAndSize((const char *)bytes.data,
-                                          bytes.len);
+    return upb_StringView_FromDataAndSize((const char *)bytes.data, bytes.len);
 }
 
 static inline upb_StringView
@@ -72,8 +71,7 @@ tk_raw_server_error(const struct tk_job *job, tikv_slice text);
 /* The error behind a pair's KeyError. */
 struct kvrpcpb_KvPair;
 tikv_error *
-tk_raw_pair_error(const struct tk_job *job,
-                  const struct kvrpcpb_KvPair *pair);
+tk_raw_pair_error(const struct tk_job *job, const struct kvrpcpb_KvPair *pair);
 
 /* The value of a clean answer to a get. `frame` is borrowed: kept with a
  * reference of its own, or not at all. */

@@ -109,9 +109,8 @@ swap_answer(struct tk_job *job, const struct tk_piece *piece,
             outcome->value = tk_value_new(
                 tk_raw_bytes(kvrpcpb_RawCASResponse_previous_value(answer)),
                 NULL);
-            error = outcome->value == NULL
-                        ? tk_error_immortal(TIKV_ERR_MEMORY)
-                        : NULL;
+            error = outcome->value == NULL ? tk_error_immortal(TIKV_ERR_MEMORY)
+                                           : NULL;
         }
     }
     tk_arena_unref(arena);
@@ -201,6 +200,13 @@ hot_clean(struct tk_hot *hot, const struct tk_peek *peek,
 #define BODY_INLINE 1024
 #define CONTEXT_MAX 4096
 
+static void
+hand_over(struct tk_raw_hot *hot)
+{
+    tk_future_listen(&hot->hot.future);
+    tk_future_start(&hot->hot.future, false);
+}
+
 void
 tk_raw_hot_start(struct tk_raw_hot *hot)
 {
@@ -223,7 +229,7 @@ tk_raw_hot_start(struct tk_raw_hot *hot)
     hot->hot.is_write = raw->kind != TK_RAW_GET;
     hot->hot.clean = hot_clean;
     if (hot->hot.router->codec.mode != TK_KEYS_RAW_V1) {
-        tk_future_start(&hot->hot.future, false);
+        hand_over(hot);
         return;
     }
     len = tk_raw_body_len(raw, raw->key);
@@ -234,7 +240,7 @@ tk_raw_hot_start(struct tk_raw_hot *hot)
     tk_context_call(&call, &context);
     if (body == NULL || call.failed) {
         /* The pool will find out what is wrong. */
-        tk_future_start(&hot->hot.future, false);
+        hand_over(hot);
     } else {
         tk_raw_body_put(raw, raw->key, body);
         tk_hot_start(&hot->hot, raw->key, tk_buf_slice(&call),

@@ -44,8 +44,8 @@ delete_encode(struct tk_job *job, const struct tk_piece *piece,
     }
     kvrpcpb_RawDeleteRangeRequest_set_start_key(message, start);
     kvrpcpb_RawDeleteRangeRequest_set_end_key(message, end);
-    kvrpcpb_RawDeleteRangeRequest_set_cf(
-        message, tk_raw_text(run->raw->column_family));
+    kvrpcpb_RawDeleteRangeRequest_set_cf(message,
+                                         tk_raw_text(run->raw->column_family));
     return tk_raw_encode(job, arena, message, body);
 }
 

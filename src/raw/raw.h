@@ -35,8 +35,8 @@ enum tk_raw_kind {
 /* What is asked. All memory is the caller's. */
 struct tk_raw {
     enum tk_raw_kind kind;
-    uint32_t flags;            /* scans: TIKV_SCAN_... */
-    uint32_t page_count;       /* scans */
+    uint32_t flags;      /* scans: TIKV_SCAN_... */
+    uint32_t page_count; /* scans */
     bool atomic;
     const char *column_family; /* a literal; "" is the default one */
     uint64_t ttl_s;
@@ -87,15 +87,13 @@ tk_raw_copy(const struct tk_raw *from, struct tk_raw *to, uint8_t *memory);
 /* Runs what was checked. `first`, which may be NULL, is what a hot attempt
  * of a point operation found out. */
 tikv_error *
-tk_raw_run(struct tk_router *router, struct tk_op *op,
-           const struct tk_raw *raw, struct tk_first *first,
-           struct tk_outcome *outcome);
+tk_raw_run(struct tk_router *router, struct tk_op *op, const struct tk_raw *raw,
+           struct tk_first *first, struct tk_outcome *outcome);
 
 /* How long TiKV may work on one request of the kind, in ms; 0: as long as
  * the attempt takes. */
 uint64_t
-tk_raw_max_execution_ms(const struct tk_config *config,
-                        enum tk_raw_kind kind);
+tk_raw_max_execution_ms(const struct tk_config *config, enum tk_raw_kind kind);
 
 /* Frees what an outcome holds, for callers that do not want it. */
 void

@@ -47,8 +47,7 @@ scan_of(struct tk_job *job)
 /* Above every key: TiKV takes an empty upper bound of a reverse scan for the
  * lowest key. Memory of the arena. */
 static bool
-above_all(const struct scan *scan, struct tk_arena *arena,
-          upb_StringView *out)
+above_all(const struct scan *scan, struct tk_arena *arena, upb_StringView *out)
 {
     int64_t max = tk_config_int(&scan->run->router->config->raw_max_key_bytes);
     size_t len = (size_t)max + 1;
@@ -68,8 +67,7 @@ reverse_bounds(const struct scan *scan, const struct tk_piece *piece,
                upb_StringView *end)
 {
     const struct tk_router *router = scan->run->router;
-    bool is_open =
-        piece->end.len == 0 && router->codec.mode == TK_KEYS_RAW_V1;
+    bool is_open = piece->end.len == 0 && router->codec.mode == TK_KEYS_RAW_V1;
 
     return tk_raw_key(router, arena, piece->start, end) &&
            (is_open ? above_all(scan, arena, start)
@@ -83,16 +81,14 @@ scan_encode(struct tk_job *job, const struct tk_piece *piece,
     const struct scan *scan = scan_of(job);
     const struct tk_raw *raw = scan->run->raw;
     const struct tk_router *router = scan->run->router;
-    kvrpcpb_RawScanRequest *message =
-        kvrpcpb_RawScanRequest_new(arena->upb);
+    kvrpcpb_RawScanRequest *message = kvrpcpb_RawScanRequest_new(arena->upb);
     upb_StringView start;
     upb_StringView end;
 
     if (message == NULL ||
-        !(scan->is_reverse
-              ? reverse_bounds(scan, piece, arena, &start, &end)
-              : tk_raw_key(router, arena, piece->start, &start) &&
-                    tk_raw_end(router, arena, piece->end, &end))) {
+        !(scan->is_reverse ? reverse_bounds(scan, piece, arena, &start, &end)
+                           : tk_raw_key(router, arena, piece->start, &start) &&
+                                 tk_raw_end(router, arena, piece->end, &end))) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_RawScanRequest_set_start_key(message, start);
@@ -153,9 +149,8 @@ scan_answer(struct tk_job *job, const struct tk_piece *piece,
                : NULL;
     if (part == NULL) {
         tk_arena_unref(arena);
-        return error == NULL && count != 0
-                   ? tk_error_immortal(TIKV_ERR_MEMORY)
-                   : error;
+        return error == NULL && count != 0 ? tk_error_immortal(TIKV_ERR_MEMORY)
+                                           : error;
     }
     *part = (struct part){ NULL, arena, pairs, count };
     insert_part(scan_of(job), part);
@@ -187,8 +182,8 @@ take_part(struct scan *scan, const struct part *part, size_t first)
         tikv_slice value = { NULL, 0 };
         tikv_slice key;
 
-        if (!tk_codec_response_key(&scan->run->router->codec,
-                                   part_key(part, i), &key) ||
+        if (!tk_codec_response_key(&scan->run->router->codec, part_key(part, i),
+                                   &key) ||
             !tk_slice_in_range(key, scan->job.range.start,
                                scan->job.range.end) ||
             !follows(scan, first, key)) {
@@ -243,9 +238,8 @@ cut_range(struct scan *scan, const tikv_range *left)
             scan->job.range.start = low;
         }
     } else {
-        is_last = high.len == 0 ||
-                  (left->end.len != 0 &&
-                   tk_slice_compare(high, left->end) >= 0);
+        is_last = high.len == 0 || (left->end.len != 0 &&
+                                    tk_slice_compare(high, left->end) >= 0);
         if (!is_last) {
             scan->job.range.end = high;
         }
@@ -284,10 +278,9 @@ read_part(struct scan *scan, const tikv_range *left, size_t first,
     tk_backoff_init(&backoff, scan->job.budget_ms);
     tk_buf_clear(&scan->low);
     tk_buf_clear(&scan->high);
-    error = tk_cache_locate(run->router->cache, run->op,
-                            scan->is_reverse ? left->end : left->start,
-                            scan->is_reverse, &backoff, &route, &scan->low,
-                            &scan->high);
+    error = tk_cache_locate(
+        run->router->cache, run->op, scan->is_reverse ? left->end : left->start,
+        scan->is_reverse, &backoff, &route, &scan->low, &scan->high);
     if (error != NULL) {
         return error;
     }
@@ -339,8 +332,9 @@ tell_rest(tikv_pairs *page, const tikv_range *range, bool is_reverse)
 
     if (is_reverse) {
         page->has_rest = tk_slice_compare(range->start, last) < 0;
-        kept = !page->has_rest || (keep(page, range->start, &page->rest.start) &&
-                                   keep(page, last, &page->rest.end));
+        kept =
+            !page->has_rest || (keep(page, range->start, &page->rest.start) &&
+                                keep(page, last, &page->rest.end));
         return kept ? NULL : tk_error_immortal(TIKV_ERR_MEMORY);
     }
     tk_buf_init(&next, SIZE_MAX / 4);
