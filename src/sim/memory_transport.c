@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table, its links and its end. See memory_inside.h.
+ */
+#include "sim/memory_transport.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "sim/memory_inside.h"
+
+static struct tk_memory *
+of(struct tk_transport *transport)
+{
+    return (struct tk_memory *)(void *)transport;
+}
+
+static tikv_error *
+connect_link(struct tk_transport *transport, const char *address,
+             uint32_t ordinal, struct tk_link **out)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_link *link = (struct tk_link *)tk_calloc(sizeof(*link));
+
+    (void)ordinal;
+    *out = NULL;
+    if (link == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    if ((size_t)snprintf(link->address, sizeof(link->address), "%s",
+                         address) >= sizeof(link->address)) {
+        tk_free(link);
+        return tk_error(TIKV_ERR_ARGUMENT, "an address is too long");
+    }
+    tk_mutex_lock(&memory->lock);
+    link->next = memory->links;
+    memory->links = link;
+    tk_mutex_unlock(&memory->lock);
+    *out = link;
+    return NULL;
+}
+
+static void
+disconnect_link(struct tk_transport *transport, struct tk_link *link)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_link **at = &memory->links;
+    struct tk_line *line;
+
+    tk_mutex_lock(&memory->lock);
+    for (line = memory->live; line != NULL; line = line->next) {
+        if (line->link == link) {
+            line->link = NULL;
+            tk_line_conclude(line, TK_GRPC_UNAVAILABLE, false,
+                             "the link was let go", NULL,
+                             (tikv_slice){ NULL, 0 }, tk_now(memory->rt));
+        }
+    }
+    while (*at != link) {
+        at = &(*at)->next;
+    }
+    *at = link->next;
+    tk_mutex_unlock(&memory->lock);
+    tk_free(link);
+}
+
+static void
+set_idle(struct tk_transport *transport,
+         void (*fn)(void *, struct tk_wakes *), void *arg)
+{
+    of(transport)->idle_arg = arg;
+    of(transport)->idle = fn;
+}
+
+static void
+close_transport(struct tk_transport *transport)
+{
+    struct tk_memory *memory = of(transport);
+    bool was_closed;
+
+    tk_mutex_lock(&memory->lock);
+    was_closed = memory->closed;
+    memory->closed = true;
+    if (!was_closed) {
+        tk_memory_cut_short(memory);
+    }
+    tk_mutex_unlock(&memory->lock);
+    if (!was_closed) {
+        tk_memory_wait(memory, false);
+    }
+}
+
+static void
+free_transport(struct tk_transport *transport)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line;
+
+    close_transport(transport);
+    tk_memory_wait(memory, true);
+    while ((line = memory->all) != NULL) {
+        memory->all = line->next_of_all;
+        tk_buf_fini(&line->metadata);
+        tk_free(line);
+    }
+    while (memory->links != NULL) {
+        disconnect_link(transport, memory->links);
+    }
+    tk_mutex_fini(&memory->lock);
+    tk_free(memory);
+}
+
+static const struct tk_transport_ops ops = {
+    .connect = connect_link,
+    .disconnect = disconnect_link,
+    .call = tk_line_call,
+    .call_cancel = tk_line_call_cancel,
+    .open = tk_line_open,
+    .send = tk_line_send,
+    .cancel = tk_line_cancel,
+    .is_delivering = tk_memory_is_delivering,
+    .set_idle = set_idle,
+    .close = close_transport,
+    .free = free_transport,
+};
+
+tikv_error *
+tk_memory_transport_new(struct tk_runtime *rt, struct tk_cluster *cluster,
+                        struct tk_transport **out)
+{
+    struct tk_memory *memory = (struct tk_memory *)tk_calloc(sizeof(*memory));
+
+    *out = NULL;
+    if (memory == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    memory->base.ops = &ops;
+    memory->rt = rt;
+    memory->cluster = cluster;
+    memory->policy.delay_min_ns = 20000;
+    memory->policy.delay_max_ns = 200000;
+    tk_mutex_init(&memory->lock, TK_RANK_WIRE);
+    *out = &memory->base;
+    return NULL;
+}
+
+void
+tk_memory_transport_set(struct tk_transport *transport,
+                        const struct tk_memory_policy *policy)
+{
+    struct tk_memory *memory = of(transport);
+
+    tk_mutex_lock(&memory->lock);
+    memory->policy = *policy;
+    tk_mutex_unlock(&memory->lock);
+}

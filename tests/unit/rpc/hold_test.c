@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When a message goes out: each rule of rpc.h alone, on a clock that the test
+ * moves.
+ */
+#include "unit/rpc/fake.h"
+
+static void
+hold__sends_at_once_what_is_not_held(void **state)
+{
+    struct asked asked[2];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    assert_int_equal(fake.transport.sends, 1);
+    /* One at a time: the second waits for `sent`, and goes then. */
+    ask(&fake, &asked[1], false);
+    assert_int_equal(fake.transport.sends, 1);
+    fake_sent(&fake);
+    assert_int_equal(fake.transport.sends, 2);
+    fake_stop(&fake);
+}
+
+static void
+hold__ends_at_the_cap(void **state)
+{
+    struct asked asked[4];
+    struct fake fake;
+    size_t i;
+
+    (void)state;
+    fake_start(&fake, 4, 64);
+    for (i = 0; i < 3; i++) {
+        ask(&fake, &asked[i], true);
+        assert_int_equal(fake.transport.sends, 0);
+    }
+    ask(&fake, &asked[3], true);
+    assert_int_equal(fake.transport.sends, 1);
+    assert_int_equal(fake.transport.messages[0].count, 4);
+    fake_stop(&fake);
+}
+
+static void
+hold__ends_when_its_owner_will_wait(void **state)
+{
+    struct asked asked[3];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    fake_sent(&fake);
+    ask(&fake, &asked[1], true);
+    /* What is on the wire already is no reason to send another message. */
+    tk_rpc_flush(fake.rpc, &asked[0].request);
+    assert_int_equal(fake.transport.sends, 1);
+    tk_rpc_flush(fake.rpc, &asked[1].request);
+    assert_int_equal(fake.transport.sends, 2);
+    fake_sent(&fake);
+    ask(&fake, &asked[2], true);
+    tk_rpc_flush(fake.rpc, NULL);
+    assert_int_equal(fake.transport.sends, 3);
+    fake_stop(&fake);
+}
+
+static void
+hold__ends_with_the_batch_of_events(void **state)
+{
+    struct asked asked[3];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    fake.transport.is_delivering = true;
+    /* Submitted by the reader: held, although not asked to. */
+    ask(&fake, &asked[0], false);
+    ask(&fake, &asked[1], false);
+    assert_int_equal(fake.transport.sends, 0);
+    fake_idle(&fake);
+    assert_int_equal(fake.transport.sends, 1);
+    assert_int_equal(fake.transport.messages[0].count, 2);
+    fake.transport.is_delivering = false;
+    fake_stop(&fake);
+}
+
+static void
+hold__ends_after_a_millisecond(void **state)
+{
+    struct asked asked;
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked, true);
+    fake_advance(&fake.runtime, TK_MS - 1);
+    assert_int_equal(fake.transport.sends, 0);
+    fake_advance(&fake.runtime, 1);
+    assert_int_equal(fake.transport.sends, 1);
+    fake_stop(&fake);
+}
+
+static void
+hold__ends_after_a_millisecond_beside_a_slower_sweep(void **state)
+{
+    struct asked asked[2];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    fake_sent(&fake);
+    /* The sweep is armed for 10 ms: a held request brings it forward. */
+    ask(&fake, &asked[1], true);
+    fake_advance(&fake.runtime, TK_MS);
+    assert_int_equal(fake.transport.sends, 2);
+    fake_stop(&fake);
+}
+
+static void
+hold__does_not_wait_for_a_slow_answer(void **state)
+{
+    struct asked asked[3];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    fake_sent(&fake);
+    ask(&fake, &asked[1], true);
+    assert_int_equal(fake.transport.sends, 1);
+    tk_rpc_flush(fake.rpc, &asked[1].request);
+    fake_sent(&fake);
+    fake.runtime.now += TK_MS + 1;
+    ask(&fake, &asked[2], true);
+    assert_int_equal(fake.transport.sends, 3);
+    fake_stop(&fake);
+}
+
+static void
+hold__is_ignored_by_the_urgent(void **state)
+{
+    struct asked asked[2];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], true);
+    asked_init(&asked[1], &fake, TK_CMD_RAW_GET);
+    asked[1].request.is_urgent = true;
+    fake.transport.is_delivering = true;
+    tk_conn_submit(fake.conn, &asked[1].request, true);
+    assert_int_equal(fake.transport.sends, 1);
+    assert_int_equal(fake.transport.messages[0].count, 2);
+    fake.transport.is_delivering = false;
+    fake_stop(&fake);
+}
+
+static void
+sent__sends_the_held_only_with_a_reason(void **state)
+{
+    struct asked asked[6];
+    struct fake fake;
+    uint64_t id;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    ask(&fake, &asked[1], true);
+    fake_sent(&fake);
+    assert_int_equal(fake.transport.sends, 1);
+    tk_rpc_flush(fake.rpc, NULL);
+    assert_int_equal(fake.transport.sends, 2);
+    /* With nothing on the wire there is nothing to wait for. */
+    ask(&fake, &asked[2], true);
+    id = asked_id(&asked[0]);
+    fake_answer(&fake, &id, 1);
+    id = asked_id(&asked[1]);
+    fake_answer(&fake, &id, 1);
+    assert_int_equal(fake.transport.sends, 2);
+    fake_sent(&fake);
+    assert_int_equal(fake.transport.sends, 3);
+    fake_stop(&fake);
+}
+
+static void
+message__never_counts_more_than_the_cap(void **state)
+{
+    struct asked asked[11];
+    struct fake fake;
+    size_t i;
+
+    (void)state;
+    fake_start(&fake, 4, 64);
+    for (i = 0; i < 11; i++) {
+        ask(&fake, &asked[i], false);
+    }
+    fake_sent(&fake);
+    fake_sent(&fake);
+    fake_sent(&fake);
+    assert_int_equal(fake.transport.sends, 4);
+    assert_int_equal(fake.transport.messages[0].count, 1);
+    assert_int_equal(fake.transport.messages[1].count, 4);
+    assert_int_equal(fake.transport.messages[2].count, 4);
+    assert_int_equal(fake.transport.messages[3].count, 2);
+    for (i = 1; i < 11; i++) {
+        assert_int_equal(fake.transport.messages[(i + 3) / 4].ids[(i + 3) % 4],
+                         asked_id(&asked[i]));
+    }
+    fake_stop(&fake);
+}
+
+static void
+conn__is_busy_while_something_is_on_the_wire(void **state)
+{
+    struct asked asked;
+    struct fake fake;
+    uint64_t id;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    assert_false(tk_conn_is_busy(fake.conn));
+    ask(&fake, &asked, true);
+    assert_false(tk_conn_is_busy(fake.conn));
+    tk_rpc_flush(fake.rpc, NULL);
+    assert_true(tk_conn_is_busy(fake.conn));
+    id = asked_id(&asked);
+    fake_answer(&fake, &id, 1);
+    assert_false(tk_conn_is_busy(fake.conn));
+    fake_stop(&fake);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        harness_test(hold__sends_at_once_what_is_not_held),
+        harness_test(hold__ends_at_the_cap),
+        harness_test(hold__ends_when_its_owner_will_wait),
+        harness_test(hold__ends_with_the_batch_of_events),
+        harness_test(hold__ends_after_a_millisecond),
+        harness_test(hold__ends_after_a_millisecond_beside_a_slower_sweep),
+        harness_test(hold__does_not_wait_for_a_slow_answer),
+        harness_test(hold__is_ignored_by_the_urgent),
+        harness_test(sent__sends_the_held_only_with_a_reason),
+        harness_test(message__never_counts_more_than_the_cap),
+        harness_test(conn__is_busy_while_something_is_on_the_wire),
+    };
+
+    return harness_run(tests);
+}
