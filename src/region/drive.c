@@ -286,7 +286,10 @@ loop(struct tk_run *run)
             until = 0;
         }
         if (until != 0 || run->sent.count == TK_DRIVE_INFLIGHT) {
+            /* Close ends what is out, so the op need not be listed. */
+            run->op->flying = (uint32_t)run->sent.count;
             tk_op_wait(run->op, until == 0 ? TK_NEVER : until);
+            run->op->flying = 0;
         }
         judge_inbox(run);
     }
