@@ -197,6 +197,17 @@ fx_view(const char *text)
     return upb_StringView_FromString(text);
 }
 
+/* A copy that lives as long as the fixture. */
+static inline upb_StringView
+fx_copy(struct fx *fx, const char *text)
+{
+    size_t len = strlen(text);
+    char *copy = upb_Arena_Malloc(fx->arena, len + 1);
+
+    memcpy(copy, text, len + 1);
+    return upb_StringView_FromDataAndSize(copy, len);
+}
+
 static inline tikv_slice
 fx_slice(const char *text)
 {
