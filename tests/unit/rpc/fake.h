@@ -376,19 +376,19 @@ fake_stop(struct fake *fake)
 }
 
 /* The message is out of the transport's hands. */
-static void
+static inline void
 fake_sent(struct fake *fake)
 {
     fake->transport.stream->sent(fake->transport.stream, &fake->wakes);
 }
 
-__attribute__((unused)) static void
+static inline void
 fake_idle(struct fake *fake)
 {
     fake->transport.idle(fake->transport.idle_arg, &fake->wakes);
 }
 
-static void
+static inline void
 fake_end(struct fake *fake, int grpc, const char *details, bool never_sent)
 {
     struct tk_status status = { grpc, details, never_sent };
@@ -431,7 +431,7 @@ fake_frame(struct tk_buf *out, enum tk_command command, const uint64_t *ids,
     assert_false(out->failed);
 }
 
-static void
+static inline void
 fake_answer(struct fake *fake, const uint64_t *ids, size_t count)
 {
     struct tk_buf bytes;

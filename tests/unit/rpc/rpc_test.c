@@ -383,7 +383,7 @@ submit__allocates_nothing_at_steady_state(void **state)
     struct asked asked[8];
     struct fake fake;
     uint64_t ids[8];
-    uint64_t frames = 0;
+    uint64_t made;
     size_t round;
     size_t i;
 
@@ -399,12 +399,11 @@ submit__allocates_nothing_at_steady_state(void **state)
         }
         fake_sent(&fake);
         fake_answer(&fake, ids, 8);
-        /* The test's: one block for the message it keeps, two or more for
-         * the frame it makes. */
-        frames++;
     }
-    assert_int_equal(frames, 12);
-    print_message("made %d\n", (int)tk_alloc_fail_nth(0));
+    /* The fake's own: one for the message it keeps, three for the frame it
+     * makes. Builds that do not count say 0. */
+    made = tk_alloc_fail_nth(0);
+    assert_true(made == 8 * 4 || made == 0);
     fake_stop(&fake);
 }
 
