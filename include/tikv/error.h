@@ -18,7 +18,7 @@ typedef int32_t tikv_code;
 enum {
     TIKV_OK = 0,
 
-    /* 1xx: the call was not right; nothing was sent. */
+    /* 1xx: the call was not right; nothing was changed. */
     TIKV_ERR_ARGUMENT = 100,
     TIKV_ERR_STATE = 101,
     TIKV_ERR_NOT_READY = 102,

@@ -157,12 +157,12 @@ tk_pd_timestamp(struct tk_pd *pd, struct tk_op *op, uint64_t *out)
             return error;
         }
         end = before_retry(pd, op, tries++);
+        if (tikv_error_code(end) == TIKV_ERR_TIMEOUT) {
+            end = tk_error_wrap(end, "%s", tikv_error_message(error));
+            tk_error_set_u64(end, TIKV_ERROR_ATTEMPTS, tries);
+        }
+        tikv_error_free(error);
         if (end != NULL) {
-            if (tikv_error_code(end) == TIKV_ERR_TIMEOUT) {
-                end = tk_error_wrap(end, "%s", tikv_error_message(error));
-                tk_error_set_u64(end, TIKV_ERROR_ATTEMPTS, tries);
-            }
-            tikv_error_free(error);
             return end;
         }
     }
