@@ -33,12 +33,13 @@ grpc_channel *
 floor_channel(int port)
 {
     char target[32];
+    static char retries[] = "grpc.enable_retries";
+    static char minimal[] = "grpc.minimal_stack";
+    static char deadlines[] = "grpc.enable_deadline_checking";
     grpc_arg values[] = {
-        { GRPC_ARG_INTEGER, "grpc.enable_retries", { .integer = 0 } },
-        { GRPC_ARG_INTEGER, "grpc.minimal_stack", { .integer = 1 } },
-        { GRPC_ARG_INTEGER,
-          "grpc.enable_deadline_checking",
-          { .integer = 1 } },
+        { GRPC_ARG_INTEGER, retries, { .integer = 0 } },
+        { GRPC_ARG_INTEGER, minimal, { .integer = 1 } },
+        { GRPC_ARG_INTEGER, deadlines, { .integer = 1 } },
     };
     grpc_channel_args args = { 3, values };
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
