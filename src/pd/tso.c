@@ -376,7 +376,9 @@ collect(struct tk_pd *pd, bool *starved)
         tso->queued_count--;
         batch->count++;
     }
-    last->next = NULL;
+    if (last != NULL) {
+        last->next = NULL;
+    }
     if (tso->first != NULL) {
         tso->first->prev = NULL;
     } else {

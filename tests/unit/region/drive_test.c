@@ -267,8 +267,7 @@ lost_answers(struct world *w)
 
     /* Lost once, then refused for good: still in doubt. */
     id = world_fault(w, "on=tikv.RawPut when=first(1) do=drop_response");
-    world_fault(w, "on=tikv.RawPut when=after(1) "
-                   "do=region_error(raft_entry_too_large)");
+    world_fault(w, "on=tikv.RawPut do=region_error(raft_entry_too_large)");
     error = kv_point(w, TK_CMD_RAW_PUT, "a", "3", NULL);
     assert_true(tikv_error_is_undetermined(error));
     tikv_error_free(error);

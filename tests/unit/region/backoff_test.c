@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How long to wait, when to give up. */
+#include "harness/harness.h"
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "region/backoff.h"
+
+static void
+backoff__doubles_without_jitter(void **state)
+{
+    (void)state;
+    assert_int_equal(tk_backoff_pause(TK_JITTER_NONE, 2, 7, 0, 0, 9), 2);
+    assert_int_equal(tk_backoff_pause(TK_JITTER_NONE, 2, 7, 1, 2, 9), 4);
+    assert_int_equal(tk_backoff_pause(TK_JITTER_NONE, 2, 7, 2, 4, 9), 7);
+    assert_int_equal(tk_backoff_pause(TK_JITTER_NONE, 2, 7, 200, 7, 9), 7);
+}
+
+static void
+within(enum tk_jitter jitter, unsigned attempts, int64_t last, int64_t low,
+       int64_t high)
+{
+    struct tk_rng rng = { attempts };
+    int64_t least = INT64_MAX;
+    int64_t most = 0;
+    int i;
+
+    for (i = 0; i < 1000; i++) {
+        int64_t pause = tk_backoff_pause(jitter, 2, 7, attempts, last,
+                                         tk_rng_next(&rng));
+
+        least = pause < least ? pause : least;
+        most = pause > most ? pause : most;
+    }
+    assert_true(least >= low && most <= high);
+    assert_true(least < most || low == high);
+}
+
+static void
+backoff__keeps_jitter_within_bounds(void **state)
+{
+    (void)state;
+    within(TK_JITTER_FULL, 0, 0, 0, 2);
+    within(TK_JITTER_FULL, 1, 2, 0, 4);
+    within(TK_JITTER_FULL, 2, 4, 0, 7);
+    within(TK_JITTER_EQUAL, 0, 0, 1, 1);
+    within(TK_JITTER_EQUAL, 1, 2, 2, 4);
+    within(TK_JITTER_EQUAL, 2, 4, 3, 6);
+    within(TK_JITTER_DECORRELATED, 0, 0, 2, 6);
+    within(TK_JITTER_DECORRELATED, 1, 3, 2, 7);
+    within(TK_JITTER_DECORRELATED, 2, 7, 2, 7);
+}
+
+static void
+backoff__obeys_a_ceiling(void **state)
+{
+    struct tk_backoff backoff;
+
+    (void)state;
+    tk_backoff_init(&backoff, 2000);
+    assert_int_equal(
+        tk_backoff_next(&backoff, TK_BACKOFF_TXN_LOCK_FAST, 5, 0), 5);
+    assert_int_equal(backoff.total_ms, 5);
+    assert_int_equal(backoff.slept_ms[TK_BACKOFF_TXN_LOCK_FAST], 5);
+    /* The growth goes on behind the ceiling. */
+    assert_int_equal(
+        tk_backoff_next(&backoff, TK_BACKOFF_TXN_LOCK_FAST, -1, 0), 10);
+}
+
+static void
+backoff__checks_the_budget_before_sleeping(void **state)
+{
+    struct tk_backoff backoff;
+
+    (void)state;
+    tk_backoff_init(&backoff, 5);
+    assert_int_equal(tk_backoff_next(&backoff, TK_BACKOFF_REGION_MISS, -1, 0),
+                     2);
+    assert_int_equal(tk_backoff_next(&backoff, TK_BACKOFF_REGION_MISS, -1, 0),
+                     4);
+    assert_int_equal(tk_backoff_next(&backoff, TK_BACKOFF_REGION_MISS, -1, 0),
+                     -1);
+    assert_int_equal(backoff.total_ms, 6);
+    tk_backoff_init(&backoff, 0);
+    while (backoff.total_ms < 100000) {
+        assert_true(tk_backoff_next(&backoff, TK_BACKOFF_RPC, -1, 7) > 0);
+    }
+}
+
+static void
+backoff__excludes_busy_servers_up_to_a_limit(void **state)
+{
+    struct tk_backoff backoff;
+    tikv_error *error;
+
+    (void)state;
+    tk_backoff_init(&backoff, 1000);
+    while (backoff.excluded_ms < 600000) {
+        assert_true(
+            tk_backoff_next(&backoff, TK_BACKOFF_SERVER_BUSY, -1, 3) > 0);
+    }
+    assert_int_equal(tk_backoff_next(&backoff, TK_BACKOFF_SERVER_BUSY, -1, 3),
+                     -1);
+    /* Other kinds still have the whole budget. */
+    assert_int_equal(tk_backoff_next(&backoff, TK_BACKOFF_REGION_MISS, -1, 0),
+                     2);
+    assert_int_equal(tk_backoff_dominant(&backoff), TK_BACKOFF_REGION_MISS);
+    tk_backoff_init(&backoff, 1000);
+    assert_true(tk_backoff_next(&backoff, TK_BACKOFF_SERVER_BUSY, -1, 3) > 0);
+    assert_int_equal(tk_backoff_dominant(&backoff), TK_BACKOFF_KINDS);
+    /* None dominates: the caller's error. */
+    error = tk_backoff_exceeded(
+        &backoff, tk_error(TIKV_ERR_SERVER_BUSY, "busy as a bee"));
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_SERVER_BUSY);
+    assert_non_null(strstr(tikv_error_message(error), "busy as a bee"));
+    tikv_error_free(error);
+}
+
+static void
+backoff__names_the_dominant_kind(void **state)
+{
+    struct tk_backoff backoff;
+    tikv_error *error;
+    const char *kind;
+    uint64_t slept;
+
+    (void)state;
+    tk_backoff_init(&backoff, 10);
+    tk_backoff_next(&backoff, TK_BACKOFF_DISK_FULL, -1, 0);
+    tk_backoff_next(&backoff, TK_BACKOFF_REGION_MISS, -1, 0);
+    error = tk_backoff_exceeded(&backoff, tk_error(TIKV_ERR_REGION, "why"));
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_DISK_FULL);
+    assert_non_null(strstr(tikv_error_message(error), "why"));
+    assert_true(tikv_error_backoff(error, 0, &kind, &slept));
+    assert_string_equal(kind, "tikvDiskFull");
+    assert_int_equal(slept, 500);
+    tikv_error_free(error);
+}
+
+static void
+backoff__forks_totals_and_adopts_them(void **state)
+{
+    struct tk_backoff parent;
+    struct tk_backoff child;
+    struct tk_backoff copy;
+    unsigned kind;
+
+    (void)state;
+    tk_backoff_init(&parent, 4);
+    for (kind = 0; kind < 3; kind++) {
+        tk_backoff_next(&parent, TK_BACKOFF_REGION_NOT_INITIALIZED, -1, 0);
+    }
+    assert_int_equal(parent.total_ms, 6);
+    tk_backoff_fork(&child, &parent);
+    assert_int_equal(child.total_ms, 6);
+    assert_int_equal(child.slept_ms[TK_BACKOFF_REGION_NOT_INITIALIZED], 6);
+    assert_int_equal(child.attempts[TK_BACKOFF_REGION_NOT_INITIALIZED], 0);
+    assert_int_equal(tk_backoff_next(&child, TK_BACKOFF_MAX_TS_NOT_SYNCED, -1,
+                                     0),
+                     -1);
+    assert_int_equal(tk_backoff_dominant(&child),
+                     TK_BACKOFF_REGION_NOT_INITIALIZED);
+    child.budget_ms = 100;
+    tk_backoff_next(&child, TK_BACKOFF_MAX_TS_NOT_SYNCED, -1, 0);
+    copy = parent;
+    tk_backoff_adopt(&parent, &child);
+    assert_int_equal(parent.total_ms, 8);
+    assert_int_equal(parent.slept_ms[TK_BACKOFF_MAX_TS_NOT_SYNCED], 2);
+    assert_int_equal(parent.budget_ms, copy.budget_ms);
+}
+
+static void
+backoff__takes_an_interrupted_sleep_back(void **state)
+{
+    struct tk_backoff backoff;
+
+    (void)state;
+    tk_backoff_init(&backoff, 1000);
+    tk_backoff_undo(&backoff, TK_BACKOFF_SERVER_BUSY,
+                    tk_backoff_next(&backoff, TK_BACKOFF_SERVER_BUSY, -1, 5));
+    assert_int_equal(backoff.total_ms, 0);
+    assert_int_equal(backoff.excluded_ms, 0);
+    assert_int_equal(backoff.attempts[TK_BACKOFF_SERVER_BUSY], 0);
+    assert_int_equal(tk_backoff_dominant(&backoff), TK_BACKOFF_KINDS);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        harness_test(backoff__doubles_without_jitter),
+        harness_test(backoff__keeps_jitter_within_bounds),
+        harness_test(backoff__obeys_a_ceiling),
+        harness_test(backoff__checks_the_budget_before_sleeping),
+        harness_test(backoff__excludes_busy_servers_up_to_a_limit),
+        harness_test(backoff__names_the_dominant_kind),
+        harness_test(backoff__forks_totals_and_adopts_them),
+        harness_test(backoff__takes_an_interrupted_sleep_back),
+    };
+
+    return harness_run(tests);
+}
