@@ -104,6 +104,54 @@ give_answer(struct tk_cluster_call *call, bool is_silent, int status,
 }
 
 static void
+forget(struct tk_cl_delayed *delayed)
+{
+    if (delayed->prev != NULL) {
+        delayed->prev->next = delayed->next;
+    } else {
+        delayed->cluster->delayed = delayed->next;
+    }
+    if (delayed->next != NULL) {
+        delayed->next->prev = delayed->prev;
+    }
+}
+
+static void
+remember(struct tk_cl_delayed *delayed)
+{
+    delayed->next = delayed->cluster->delayed;
+    if (delayed->next != NULL) {
+        delayed->next->prev = delayed;
+    }
+    delayed->cluster->delayed = delayed;
+}
+
+void
+tk_cl_calls_drop(struct tk_cluster *cluster)
+{
+    struct tk_cl_delayed *dropped = NULL;
+    struct tk_cl_delayed *delayed;
+
+    tk_mutex_lock(&cluster->lock);
+    while ((delayed = cluster->delayed) != NULL) {
+        forget(delayed);
+        delayed->is_dropped = true;
+        /* One that is firing is answered by its timer, now. */
+        if (cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
+            cluster->pending--;
+            delayed->next = dropped;
+            dropped = delayed;
+        }
+    }
+    tk_mutex_unlock(&cluster->lock);
+    while ((delayed = dropped) != NULL) {
+        dropped = delayed->next;
+        delayed->call->dropped(delayed->call);
+        tk_cl_delayed_free(delayed);
+    }
+}
+
+static void
 fire(struct tk_timer *timer)
 {
     struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
@@ -112,16 +160,22 @@ fire(struct tk_timer *timer)
 
     tk_mutex_lock(&cluster->lock);
     tk_cl_delayed_run(delayed);
-    if (after_ns > 0) {
+    if (after_ns > 0 && !delayed->is_dropped) {
         cluster->rt->ops->arm(cluster->rt, timer,
                               tk_after(tk_now(cluster->rt), after_ns));
         tk_mutex_unlock(&cluster->lock);
         return;
     }
-    tk_cl_delayed_gone(cluster);
+    if (!delayed->is_dropped) {
+        forget(delayed);
+    }
+    tk_mutex_unlock(&cluster->lock);
     give_answer(delayed->call, delayed->plan.silent, delayed->status,
                 delayed->request.text, &delayed->out);
     tk_cl_delayed_free(delayed);
+    /* Last: the cluster may be gone afterwards. */
+    tk_mutex_lock(&cluster->lock);
+    tk_cl_delayed_gone(cluster);
 }
 
 /* Hands the request to a timer; false without memory. */
@@ -145,6 +199,7 @@ delay(const struct tk_cl_request *request, const struct tk_cl_plan *plan,
         wait = plan->after_ns;
     }
     cluster->pending++;
+    remember(delayed);
     cluster->rt->ops->arm(cluster->rt, &delayed->timer,
                           tk_after(tk_now(cluster->rt), wait));
     return true;

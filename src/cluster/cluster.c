@@ -206,6 +206,7 @@ tk_cluster_free(struct tk_cluster *cluster)
     if (cluster == NULL) {
         return;
     }
+    tk_cl_calls_drop(cluster);
     wait_for_pending(cluster);
     tk_cl_rules_fini(cluster);
     tk_cl_regions_fini(&cluster->regions);

@@ -243,6 +243,7 @@ struct tk_cluster {
     uint64_t calls[TK_CL_METHODS];
     uint64_t calls_total;
     struct tk_cluster_stream *streams;
+    struct tk_cl_delayed *delayed; /* unary ones */
     size_t pending; /* delayed requests, streams' and unary */
     struct tk_parker *closer; /* waits for the last of them */
 };
@@ -467,6 +468,12 @@ tk_cl_run_planned(struct tk_cl_request *request,
 void
 tk_cl_rules_fini(struct tk_cluster *cluster);
 
+/* ---- call.c ---- */
+
+/* No lock held: unary calls that wait are dropped. */
+void
+tk_cl_calls_drop(struct tk_cluster *cluster);
+
 /* ---- delayed.c: requests that run or are answered later ---- */
 
 struct tk_cl_delayed {
@@ -474,7 +481,7 @@ struct tk_cl_delayed {
     struct tk_cluster *cluster;
     struct tk_cluster_call *call;     /* unary, or NULL */
     struct tk_cluster_stream *stream; /* or NULL: freed in the meantime */
-    struct tk_cl_delayed *next;       /* of the stream */
+    struct tk_cl_delayed *next;       /* of the stream, or of all unary */
     struct tk_cl_delayed *prev;
     uint64_t id; /* in the batch */
     struct tk_cl_plan plan;
@@ -482,7 +489,8 @@ struct tk_cl_delayed {
     struct tk_buf body;
     struct tk_buf out;
     int status;
-    bool is_done; /* executed */
+    bool is_done;    /* executed */
+    bool is_dropped; /* unary: the cluster ends, do not wait any longer */
 };
 
 /* A copy of the request; NULL without memory. */
