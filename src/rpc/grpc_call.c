@@ -61,8 +61,7 @@ deadline_of(struct tk_grpc *grpc, int64_t deadline)
     }
     left = deadline - tk_now(grpc->rt);
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                        gpr_time_from_nanos(left > 0 ? left : 0,
-                                            GPR_TIMESPAN));
+                        gpr_time_from_nanos(left > 0 ? left : 0, GPR_TIMESPAN));
 }
 
 static void
@@ -111,8 +110,8 @@ tk_grpc_unary(struct tk_transport *transport, struct tk_link *link,
     count = tk_metadata_fill(array, metadata);
     ops[0].data.send_initial_metadata.count = count;
     ops[0].data.send_initial_metadata.metadata = count != 0 ? array : NULL;
-    call = tk_exchange_call(exchange, path, deadline_of(grpc, deadline), 1,
-                            &stop);
+    call =
+        tk_exchange_call(exchange, path, deadline_of(grpc, deadline), 1, &stop);
     /* Refused only for misuse: malformed metadata, which callers do not
      * give. */
     tk_grpc_start(call, ops, 6, &exchange->begun);

@@ -12,7 +12,7 @@
 #define ARGS_MAX 24
 #define STRINGIZE(x) #x
 #define TEXT(x) STRINGIZE(x)
-#define AGENT \
+#define AGENT                                                                  \
     "libtikv/" TEXT(TIKV_VERSION_MAJOR) "." TEXT(TIKV_VERSION_MINOR) "." TEXT( \
         TIKV_VERSION_PATCH)
 

@@ -24,8 +24,8 @@ read_file(const char *name, const char *path, struct tk_buf *out)
     int fault;
 
     if (file == NULL) {
-        return tk_error(TIKV_ERR_SECURITY, "%s: cannot open %s: %s", name,
-                        path, strerror(errno));
+        return tk_error(TIKV_ERR_SECURITY, "%s: cannot open %s: %s", name, path,
+                        strerror(errno));
     }
     while ((count = fread(part, 1, sizeof(part), file)) != 0) {
         tk_buf_append(out, part, count);
@@ -34,12 +34,14 @@ read_file(const char *name, const char *path, struct tk_buf *out)
     fclose(file);
     tk_buf_append(out, "", 1);
     if (fault != 0) {
-        return tk_error(TIKV_ERR_SECURITY, "%s: cannot read %s: %s", name,
-                        path, strerror(fault));
+        return tk_error(TIKV_ERR_SECURITY, "%s: cannot read %s: %s", name, path,
+                        strerror(fault));
     }
     if (out->failed) {
-        return tk_error(TIKV_ERR_SECURITY, "%s: %s is too large for a "
-                        "certificate or key", name, path);
+        return tk_error(TIKV_ERR_SECURITY,
+                        "%s: %s is too large for a "
+                        "certificate or key",
+                        name, path);
     }
     return NULL;
 }
@@ -61,8 +63,7 @@ need_block(const char *name, const char *path, const char *text,
 }
 
 static tikv_error *
-load(const char *name, const char *path, const char *label,
-     struct tk_buf *out)
+load(const char *name, const char *path, const char *label, struct tk_buf *out)
 {
     tikv_error *error = read_file(name, path, out);
 
@@ -127,9 +128,8 @@ tk_grpc_creds(const struct tk_config *config, grpc_channel_credentials **out)
     } else {
         pair.private_key = (const char *)key.data;
         pair.cert_chain = (const char *)cert.data;
-        *out = grpc_ssl_credentials_create((const char *)ca.data,
-                                           key.len != 0 ? &pair : NULL, NULL,
-                                           NULL);
+        *out = grpc_ssl_credentials_create(
+            (const char *)ca.data, key.len != 0 ? &pair : NULL, NULL, NULL);
     }
     if (*out == NULL) {
         error = tk_error(TIKV_ERR_SECURITY, "gRPC refused the certificates");

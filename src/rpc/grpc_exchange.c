@@ -69,8 +69,7 @@ pick(struct tk_grpc *grpc)
 }
 
 struct tk_exchange *
-tk_exchange_begin(struct tk_grpc *grpc, struct tk_link *link,
-                  const void *owner)
+tk_exchange_begin(struct tk_grpc *grpc, struct tk_link *link, const void *owner)
 {
     struct tk_exchange *exchange = NULL;
 
@@ -129,13 +128,16 @@ tk_exchange_op_done(struct tk_exchange *exchange, bool is_status)
 }
 
 /* A call that was never given to a connection has no peer yet: C core then
- * answers with the channel's target instead. */
+ * answers with the channel's target instead. A target that looks like a peer
+ * proves nothing. */
 static bool
 has_no_peer(const struct tk_exchange *exchange)
 {
     char *peer = grpc_call_get_peer(exchange->call);
     char *target = grpc_channel_get_target(exchange->link->channel);
-    bool is_same = peer != NULL && target != NULL && strcmp(peer, target) == 0;
+    bool is_same = peer != NULL && target != NULL &&
+                   strcmp(peer, target) == 0 && strncmp(peer, "ip", 2) != 0 &&
+                   strncmp(peer, "unix", 4) != 0;
 
     gpr_free(peer);
     gpr_free(target);
@@ -156,8 +158,8 @@ tk_exchange_status(struct tk_exchange *exchange, char *buffer, size_t size,
     buffer[len] = '\0';
     out->grpc = (int)exchange->status;
     out->details = buffer;
-    out->never_sent = exchange->status != GRPC_STATUS_OK &&
-                      has_no_peer(exchange);
+    out->never_sent =
+        exchange->status != GRPC_STATUS_OK && has_no_peer(exchange);
     grpc_slice_unref(exchange->details);
     grpc_metadata_array_destroy(&exchange->initial);
     grpc_metadata_array_destroy(&exchange->trailing);
@@ -212,8 +214,7 @@ tk_exchange_stop(struct tk_exchange *exchange, const void *owner,
     }
     tk_mutex_unlock(&exchange->lock);
     if (call != NULL) {
-        grpc_call_cancel_with_status(call, status, "ended by the client",
-                                     NULL);
+        grpc_call_cancel_with_status(call, status, "ended by the client", NULL);
         grpc_call_unref(call);
     }
 }

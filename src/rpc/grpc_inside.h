@@ -48,25 +48,25 @@ struct tk_link {
 };
 
 struct tk_exchange {
-    struct tk_grpc *grpc;       /* fixed */
-    struct tk_exchange *next;   /* live or free list: transport's lock */
+    struct tk_grpc *grpc;     /* fixed */
+    struct tk_exchange *next; /* live or free list: transport's lock */
     struct tk_exchange *prev;
     struct tk_exchange *next_of_all;
-    bool is_told;               /* transport's lock: to stop */
+    bool is_told; /* transport's lock: to stop */
 
-    struct tk_mutex lock;       /* rank WIRE */
-    const void *owner;          /* stream or unary; NULL: not live */
+    struct tk_mutex lock; /* rank WIRE */
+    const void *owner;    /* stream or unary; NULL: not live */
     struct tk_link *link;
     grpc_call *call;
     uint32_t ops_out;
     bool has_status;
     bool is_sending;
-    grpc_status_code stop;      /* GRPC_STATUS_OK: nobody asked */
+    grpc_status_code stop; /* GRPC_STATUS_OK: nobody asked */
 
     /* The poller's alone, once the exchange has begun. */
-    struct tk_stream *stream;   /* one of the two */
+    struct tk_stream *stream; /* one of the two */
     struct tk_unary *unary;
-    struct tk_tag begun;        /* unary: the whole call */
+    struct tk_tag begun; /* unary: the whole call */
     struct tk_tag ended;
     struct tk_tag received;
     struct tk_tag sent;

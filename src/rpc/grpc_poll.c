@@ -23,8 +23,10 @@
 
 #ifdef TK_TSAN
 /* C core is not instrumented: the hand-over from start to event is told. */
-void __tsan_acquire(void *);
-void __tsan_release(void *);
+void
+__tsan_acquire(void *);
+void
+__tsan_release(void *);
 #else
 #define __tsan_acquire(at) ((void)(at))
 #define __tsan_release(at) ((void)(at))
@@ -112,8 +114,7 @@ tk_grpc_pollers_join(struct tk_grpc *grpc)
 tikv_error *
 tk_grpc_pollers_start(struct tk_grpc *grpc)
 {
-    uint32_t wanted =
-        (uint32_t)tk_config_int(&grpc->config->rpc_pollers_count);
+    uint32_t wanted = (uint32_t)tk_config_int(&grpc->config->rpc_pollers_count);
     struct tk_poller *poller;
 
     grpc->pollers = (struct tk_poller *)tk_calloc(wanted * sizeof(*poller));
@@ -124,8 +125,8 @@ tk_grpc_pollers_start(struct tk_grpc *grpc)
         poller = &grpc->pollers[grpc->pollers_count];
         poller->grpc = grpc;
         poller->cq = grpc_completion_queue_create_for_next(NULL);
-        poller->thread = grpc->rt->ops->spawn(grpc->rt, "tikv-poll",
-                                              poll_loop, poller);
+        poller->thread =
+            grpc->rt->ops->spawn(grpc->rt, "tikv-poll", poll_loop, poller);
         if (poller->thread == NULL) {
             grpc_completion_queue_shutdown(poller->cq);
             grpc_completion_queue_destroy(poller->cq);

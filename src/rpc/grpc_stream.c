@@ -150,8 +150,8 @@ tk_grpc_open(struct tk_transport *transport, struct tk_link *link,
     exchange->ended.fn = on_ended;
     exchange->received.fn = on_received;
     exchange->sent.fn = on_sent;
-    call = tk_exchange_call(exchange, path,
-                            gpr_inf_future(GPR_CLOCK_MONOTONIC), 3, &stop);
+    call = tk_exchange_call(exchange, path, gpr_inf_future(GPR_CLOCK_MONOTONIC),
+                            3, &stop);
     start(exchange, call, metadata);
     if (stop != GRPC_STATUS_OK) {
         grpc_call_cancel_with_status(call, stop, "ended by the client", NULL);

@@ -73,8 +73,8 @@ disconnect_link(struct tk_transport *transport, struct tk_link *link)
 }
 
 static void
-set_idle(struct tk_transport *transport,
-         void (*fn)(void *, struct tk_wakes *), void *arg)
+set_idle(struct tk_transport *transport, void (*fn)(void *, struct tk_wakes *),
+         void *arg)
 {
     of(transport)->idle_arg = arg;
     of(transport)->idle = fn;

@@ -69,10 +69,10 @@ struct tk_lone {
     struct tk_lone *next; /* all of the pipe, free ones, to be cancelled */
     struct tk_lone *next_of_all;
     struct tk_buf bytes;
-    uint64_t id;     /* 0: nobody waits any more */
-    uint32_t calls;  /* threads inside the transport with it */
+    uint64_t id;    /* 0: nobody waits any more */
+    uint32_t calls; /* threads inside the transport with it */
     bool is_done;
-    bool is_listed;  /* to be cancelled */
+    bool is_listed; /* to be cancelled */
 };
 
 /* How a stream was lost. */
@@ -93,7 +93,7 @@ struct tk_pipe {
     struct tk_message open;
     struct tk_message out;
     _Atomic uint32_t open_count; /* relaxed where read without the lock */
-    uint64_t number; /* of the open message */
+    uint64_t number;             /* of the open message */
 
     struct tk_stream stream;
     enum tk_pipe_state state;
@@ -102,8 +102,8 @@ struct tk_pipe {
     uint64_t refused; /* send said no: never sent for sure */
     bool sending;
     bool must_send;
-    bool closed; /* sticky */
-    bool heard;  /* this stream gave a message */
+    bool closed;        /* sticky */
+    bool heard;         /* this stream gave a message */
     const char *broken; /* why we ended the stream ourselves */
 
     uint32_t failures; /* streams in a row that heard nothing */
@@ -139,13 +139,12 @@ struct tk_rpc {
     _Atomic(struct tk_conn *) conns; /* pushed in front, never removed */
     _Atomic uint32_t open_pipes;     /* with something in the open message */
 
-    struct tk_mutex lock;  /* rank RPC: conns, timer, closing */
-    _Atomic int64_t due;   /* when the sweep comes; TK_NEVER: not armed */
+    struct tk_mutex lock; /* rank RPC: conns, timer, closing */
+    _Atomic int64_t due;  /* when the sweep comes; TK_NEVER: not armed */
     struct tk_timer timer;
-    bool pending;  /* armed, or fired and not yet entered */
+    bool pending; /* armed, or fired and not yet entered */
     bool sweeping;
     bool closing;
-    bool closed;
     struct tk_parker *closer;
 };
 

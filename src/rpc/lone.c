@@ -166,8 +166,7 @@ settle(struct tk_pipe *pipe, struct tk_lone *lone, bool is_accepted,
             tk_pipe_set_loss(pipe, TK_STATUS_UNAVAILABLE, true,
                              error != NULL ? tikv_error_message(error)
                                            : "the transport is closed");
-            tk_slots_doom(&pipe->slots,
-                          tk_slots_find(&pipe->slots, lone->id),
+            tk_slots_doom(&pipe->slots, tk_slots_find(&pipe->slots, lone->id),
                           error != NULL ? TK_REPLY_FAILED : TK_REPLY_CLOSED,
                           true);
             lone->id = 0;
@@ -204,10 +203,10 @@ tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request)
         return TK_SUBMIT_BUSY;
     }
     link = tk_pipe_link(pipe, &error);
-    is_accepted = link != NULL &&
-                  transport->ops->call(transport, link, path, NULL,
-                                       tk_buf_slice(&lone->bytes), deadline,
-                                       &lone->unary);
+    is_accepted =
+        link != NULL && transport->ops->call(transport, link, path, NULL,
+                                             tk_buf_slice(&lone->bytes),
+                                             deadline, &lone->unary);
     settle(pipe, lone, is_accepted, error);
     tikv_error_free(error);
     return TK_SUBMIT_OK;

@@ -45,8 +45,8 @@ reserve(struct tk_message *message, uint32_t cap)
         return false;
     }
     message->ids = ids;
-    entries = (struct tk_entry *)tk_realloc(message->entries,
-                                            cap * sizeof(*entries));
+    entries =
+        (struct tk_entry *)tk_realloc(message->entries, cap * sizeof(*entries));
     if (entries == NULL) {
         return false;
     }
@@ -111,11 +111,10 @@ tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
     slot->place = count;
     slot->message = pipe->number;
     open->ids[count] = tk_slots_id(&pipe->slots, slot);
-    open->entries[count] = (struct tk_entry){
-        .slot = (uint32_t)(slot - pipe->slots.at),
-        .offset = before,
-        .len = open->bytes.len - before
-    };
+    open->entries[count] =
+        (struct tk_entry){ .slot = (uint32_t)(slot - pipe->slots.at),
+                           .offset = before,
+                           .len = open->bytes.len - before };
     set_open_count(pipe, count + 1);
     return true;
 }
@@ -225,9 +224,8 @@ tk_pipe_doom_open(struct tk_pipe *pipe, enum tk_reply_status status)
     uint32_t i;
 
     for (i = 0; i < count; i++) {
-        tk_slots_doom(&pipe->slots,
-                      &pipe->slots.at[pipe->open.entries[i].slot], status,
-                      true);
+        tk_slots_doom(&pipe->slots, &pipe->slots.at[pipe->open.entries[i].slot],
+                      status, true);
     }
     recycle(&pipe->open);
     set_open_count(pipe, 0);

@@ -91,8 +91,8 @@ open_stream(struct tk_pipe *pipe)
     pipe->stats.streams_opened++;
     tk_mutex_unlock(&pipe->lock);
     link = tk_pipe_link(pipe, &error);
-    is_open = link != NULL && transport->ops->open(transport, link, PATH, NULL,
-                                                   &pipe->stream);
+    is_open = link != NULL &&
+              transport->ops->open(transport, link, PATH, NULL, &pipe->stream);
     tk_mutex_lock(&pipe->lock);
     pipe->calls--;
     if (is_open) {
@@ -222,10 +222,10 @@ doom_wire(struct tk_pipe *pipe)
 
         index = slot->next;
         if (pipe->in_send == 0 || slot->message != pipe->in_send) {
-            tk_slots_doom(&pipe->slots, slot, TK_REPLY_FAILED,
-                          pipe->loss.never_sent ||
-                              (pipe->refused != 0 &&
-                               slot->message == pipe->refused));
+            tk_slots_doom(
+                &pipe->slots, slot, TK_REPLY_FAILED,
+                pipe->loss.never_sent ||
+                    (pipe->refused != 0 && slot->message == pipe->refused));
         }
     }
     tk_slots_lay_ghosts(&pipe->slots);
@@ -320,9 +320,7 @@ tk_pipe_drain(struct tk_pipe *pipe, struct tk_wakes *wakes)
         for (i = 0; i < count; i++) {
             struct tk_reply reply = {
                 .status = doomed[i].status,
-                .grpc = doomed[i].status == TK_REPLY_FAILED
-                            ? loss.grpc
-                            : 0,
+                .grpc = doomed[i].status == TK_REPLY_FAILED ? loss.grpc : 0,
                 .never_sent = doomed[i].never_sent,
                 .details = text_of(&loss, doomed[i].status)
             };

@@ -66,8 +66,7 @@ take_portion(struct tk_pipe *pipe, struct tk_split *split, size_t *left,
 }
 
 static void
-complete(const struct hit *hit, struct tk_frame *frame,
-         struct tk_wakes *wakes)
+complete(const struct hit *hit, struct tk_frame *frame, struct tk_wakes *wakes)
 {
     struct tk_reply reply = { .details = "", .frame = frame };
 

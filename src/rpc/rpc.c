@@ -74,9 +74,9 @@ sweep_end(struct tk_rpc *rpc)
 static void
 sweep(struct tk_timer *timer)
 {
-    struct tk_rpc *rpc = (struct tk_rpc *)(void *)((char *)timer -
-                                                   offsetof(struct tk_rpc,
-                                                            timer));
+    struct tk_rpc *rpc =
+        (struct tk_rpc *)(void *)((char *)timer -
+                                  offsetof(struct tk_rpc, timer));
     int64_t now = tk_now(rpc->rt);
     int64_t next = TK_NEVER;
     struct tk_wakes wakes;
@@ -179,8 +179,7 @@ tk_pipe_link(struct tk_pipe *pipe, tikv_error **out)
     tk_mutex_lock(&rpc->lock);
     link = atomic_load_explicit(&pipe->link, memory_order_relaxed);
     if (link == NULL) {
-        *out = rpc->transport->ops->connect(rpc->transport,
-                                            pipe->conn->address,
+        *out = rpc->transport->ops->connect(rpc->transport, pipe->conn->address,
                                             pipe->ordinal, &link);
         if (*out != NULL) {
             link = NULL;
@@ -302,8 +301,7 @@ tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
     rpc->rt = rt;
     rpc->log = log;
     rpc->transport = transport;
-    rpc->pipes_count =
-        (uint32_t)tk_config_int(&config->rpc_connections_count);
+    rpc->pipes_count = (uint32_t)tk_config_int(&config->rpc_connections_count);
     rpc->cap = (uint32_t)tk_config_int(&config->rpc_batch_max_count);
     rpc->inflight_max =
         (uint32_t)tk_config_int(&config->rpc_inflight_max_count);

@@ -122,11 +122,11 @@ tk_conn_stream_cancel(struct tk_conn *conn, struct tk_stream *stream);
 
 /* Counters for tests and benchmarks. */
 struct tk_rpc_stats {
-    uint64_t requests;      /* handed to submit and accepted */
-    uint64_t messages;      /* batch messages sent */
-    uint64_t batched;       /* requests in them */
+    uint64_t requests; /* handed to submit and accepted */
+    uint64_t messages; /* batch messages sent */
+    uint64_t batched;  /* requests in them */
     uint64_t unary;
-    uint64_t late_answers;  /* to ids nobody waits for */
+    uint64_t late_answers; /* to ids nobody waits for */
     uint64_t streams_opened;
 };
 

@@ -22,8 +22,7 @@ chain_init(struct tk_chain *chain)
 }
 
 static void
-chain_push(struct tk_slots *slots, struct tk_chain *chain,
-           struct tk_slot *slot)
+chain_push(struct tk_slots *slots, struct tk_chain *chain, struct tk_slot *slot)
 {
     uint32_t index = (uint32_t)(slot - slots->at);
 

@@ -60,7 +60,7 @@ struct tk_slots {
     struct tk_slot *at;
     uint32_t made;
     uint32_t max;
-    uint32_t busy; /* all but free ones and ghosts */
+    uint32_t busy;               /* all but free ones and ghosts */
     _Atomic uint32_t wire_count; /* relaxed where read without the lock */
     struct tk_chain free;
     struct tk_chain wire;

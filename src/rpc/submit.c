@@ -38,8 +38,8 @@ append(struct tk_pipe *pipe, struct tk_request *request)
         return TK_SUBMIT_BUSY;
     }
     request->home = pipe->conn;
-    request->id = (uint64_t)pipe->ordinal << 32 |
-                  tk_slots_id(&pipe->slots, slot);
+    request->id =
+        (uint64_t)pipe->ordinal << 32 | tk_slots_id(&pipe->slots, slot);
     request->message = slot->message;
     pipe->stats.requests++;
     return TK_SUBMIT_OK;
@@ -97,9 +97,9 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
         pipe->must_send = true;
     }
     /* The first of a message arms the sweep for all of it. */
-    is_held = !pipe->must_send &&
-              atomic_load_explicit(&pipe->open_count,
-                                   memory_order_relaxed) == 1;
+    is_held =
+        !pipe->must_send &&
+        atomic_load_explicit(&pipe->open_count, memory_order_relaxed) == 1;
     tk_pipe_kick(pipe);
     want_sweep(rpc, is_held);
     tk_point(rpc->rt);

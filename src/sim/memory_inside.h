@@ -27,11 +27,11 @@ struct tk_memory;
 struct tk_line;
 
 enum tk_memory_kind {
-    TK_MEMORY_BEGIN,   /* a stream reaches its server */
+    TK_MEMORY_BEGIN, /* a stream reaches its server */
     TK_MEMORY_REQUEST,
     TK_MEMORY_SENT,
     TK_MEMORY_ANSWER,
-    TK_MEMORY_LIMIT,   /* the deadline of a unary call */
+    TK_MEMORY_LIMIT, /* the deadline of a unary call */
     TK_MEMORY_LAST
 };
 
@@ -142,9 +142,8 @@ tk_memory_wait(struct tk_memory *memory, bool for_lines);
 
 /* NULL: closed, or no memory. Takes the lock, and keeps it on success. */
 struct tk_line *
-tk_line_begin(struct tk_memory *memory, struct tk_link *link,
-              const char *path, const char *const *metadata,
-              const void *owner);
+tk_line_begin(struct tk_memory *memory, struct tk_link *link, const char *path,
+              const char *const *metadata, const void *owner);
 
 /* With the lock. */
 void
@@ -158,25 +157,10 @@ void
 tk_line_deliver(struct tk_line *line, struct tk_memory_message *message,
                 struct tk_wakes *wakes);
 
-bool
-tk_line_open(struct tk_transport *transport, struct tk_link *link,
-             const char *path, const char *const *metadata,
-             struct tk_stream *stream);
-
-bool
-tk_line_send(struct tk_transport *transport, struct tk_stream *stream,
-             tikv_slice bytes);
-
+/* With the lock: the end, after a delay of the policy. */
 void
-tk_line_cancel(struct tk_transport *transport, struct tk_stream *stream);
-
-bool
-tk_line_call(struct tk_transport *transport, struct tk_link *link,
-             const char *path, const char *const *metadata, tikv_slice bytes,
-             int64_t deadline, struct tk_unary *unary);
-
-void
-tk_line_call_cancel(struct tk_transport *transport, struct tk_unary *unary);
+tk_line_conclude_soon(struct tk_line *line, int status, bool never_sent,
+                      const char *text);
 
 bool
 tk_memory_is_delivering(struct tk_transport *transport);

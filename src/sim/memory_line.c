@@ -9,16 +9,7 @@
 #include "base/alloc.h"
 #include "sim/memory_inside.h"
 
-/* A unary call without a deadline ends after so long when it was lost. */
-#define LIMIT_NS (60000 * TK_MS)
-
 static const tikv_slice nothing;
-
-static struct tk_memory *
-of(struct tk_transport *transport)
-{
-    return (struct tk_memory *)(void *)transport;
-}
 
 /* ---- life ---- */
 
@@ -98,9 +89,8 @@ pick(struct tk_memory *memory)
 
 /* Takes the lock and, unless it fails, leaves it taken. */
 struct tk_line *
-tk_line_begin(struct tk_memory *memory, struct tk_link *link,
-              const char *path, const char *const *metadata,
-              const void *owner)
+tk_line_begin(struct tk_memory *memory, struct tk_link *link, const char *path,
+              const char *const *metadata, const void *owner)
 {
     struct tk_line *line;
 
@@ -152,9 +142,9 @@ leave(struct tk_line *line)
     line->is_concluded = true;
 }
 
-static void
-conclude_now(struct tk_line *line, int status, bool never_sent,
-             const char *text)
+void
+tk_line_conclude_soon(struct tk_line *line, int status, bool never_sent,
+                      const char *text)
 {
     tk_line_conclude(line, status, never_sent, text, NULL, nothing,
                      tk_memory_arrival(line->memory));
@@ -178,13 +168,15 @@ answer(void *arg, tikv_slice bytes)
         return;
     }
     if (tk_memory_chance(memory, memory->policy.break_stream)) {
-        conclude_now(line, TK_GRPC_UNAVAILABLE, false, "connection reset");
+        tk_line_conclude_soon(line, TK_GRPC_UNAVAILABLE, false,
+                              "connection reset");
         tk_mutex_unlock(&memory->lock);
         return;
     }
     message = tk_memory_message(line, TK_MEMORY_ANSWER, bytes.len, &data);
     if (message == NULL) {
-        conclude_now(line, TK_GRPC_RESOURCE_EXHAUSTED, false, "no memory");
+        tk_line_conclude_soon(line, TK_GRPC_RESOURCE_EXHAUSTED, false,
+                              "no memory");
         tk_mutex_unlock(&memory->lock);
         return;
     }
@@ -307,7 +299,8 @@ find_node(struct tk_line *line, tk_node *node)
     }
     if (!tk_cluster_resolve(memory->cluster, address, node)) {
         tk_mutex_lock(&memory->lock);
-        conclude_now(line, TK_GRPC_UNAVAILABLE, true, "connection refused");
+        tk_line_conclude_soon(line, TK_GRPC_UNAVAILABLE, true,
+                              "connection refused");
         tk_mutex_unlock(&memory->lock);
         return false;
     }
@@ -327,7 +320,8 @@ begin_server(struct tk_line *line)
                                           line->pairs, &events, line);
     if (line->server == NULL) {
         tk_mutex_lock(&memory->lock);
-        conclude_now(line, TK_GRPC_UNIMPLEMENTED, false, "unknown method");
+        tk_line_conclude_soon(line, TK_GRPC_UNIMPLEMENTED, false,
+                              "unknown method");
         tk_mutex_unlock(&memory->lock);
     }
 }
@@ -359,11 +353,9 @@ finish(struct tk_line *line, struct tk_memory_message *message,
     struct tk_stream *stream = line->stream;
     struct tk_unary *unary = line->unary;
     struct tk_frame *frame = message->frame;
-    struct tk_status status = {
-        .grpc = message->status,
-        .details = message->text,
-        .never_sent = message->never_sent
-    };
+    struct tk_status status = { .grpc = message->status,
+                                .details = message->text,
+                                .never_sent = message->never_sent };
 
     if (line->server != NULL) {
         tk_cluster_stream_free(line->server);
@@ -430,124 +422,4 @@ tk_line_deliver(struct tk_line *line, struct tk_memory_message *message,
         finish(line, message, wakes);
         break;
     }
-}
-
-/* ---- the table ---- */
-
-bool
-tk_line_open(struct tk_transport *transport, struct tk_link *link,
-             const char *path, const char *const *metadata,
-             struct tk_stream *stream)
-{
-    struct tk_memory *memory = of(transport);
-    struct tk_line *line = tk_line_begin(memory, link, path, metadata, stream);
-    struct tk_memory_message *message;
-
-    if (line == NULL) {
-        return false;
-    }
-    line->stream = stream;
-    stream->inside = line;
-    message = tk_memory_message(line, TK_MEMORY_BEGIN, 0, NULL);
-    if (message != NULL) {
-        tk_memory_schedule_after(message, &line->out_at);
-    } else {
-        conclude_now(line, TK_GRPC_RESOURCE_EXHAUSTED, true, "no memory");
-    }
-    tk_mutex_unlock(&memory->lock);
-    return true;
-}
-
-/* With the lock. Whether a request goes out, is lost or finds no memory. */
-static void
-put_request(struct tk_line *line, tikv_slice bytes)
-{
-    struct tk_memory *memory = line->memory;
-    struct tk_memory_message *message;
-    uint8_t *data;
-
-    if (tk_memory_chance(memory, memory->policy.lose_request)) {
-        return;
-    }
-    message = tk_memory_message(line, TK_MEMORY_REQUEST, bytes.len, &data);
-    if (message == NULL) {
-        conclude_now(line, TK_GRPC_RESOURCE_EXHAUSTED, true, "no memory");
-        return;
-    }
-    if (bytes.len != 0) {
-        memcpy(data, bytes.data, bytes.len);
-    }
-    tk_memory_schedule_after(message, &line->out_at);
-}
-
-bool
-tk_line_send(struct tk_transport *transport, struct tk_stream *stream,
-             tikv_slice bytes)
-{
-    struct tk_memory *memory = of(transport);
-    struct tk_line *line = (struct tk_line *)stream->inside;
-    struct tk_memory_message *sent;
-
-    tk_mutex_lock(&memory->lock);
-    if (memory->closed || line->owner != stream || line->is_concluded) {
-        tk_mutex_unlock(&memory->lock);
-        return false;
-    }
-    if (tk_memory_chance(memory, memory->policy.break_stream)) {
-        conclude_now(line, TK_GRPC_UNAVAILABLE, false, "connection reset");
-    }
-    put_request(line, bytes);
-    sent = tk_memory_message(line, TK_MEMORY_SENT, 0, NULL);
-    if (sent != NULL) {
-        tk_memory_schedule(sent, tk_after(tk_now(memory->rt),
-                                          memory->policy.delay_min_ns / 4));
-    } else {
-        conclude_now(line, TK_GRPC_RESOURCE_EXHAUSTED, false, "no memory");
-    }
-    tk_mutex_unlock(&memory->lock);
-    return true;
-}
-
-static void
-cancel(struct tk_memory *memory, struct tk_line *line, const void *owner)
-{
-    tk_mutex_lock(&memory->lock);
-    if (line->owner == owner) {
-        conclude_now(line, TK_GRPC_CANCELLED, false, "ended by the client");
-    }
-    tk_mutex_unlock(&memory->lock);
-}
-
-void
-tk_line_cancel(struct tk_transport *transport, struct tk_stream *stream)
-{
-    cancel(of(transport), (struct tk_line *)stream->inside, stream);
-}
-
-bool
-tk_line_call(struct tk_transport *transport, struct tk_link *link,
-             const char *path, const char *const *metadata, tikv_slice bytes,
-             int64_t deadline, struct tk_unary *unary)
-{
-    struct tk_memory *memory = of(transport);
-    struct tk_line *line = tk_line_begin(memory, link, path, metadata, unary);
-
-    if (line == NULL) {
-        return false;
-    }
-    line->unary = unary;
-    unary->inside = line;
-    if (deadline == TK_NEVER) {
-        deadline = tk_after(tk_now(memory->rt), LIMIT_NS);
-    }
-    tk_memory_schedule(&line->limit, deadline);
-    put_request(line, bytes);
-    tk_mutex_unlock(&memory->lock);
-    return true;
-}
-
-void
-tk_line_call_cancel(struct tk_transport *transport, struct tk_unary *unary)
-{
-    cancel(of(transport), (struct tk_line *)unary->inside, unary);
 }

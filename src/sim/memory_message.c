@@ -32,8 +32,8 @@ tk_memory_arrival(struct tk_memory *memory)
     int64_t range = memory->policy.delay_max_ns - delay;
 
     if (range > 0) {
-        delay += (int64_t)(memory->rt->ops->random(memory->rt) %
-                           (uint64_t)range);
+        delay +=
+            (int64_t)(memory->rt->ops->random(memory->rt) % (uint64_t)range);
     }
     return tk_after(tk_now(memory->rt), delay);
 }
@@ -219,8 +219,7 @@ tk_memory_wait(struct tk_memory *memory, bool for_lines)
         tk_park_begin(self);
         tk_mutex_lock(&memory->lock);
         is_over = memory->firing == 0 && memory->scheduled == NULL &&
-                  memory->live == NULL &&
-                  (!for_lines || memory->counted == 0);
+                  memory->live == NULL && (!for_lines || memory->counted == 0);
         memory->closer = is_over ? NULL : self;
         tk_mutex_unlock(&memory->lock);
         if (is_over) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table, its links and its end. See memory_inside.h.
+ * The table: links, streams, calls, the end. See memory_inside.h.
  */
 #include "sim/memory_transport.h"
 
@@ -11,11 +11,16 @@
 #include "base/error.h"
 #include "sim/memory_inside.h"
 
+/* A unary call without a deadline ends after so long when it was lost. */
+#define LIMIT_NS (60000 * TK_MS)
+
 static struct tk_memory *
 of(struct tk_transport *transport)
 {
     return (struct tk_memory *)(void *)transport;
 }
+
+/* ---- links ---- */
 
 static tikv_error *
 connect_link(struct tk_transport *transport, const char *address,
@@ -29,8 +34,8 @@ connect_link(struct tk_transport *transport, const char *address,
     if (link == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    if ((size_t)snprintf(link->address, sizeof(link->address), "%s",
-                         address) >= sizeof(link->address)) {
+    if ((size_t)snprintf(link->address, sizeof(link->address), "%s", address) >=
+        sizeof(link->address)) {
         tk_free(link);
         return tk_error(TIKV_ERR_ARGUMENT, "an address is too long");
     }
@@ -66,9 +71,136 @@ disconnect_link(struct tk_transport *transport, struct tk_link *link)
     tk_free(link);
 }
 
+/* ---- streams and calls ---- */
+
+static bool
+open_stream(struct tk_transport *transport, struct tk_link *link,
+            const char *path, const char *const *metadata,
+            struct tk_stream *stream)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line = tk_line_begin(memory, link, path, metadata, stream);
+    struct tk_memory_message *message;
+
+    if (line == NULL) {
+        return false;
+    }
+    line->stream = stream;
+    stream->inside = line;
+    message = tk_memory_message(line, TK_MEMORY_BEGIN, 0, NULL);
+    if (message != NULL) {
+        tk_memory_schedule_after(message, &line->out_at);
+    } else {
+        tk_line_conclude_soon(line, TK_GRPC_RESOURCE_EXHAUSTED, true,
+                              "no memory");
+    }
+    tk_mutex_unlock(&memory->lock);
+    return true;
+}
+
+/* With the lock. Whether a request goes out, is lost or finds no memory. */
 static void
-set_idle(struct tk_transport *transport,
-         void (*fn)(void *, struct tk_wakes *), void *arg)
+put_request(struct tk_line *line, tikv_slice bytes)
+{
+    struct tk_memory *memory = line->memory;
+    struct tk_memory_message *message;
+    uint8_t *data;
+
+    if (tk_memory_chance(memory, memory->policy.lose_request)) {
+        return;
+    }
+    message = tk_memory_message(line, TK_MEMORY_REQUEST, bytes.len, &data);
+    if (message == NULL) {
+        tk_line_conclude_soon(line, TK_GRPC_RESOURCE_EXHAUSTED, true,
+                              "no memory");
+        return;
+    }
+    if (bytes.len != 0) {
+        memcpy(data, bytes.data, bytes.len);
+    }
+    tk_memory_schedule_after(message, &line->out_at);
+}
+
+static bool
+send_message(struct tk_transport *transport, struct tk_stream *stream,
+             tikv_slice bytes)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line = (struct tk_line *)stream->inside;
+    struct tk_memory_message *sent;
+
+    tk_mutex_lock(&memory->lock);
+    if (memory->closed || line->owner != stream || line->is_concluded) {
+        tk_mutex_unlock(&memory->lock);
+        return false;
+    }
+    if (tk_memory_chance(memory, memory->policy.break_stream)) {
+        tk_line_conclude_soon(line, TK_GRPC_UNAVAILABLE, false,
+                              "connection reset");
+    }
+    put_request(line, bytes);
+    sent = tk_memory_message(line, TK_MEMORY_SENT, 0, NULL);
+    if (sent != NULL) {
+        tk_memory_schedule(sent, tk_after(tk_now(memory->rt),
+                                          memory->policy.delay_min_ns / 4));
+    } else {
+        tk_line_conclude_soon(line, TK_GRPC_RESOURCE_EXHAUSTED, false,
+                              "no memory");
+    }
+    tk_mutex_unlock(&memory->lock);
+    return true;
+}
+
+static void
+cancel(struct tk_memory *memory, struct tk_line *line, const void *owner)
+{
+    tk_mutex_lock(&memory->lock);
+    if (line->owner == owner) {
+        tk_line_conclude_soon(line, TK_GRPC_CANCELLED, false,
+                              "ended by the client");
+    }
+    tk_mutex_unlock(&memory->lock);
+}
+
+static void
+cancel_stream(struct tk_transport *transport, struct tk_stream *stream)
+{
+    cancel(of(transport), (struct tk_line *)stream->inside, stream);
+}
+
+static bool
+call_unary(struct tk_transport *transport, struct tk_link *link,
+           const char *path, const char *const *metadata, tikv_slice bytes,
+           int64_t deadline, struct tk_unary *unary)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line = tk_line_begin(memory, link, path, metadata, unary);
+
+    if (line == NULL) {
+        return false;
+    }
+    line->unary = unary;
+    unary->inside = line;
+    if (deadline == TK_NEVER) {
+        deadline = tk_after(tk_now(memory->rt), LIMIT_NS);
+    }
+    tk_memory_schedule(&line->limit, deadline);
+    put_request(line, bytes);
+    tk_mutex_unlock(&memory->lock);
+    return true;
+}
+
+static void
+cancel_call(struct tk_transport *transport, struct tk_unary *unary)
+{
+    cancel(of(transport), (struct tk_line *)unary->inside, unary);
+}
+
+/* ---- life ---- */
+
+static void
+set_idle(struct tk_transport *transport, void (*fn)(void *, struct tk_wakes *),
+         void *arg)
 {
     of(transport)->idle_arg = arg;
     of(transport)->idle = fn;
@@ -115,11 +247,11 @@ free_transport(struct tk_transport *transport)
 static const struct tk_transport_ops ops = {
     .connect = connect_link,
     .disconnect = disconnect_link,
-    .call = tk_line_call,
-    .call_cancel = tk_line_call_cancel,
-    .open = tk_line_open,
-    .send = tk_line_send,
-    .cancel = tk_line_cancel,
+    .call = call_unary,
+    .call_cancel = cancel_call,
+    .open = open_stream,
+    .send = send_message,
+    .cancel = cancel_stream,
     .is_delivering = tk_memory_is_delivering,
     .set_idle = set_idle,
     .close = close_transport,

@@ -248,8 +248,8 @@ fake_keep(struct fake_message *message, tikv_slice bytes)
 
             while (!tk_cursor_is_done(&ids)) {
                 assert_true(message->count < FAKE_IDS_MAX);
-                assert_true(tk_cursor_varint(
-                    &ids, &message->ids[message->count++]));
+                assert_true(
+                    tk_cursor_varint(&ids, &message->ids[message->count++]));
             }
         }
     }

@@ -57,10 +57,8 @@ start_client(struct world *world)
     config->security_cert_file = nothing;
     config->security_key_file = nothing;
     config->security_target_name = nothing;
-    assert_null(
-        tk_grpc_transport_new(world->rt, config, NULL, &transport));
-    assert_null(
-        tk_rpc_new(world->rt, config, NULL, transport, &world->rpc));
+    assert_null(tk_grpc_transport_new(world->rt, config, NULL, &transport));
+    assert_null(tk_rpc_new(world->rt, config, NULL, transport, &world->rpc));
 }
 
 static void
@@ -99,8 +97,7 @@ conn_to(struct world *world, tk_node node)
     char address[64];
     struct tk_conn *conn;
 
-    assert_true(
-        tk_serve_address(world->serve, node, address, sizeof(address)));
+    assert_true(tk_serve_address(world->serve, node, address, sizeof(address)));
     conn = tk_rpc_conn(world->rpc, address);
     assert_non_null(conn);
     return conn;
@@ -172,8 +169,7 @@ heals(struct world *world, struct tk_conn *conn, int64_t limit_ms)
             return true;
         }
         tk_park_begin(self);
-        world->rt->ops->park(world->rt, self,
-                             tk_now(world->rt) + 20 * TK_MS);
+        world->rt->ops->park(world->rt, self, tk_now(world->rt) + 20 * TK_MS);
     } while (tk_now(world->rt) < end);
     return false;
 }
@@ -285,8 +281,7 @@ grpc__a_restart_breaks_and_heals(void **state)
     ask(&world, conn, &asked, TK_CMD_RAW_GET, 30000);
     while (tk_cluster_fault_hits(world.core, fault) == 0) {
         tk_park_begin(asked.owner);
-        world.rt->ops->park(world.rt, asked.owner,
-                            tk_now(world.rt) + TK_MS);
+        world.rt->ops->park(world.rt, asked.owner, tk_now(world.rt) + TK_MS);
     }
     assert_null(tk_cluster_store_stop(world.core, 1));
     await(&asked);
@@ -312,8 +307,8 @@ grpc__a_lost_answer_is_ended_by_the_deadline(void **state)
     start(&world);
     conn = conn_to(&world, TK_NODE_STORE | 1);
     assert_true(heals(&world, conn, 10000));
-    assert_null(tk_cluster_fault(
-        world.core, "on=tikv.RawGet do=drop_response", NULL));
+    assert_null(
+        tk_cluster_fault(world.core, "on=tikv.RawGet do=drop_response", NULL));
     begin = tk_now(world.rt);
     ask(&world, conn, &asked[0], TK_CMD_RAW_GET, 100);
     await(&asked[0]);
@@ -378,9 +373,8 @@ run_load(void *arg)
         asked.world = load->world;
         asked.owner = tk_self(load->world->rt);
         asked.request.done = asked_done;
-        asked.request.parts.command = load->ended % 16 == 15
-                                          ? TK_CMD_PD_GET_MEMBERS
-                                          : TK_CMD_RAW_GET;
+        asked.request.parts.command =
+            load->ended % 16 == 15 ? TK_CMD_PD_GET_MEMBERS : TK_CMD_RAW_GET;
         asked.request.deadline = tk_now(load->world->rt) + 500 * TK_MS;
         if (tk_conn_submit(load->conn, &asked.request,
                            tk_conn_is_busy(load->conn)) != TK_SUBMIT_OK) {
@@ -414,11 +408,10 @@ grpc__close_and_broken_stores_under_load(void **state)
     start(&world);
     self = tk_self(world.rt);
     for (i = 0; i < LOADS; i++) {
-        loads[i] = (struct load){
-            .world = &world,
-            .conn = conn_to(&world, TK_NODE_STORE | (1 + i % 2)),
-            .is_over = &is_over
-        };
+        loads[i] =
+            (struct load){ .world = &world,
+                           .conn = conn_to(&world, TK_NODE_STORE | (1 + i % 2)),
+                           .is_over = &is_over };
         loads[i].thread =
             world.rt->ops->spawn(world.rt, "load", run_load, &loads[i]);
     }

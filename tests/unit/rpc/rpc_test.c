@@ -454,8 +454,7 @@ unary__is_cancelled_when_nobody_waits(void **state)
     assert_int_equal(fake.transport.unary_cancels, 1);
     unary = fake.transport.unary;
     fake.transport.unary = NULL;
-    unary->done(unary, &cancelled, (tikv_slice){ NULL, 0 }, NULL,
-                &fake.wakes);
+    unary->done(unary, &cancelled, (tikv_slice){ NULL, 0 }, NULL, &fake.wakes);
     assert_int_equal(asked.dones, 1);
 
     asked_init(&asked, &fake, TK_CMD_PD_GET_MEMBERS);

@@ -187,8 +187,8 @@ start(struct world *world)
     atomic_init(&world->config.rpc_batch_max_count, 8);
     atomic_init(&world->config.rpc_inflight_max_count, 1024);
     tikv_error_free(tk_cluster_new(world->rt, &params, &world->cluster));
-    tikv_error_free(tk_memory_transport_new(world->rt, world->cluster,
-                                            &world->transport));
+    tikv_error_free(
+        tk_memory_transport_new(world->rt, world->cluster, &world->transport));
     tikv_error_free(tk_rpc_new(world->rt, &world->config, NULL,
                                world->transport, &world->rpc));
     for (i = 0; i < STORES; i++) {
@@ -198,14 +198,12 @@ start(struct world *world)
         world->conns[i] = tk_rpc_conn(world->rpc, address);
     }
     if (world->has_faults) {
-        const struct tk_memory_policy policy = {
-            .delay_min_ns = 20000,
-            .delay_max_ns = 3 * TK_MS,
-            .lose_request = 10000,
-            .lose_answer = 10000,
-            .duplicate_answer = 30000,
-            .break_stream = 5000
-        };
+        const struct tk_memory_policy policy = { .delay_min_ns = 20000,
+                                                 .delay_max_ns = 3 * TK_MS,
+                                                 .lose_request = 10000,
+                                                 .lose_answer = 10000,
+                                                 .duplicate_answer = 30000,
+                                                 .break_stream = 5000 };
 
         tk_memory_transport_set(world->transport, &policy);
     }
@@ -216,10 +214,10 @@ static void
 wait_for_workers(struct world *world, struct tk_rng *rng)
 {
     struct tk_runtime *rt = world->rt;
-    int64_t end = world->closes_early
-                      ? tk_now(rt) + 30 * TK_MS +
-                            (int64_t)tk_rng_below(rng, 60) * TK_MS
-                      : TK_NEVER;
+    int64_t end =
+        world->closes_early
+            ? tk_now(rt) + 30 * TK_MS + (int64_t)tk_rng_below(rng, 60) * TK_MS
+            : TK_NEVER;
     uint64_t down = 0;
 
     for (;;) {
@@ -275,12 +273,11 @@ static void
 check(struct world *world)
 {
     assert_int_equal(atomic_load(&world->wrong), 0);
-    assert_int_equal(atomic_load(&world->accepted),
-                     atomic_load(&world->answered) +
-                         atomic_load(&world->failed) +
-                         atomic_load(&world->expired) +
-                         atomic_load(&world->closed) +
-                         atomic_load(&world->taken));
+    assert_int_equal(
+        atomic_load(&world->accepted),
+        atomic_load(&world->answered) + atomic_load(&world->failed) +
+            atomic_load(&world->expired) + atomic_load(&world->closed) +
+            atomic_load(&world->taken));
     assert_true(atomic_load(&world->answered) > 0);
 }
 
