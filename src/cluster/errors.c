@@ -173,6 +173,34 @@ put_mismatch(struct tk_cl_request *request, const struct tk_cl_region *region)
     tk_put_u64(request->out, 2, local == NULL ? 0 : local->id);
 }
 
+/* Variants that need more than the region's id and a number. */
+static bool
+put_rich(struct tk_cl_request *request, const struct tk_cl_error *error,
+         const struct tk_cl_region *region)
+{
+    struct tk_buf *out = request->out;
+
+    if (error->kind == TK_CL_NOT_LEADER) {
+        put_not_leader(request, error, region);
+    } else if (error->kind == TK_CL_KEY_NOT_IN_REGION) {
+        put_key(request, error, region);
+    } else if (error->kind == TK_CL_EPOCH_NOT_MATCH) {
+        if (region != NULL && !error->no_regions) {
+            put_current(request, region);
+        }
+    } else if (error->kind == TK_CL_SERVER_IS_BUSY) {
+        put_busy(out, error);
+    } else if (error->kind == TK_CL_STORE_NOT_MATCH) {
+        tk_put_u64(out, 1, request->context.store_id);
+        tk_put_u64(out, 2, request->store->id);
+    } else if (error->kind == TK_CL_MISMATCH_PEER_ID) {
+        put_mismatch(request, region);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void
 put_variant(struct tk_cl_request *request, const struct tk_cl_error *error,
             const struct tk_cl_region *region)
@@ -180,25 +208,10 @@ put_variant(struct tk_cl_request *request, const struct tk_cl_error *error,
     struct tk_buf *out = request->out;
     uint64_t region_id = request->context.region_id;
 
+    if (put_rich(request, error, region)) {
+        return;
+    }
     switch (error->kind) {
-    case TK_CL_NOT_LEADER:
-        put_not_leader(request, error, region);
-        break;
-    case TK_CL_KEY_NOT_IN_REGION:
-        put_key(request, error, region);
-        break;
-    case TK_CL_EPOCH_NOT_MATCH:
-        if (region != NULL && !error->no_regions) {
-            put_current(request, region);
-        }
-        break;
-    case TK_CL_SERVER_IS_BUSY:
-        put_busy(out, error);
-        break;
-    case TK_CL_STORE_NOT_MATCH:
-        tk_put_u64(out, 1, request->context.store_id);
-        tk_put_u64(out, 2, request->store->id);
-        break;
     case TK_CL_READ_INDEX_NOT_READY:
         tk_put_text(out, 1, "not ready");
         tk_put_u64(out, 2, region_id);
@@ -217,9 +230,6 @@ put_variant(struct tk_cl_request *request, const struct tk_cl_error *error,
         tk_put_packed(out, 1, &request->store->id, 1);
         tk_put_text(out, 2, "disk is full");
         break;
-    case TK_CL_MISMATCH_PEER_ID:
-        put_mismatch(request, region);
-        break;
     case TK_CL_BUCKET_VERSION_NOT_MATCH:
         tk_put_u64(out, 1, error->number);
         break;
@@ -234,6 +244,12 @@ put_variant(struct tk_cl_request *request, const struct tk_cl_error *error,
     case TK_CL_IS_WITNESS:
         tk_put_u64(out, 1, region_id);
         break;
+    case TK_CL_NOT_LEADER:
+    case TK_CL_KEY_NOT_IN_REGION:
+    case TK_CL_EPOCH_NOT_MATCH:
+    case TK_CL_SERVER_IS_BUSY:
+    case TK_CL_STORE_NOT_MATCH:
+    case TK_CL_MISMATCH_PEER_ID:
     case TK_CL_MESSAGE_ONLY:
     case TK_CL_STALE_COMMAND:
     case TK_CL_MAX_TIMESTAMP_NOT_SYNCED:

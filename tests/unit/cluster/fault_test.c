@@ -256,8 +256,8 @@ fault__gives_statuses(void **state)
     (void)state;
     fx_open(&fx, NULL);
     (void)rule(&fx, "on=tikv.RawPut when=nth(1) do=status(UNAVAILABLE)");
-    (void)rule(&fx,
-               "on=tikv.RawPut when=nth(1) do=apply,status(RESOURCE_EXHAUSTED)");
+    (void)rule(&fx, "on=tikv.RawPut when=nth(1) "
+                    "do=apply,status(RESOURCE_EXHAUSTED)");
     (void)rule(&fx, "on=tikv.RawPut when=nth(1) do=break_stream");
     (void)fx_put_at(&fx, fx_context(&fx, "a"), "a", "1", 0);
     assert_int_equal(fx.status, TK_GRPC_UNAVAILABLE);
@@ -399,7 +399,8 @@ fault__may_apply_before_a_region_error(void **state)
 
     (void)state;
     fx_open(&fx, NULL);
-    (void)rule(&fx, "on=tikv.RawPut do=apply,region_error(undetermined_result)");
+    (void)rule(&fx, "on=tikv.RawPut "
+                    "do=apply,region_error(undetermined_result)");
     assert_true(kvrpcpb_RawPutResponse_has_region_error(
         fx_put_at(&fx, fx_context(&fx, "a"), "a", "1", 0)));
     fx_expect(&fx, "a", "1");

@@ -308,6 +308,31 @@ forwarding__reaches_the_other_store(void **state)
     fx_close(&fx);
 }
 
+static void
+cluster__counts_calls(void **state)
+{
+    struct fx fx;
+
+    (void)state;
+    fx_open(&fx, NULL);
+    fx_put(&fx, "a", "1");
+    fx_put(&fx, "a", "1");
+    fx_expect(&fx, "a", "1");
+    assert_int_equal(tk_cluster_calls(fx.cluster, "tikv.RawPut"), 2);
+    assert_int_equal(tk_cluster_calls(fx.cluster, "tikv.RawGet"), 1);
+    assert_int_equal(tk_cluster_calls(fx.cluster, "pd.GetRegion"), 3);
+    assert_int_equal(tk_cluster_calls(fx.cluster, NULL), 6);
+    assert_int_equal(tk_cluster_calls(fx.cluster, "no.Such"), 0);
+    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/NoSuch", NULL, "", 0);
+    assert_int_equal(fx.status, TK_GRPC_UNIMPLEMENTED);
+    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/KvGet", NULL, "", 0);
+    assert_int_equal(fx.status, TK_GRPC_UNIMPLEMENTED);
+    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/RawGet", NULL, "\x12\x64x",
+                 3);
+    assert_int_equal(fx.status, TK_GRPC_INTERNAL);
+    fx_close(&fx);
+}
+
 int
 main(void)
 {
@@ -322,6 +347,7 @@ main(void)
         harness_test(members__are_told_of),
         harness_test(cluster__checks_its_options),
         harness_test(forwarding__reaches_the_other_store),
+        harness_test(cluster__counts_calls),
     };
     return harness_run(tests);
 }

@@ -652,31 +652,6 @@ raw_coprocessor__has_none(void **state)
     fx_close(&fx);
 }
 
-static void
-cluster__counts_calls(void **state)
-{
-    struct fx fx;
-
-    (void)state;
-    fx_open(&fx, NULL);
-    fx_put(&fx, "a", "1");
-    fx_put(&fx, "a", "1");
-    fx_expect(&fx, "a", "1");
-    assert_int_equal(tk_cluster_calls(fx.cluster, "tikv.RawPut"), 2);
-    assert_int_equal(tk_cluster_calls(fx.cluster, "tikv.RawGet"), 1);
-    assert_int_equal(tk_cluster_calls(fx.cluster, "pd.GetRegion"), 3);
-    assert_int_equal(tk_cluster_calls(fx.cluster, NULL), 6);
-    assert_int_equal(tk_cluster_calls(fx.cluster, "no.Such"), 0);
-    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/NoSuch", NULL, "", 0);
-    assert_int_equal(fx.status, TK_GRPC_UNIMPLEMENTED);
-    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/KvGet", NULL, "", 0);
-    assert_int_equal(fx.status, TK_GRPC_UNIMPLEMENTED);
-    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/RawGet", NULL, "\x12\x64x",
-                 3);
-    assert_int_equal(fx.status, TK_GRPC_INTERNAL);
-    fx_close(&fx);
-}
-
 int
 main(void)
 {
@@ -696,7 +671,6 @@ main(void)
         harness_test(raw__knows_three_column_families),
         harness_test(raw__refuses_other_api_versions_and_long_keys),
         harness_test(raw_coprocessor__has_none),
-        harness_test(cluster__counts_calls),
     };
     return harness_run(tests);
 }

@@ -353,7 +353,6 @@ split__leaves_the_right_end_to_the_old_id(void **state)
     const metapb_Region *const *regions;
     const errorpb_Error *error;
     kvrpcpb_Context *old;
-    kvrpcpb_Context *newer;
     size_t count = 0;
     struct fx fx;
 
@@ -393,6 +392,20 @@ split__leaves_the_right_end_to_the_old_id(void **state)
     fx_assert_view(metapb_Region_start_key(regions[0]), "m");
     fx_assert_view(metapb_Region_start_key(regions[1]), "g");
     fx_assert_view(metapb_Region_start_key(regions[2]), "");
+    fx_close(&fx);
+}
+
+static void
+check__compares_versions_alone(void **state)
+{
+    const errorpb_Error *error;
+    kvrpcpb_Context *newer;
+    size_t count = 0;
+    struct fx fx;
+
+    (void)state;
+    fx_open(&fx, NULL);
+    fx_split(&fx, "g");
     /* A newer one only of the region. */
     newer = fx_context(&fx, "z");
     metapb_RegionEpoch_set_version(
@@ -484,7 +497,7 @@ merge__keeps_the_right_neighbour(void **state)
 static void
 split_and_merge__change_nothing_of_the_data(void **state)
 {
-    char key[8];
+    char key[24];
     struct fx fx;
 
     (void)state;
@@ -548,6 +561,7 @@ main(void)
         harness_test(check__has_an_order),
         harness_test(check__lets_replicas_read),
         harness_test(split__leaves_the_right_end_to_the_old_id),
+        harness_test(check__compares_versions_alone),
         harness_test(split__takes_only_keys_inside),
         harness_test(merge__keeps_the_right_neighbour),
         harness_test(split_and_merge__change_nothing_of_the_data),
