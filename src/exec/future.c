@@ -35,23 +35,30 @@ static pthread_key_t blocks_key;
 static pthread_once_t blocks_once = PTHREAD_ONCE_INIT;
 static bool has_blocks_key; /* written under blocks_once */
 
-void
-tk_future_blocks_max(uint32_t count)
+static void
+shrink_blocks(uint32_t count)
 {
-    atomic_store_explicit(&blocks_max, count, memory_order_relaxed);
+    while (blocks_count > count) {
+        struct block *block = blocks;
+
+        blocks = block->next;
+        blocks_count--;
+        tk_free(block);
+    }
 }
 
 static void
 free_blocks(void *unused)
 {
     (void)unused;
-    while (blocks != NULL) {
-        struct block *block = blocks;
+    shrink_blocks(0);
+}
 
-        blocks = block->next;
-        tk_free(block);
-    }
-    blocks_count = 0;
+void
+tk_future_blocks_max(uint32_t count)
+{
+    atomic_store_explicit(&blocks_max, count, memory_order_relaxed);
+    shrink_blocks(count);
 }
 
 static void

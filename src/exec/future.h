@@ -96,8 +96,9 @@ struct tikv_future {
     struct tikv_future *prev;
 };
 
-/* Per thread, at most `count` blocks are kept for the next futures. 256;
- * debug builds begin with 0, so that sanitizers see each free. */
+/* Per thread, at most `count` blocks are kept for the next futures; the
+ * calling thread frees what it has above. 256; debug builds begin with 0, so
+ * that sanitizers see each free. */
 void
 tk_future_blocks_max(uint32_t count);
 
