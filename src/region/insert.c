@@ -111,13 +111,10 @@ overlap_from(struct tk_cache *cache, tikv_slice from, tikv_slice end,
 static struct tk_region *
 left_overlap(struct tk_cache *cache, tikv_slice start)
 {
-    struct tk_region *region = (struct tk_region *)(void *)tk_map_draft_floor(
-        &cache->map, start);
+    struct tk_region *region =
+        (struct tk_region *)(void *)tk_map_previous(&cache->map, start);
 
-    return region != NULL && tk_slice_compare(region->entry.key, start) < 0 &&
-                   reaches(region, start)
-               ? region
-               : NULL;
+    return region != NULL && reaches(region, start) ? region : NULL;
 }
 
 static bool

@@ -107,9 +107,9 @@ tk_map_below(const struct tk_map *map, tikv_slice key)
 /* ---- the writer ---- */
 
 struct tk_map_entry *
-tk_map_draft_floor(const struct tk_map *map, tikv_slice key)
+tk_map_previous(const struct tk_map *map, tikv_slice key)
 {
-    return last_at_or_below(map->draft, key, false);
+    return last_at_or_below(map->draft, key, true);
 }
 
 struct tk_map_entry *
@@ -386,7 +386,7 @@ bool
 tk_map_remove(struct tk_map *map, tikv_slice key,
               struct tk_map_entry **removed)
 {
-    struct tk_map_entry *there = tk_map_draft_floor(map, key);
+    struct tk_map_entry *there = last_at_or_below(map->draft, key, false);
     struct edit edit;
 
     *removed = NULL;

@@ -69,9 +69,9 @@ tk_map_remove(struct tk_map *map, tikv_slice key,
 struct tk_map_entry *
 tk_map_next(const struct tk_map *map, tikv_slice key, bool or_equal);
 
-/* The same as tk_map_floor, of the draft. */
+/* The entry with the greatest key below `key`, of the draft. */
 struct tk_map_entry *
-tk_map_draft_floor(const struct tk_map *map, tikv_slice key);
+tk_map_previous(const struct tk_map *map, tikv_slice key);
 
 /* Shows the draft to readers; afterwards what was taken out may be retired. */
 void

@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The region cache: rules of insertion, leaders, lookups. timeout: 120 */
+#include "unit/region/world.h"
+
+#include "base/rng.h"
+#include "region/cache_inner.h"
+
+#include "metapb.upb.h"
+
+static const struct world_plan three_stores = {
+    .cluster = { .stores_count = 3, .pds_count = 1, .regions_count = 1,
+                 .replicas_count = 3 },
+};
+
+static void
+both(const struct world_plan *plan, world_fn *fn)
+{
+    uint64_t seed;
+
+    for (seed = 1; seed <= 5; seed++) {
+        world_sim(seed, plan, fn);
+    }
+    world_real(plan, fn);
+}
+
+/* ---- made-up regions ---- */
+
+struct made {
+    uint64_t id;
+    uint64_t version;
+    uint64_t conf_ver;
+    const char *start;
+    const char *end;
+    unsigned peers; /* peer n is id*10+n on store n, from 1 */
+};
+
+static metapb_Region *
+make_region(struct tk_arena *arena, const struct made *made)
+{
+    metapb_Region *region = metapb_Region_new(arena->upb);
+    metapb_RegionEpoch *epoch =
+        metapb_Region_mutable_region_epoch(region, arena->upb);
+    unsigned i;
+
+    metapb_Region_set_id(region, made->id);
+    metapb_Region_set_start_key(region,
+                                upb_StringView_FromString(made->start));
+    metapb_Region_set_end_key(region, upb_StringView_FromString(made->end));
+    metapb_RegionEpoch_set_version(epoch, made->version);
+    metapb_RegionEpoch_set_conf_ver(epoch, made->conf_ver);
+    for (i = 1; i <= made->peers; i++) {
+        metapb_Peer *peer = metapb_Region_add_peers(region, arena->upb);
+
+        metapb_Peer_set_id(peer, made->id * 10 + i);
+        metapb_Peer_set_store_id(peer, i);
+    }
+    return region;
+}
+
+/* False: refused. */
+static bool
+put_region(struct tk_cache *cache, const struct made *made)
+{
+    struct tk_arena *arena = tk_arena_new();
+    struct tk_pd_region facts = { .region = make_region(arena, made) };
+    struct tk_region *region;
+    bool is_in;
+
+    world_ok(tk_region_new(cache, &facts, NULL, &region));
+    assert_non_null(region);
+    tk_mutex_lock(&cache->lock);
+    is_in = tk_cache_insert(cache, region);
+    tk_mutex_unlock(&cache->lock);
+    if (!is_in) {
+        tk_region_free(region);
+    }
+    tk_arena_unref(arena);
+    return is_in;
+}
+
+/* A cache that asks nobody; stores have a connection that is never used. */
+struct lone {
+    struct tk_runtime *rt;
+    tikv_config *config;
+    struct tk_stores *stores;
+    struct tk_cache *cache;
+};
+
+static void
+lone_open(struct lone *lone)
+{
+    struct tk_key_codec codec = { TK_KEYS_RAW_V1, 0 };
+    unsigned i;
+
+    lone->rt = tk_runtime_posix_new();
+    world_ok(tikv_config_new(&lone->config));
+    lone->stores = tk_stores_new(NULL, NULL, NULL);
+    for (i = 1; i <= 3; i++) {
+        atomic_store(&tk_stores_get(lone->stores, i)->conn,
+                     (struct tk_conn *)(void *)lone);
+    }
+    lone->cache = tk_cache_new(lone->rt, NULL, lone->stores, &codec,
+                               tk_config_of(lone->config), NULL);
+}
+
+static void
+lone_close(struct lone *lone)
+{
+    tk_cache_free(lone->cache);
+    tk_stores_free(lone->stores);
+    tikv_config_free(lone->config);
+    tk_runtime_posix_free(lone->rt);
+}
+
+static uint64_t
+region_at(struct lone *lone, const char *key)
+{
+    struct tk_route route;
+
+    return tk_cache_route(lone->cache, tk_slice_text(key), &route)
+               ? route.region_id
+               : 0;
+}
+
+static uint64_t
+peer_at(struct lone *lone, const char *key)
+{
+    struct tk_route route;
+
+    return tk_cache_route(lone->cache, tk_slice_text(key), &route)
+               ? route.peer_id
+               : 0;
+}
+
+static void
+cache__finds_by_range(void **state)
+{
+    struct lone lone;
+
+    (void)state;
+    lone_open(&lone);
+    assert_int_equal(region_at(&lone, "a"), 0);
+    assert_true(put_region(lone.cache, &(struct made){ 1, 1, 1, "", "b", 3 }));
+    assert_true(put_region(lone.cache, &(struct made){ 2, 1, 1, "d", "f", 3 }));
+    assert_true(put_region(lone.cache, &(struct made){ 3, 1, 1, "f", "", 3 }));
+    assert_int_equal(region_at(&lone, ""), 1);
+    assert_int_equal(region_at(&lone, "azzz"), 1);
+    assert_int_equal(region_at(&lone, "b"), 0);
+    assert_int_equal(region_at(&lone, "czz"), 0);
+    assert_int_equal(region_at(&lone, "d"), 2);
+    assert_int_equal(region_at(&lone, "f"), 3);
+    assert_int_equal(region_at(&lone, "\xff\xff"), 3);
+    lone_close(&lone);
+}
+
+static void
+cache__only_moves_forward(void **state)
+{
+    struct lone lone;
+
+    (void)state;
+    lone_open(&lone);
+    assert_true(put_region(lone.cache, &(struct made){ 1, 5, 5, "a", "z", 3 }));
+    assert_false(
+        put_region(lone.cache, &(struct made){ 1, 4, 6, "a", "z", 3 }));
+    assert_false(
+        put_region(lone.cache, &(struct made){ 1, 6, 4, "a", "z", 3 }));
+    /* An overlapping one of another id, by version alone. */
+    assert_false(
+        put_region(lone.cache, &(struct made){ 2, 4, 9, "c", "d", 3 }));
+    assert_int_equal(region_at(&lone, "c"), 1);
+    /* A split: the left part keeps the id. */
+    assert_true(put_region(lone.cache, &(struct made){ 2, 6, 5, "m", "z", 3 }));
+    assert_int_equal(region_at(&lone, "n"), 2);
+    assert_int_equal(region_at(&lone, "b"), 0);
+    assert_true(put_region(lone.cache, &(struct made){ 1, 6, 5, "a", "m", 3 }));
+    assert_int_equal(region_at(&lone, "b"), 1);
+    assert_int_equal(tk_cache_count(lone.cache), 2);
+    /* A merge swallows both. */
+    assert_true(put_region(lone.cache, &(struct made){ 2, 8, 5, "a", "z", 3 }));
+    assert_int_equal(tk_cache_count(lone.cache), 1);
+    assert_int_equal(region_at(&lone, "b"), 2);
+    assert_false(
+        put_region(lone.cache, &(struct made){ 1, 6, 5, "a", "m", 3 }));
+    lone_close(&lone);
+}
+
+static void
+cache__never_goes_back_in_any_order(void **state)
+{
+    struct lone lone;
+    struct tk_rng rng = { 42 };
+    uint64_t best_version = 0;
+    uint64_t best_conf = 0;
+    unsigned i;
+
+    (void)state;
+    lone_open(&lone);
+    for (i = 0; i < 1000; i++) {
+        struct made made = { 1, 1 + tk_rng_below(&rng, 30),
+                             1 + tk_rng_below(&rng, 30), "a", "b", 3 };
+        bool is_newer =
+            made.version >= best_version && made.conf_ver >= best_conf;
+        struct tk_route route;
+
+        assert_int_equal(put_region(lone.cache, &made), is_newer);
+        if (is_newer) {
+            best_version = made.version;
+            best_conf = made.conf_ver;
+        }
+        assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+        assert_int_equal(route.version, best_version);
+        assert_int_equal(route.conf_ver, best_conf);
+    }
+    lone_close(&lone);
+}
+
+static void
+cache__keeps_the_first_reason(void **state)
+{
+    struct lone lone;
+    struct tk_route route;
+    struct tk_region *region;
+
+    (void)state;
+    lone_open(&lone);
+    put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 });
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    tk_cache_invalidate(lone.cache, &route, TK_INVALID_NO_LEADER);
+    tk_cache_invalidate(lone.cache, &route, TK_INVALID_EPOCH);
+    assert_int_equal(region_at(&lone, "a"), 0);
+    tk_mutex_lock(&lone.cache->lock);
+    region = tk_cache_by_id(lone.cache, 1);
+    tk_mutex_unlock(&lone.cache->lock);
+    assert_int_equal(atomic_load(&region->reason), TK_INVALID_NO_LEADER);
+    /* The same view of PD again: the next peer is asked. */
+    assert_true(put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 }));
+    assert_int_equal(peer_at(&lone, "a"), 12);
+    /* A route of an older record touches nothing. */
+    put_region(lone.cache, &(struct made){ 1, 2, 1, "", "", 3 });
+    tk_cache_invalidate(lone.cache, &route, TK_INVALID_OTHER);
+    assert_int_equal(region_at(&lone, "a"), 1);
+    lone_close(&lone);
+}
+
+static void
+cache__moves_the_leader(void **state)
+{
+    struct lone lone;
+    struct tk_route route;
+
+    (void)state;
+    lone_open(&lone);
+    put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 });
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    assert_int_equal(route.peer_id, 11);
+    assert_true(tk_cache_set_leader(lone.cache, &route, 13, 3));
+    assert_int_equal(peer_at(&lone, "a"), 13);
+    /* The route is old news: somebody moved already. */
+    tk_cache_next_peer(lone.cache, &route);
+    assert_int_equal(peer_at(&lone, "a"), 13);
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    tk_cache_next_peer(lone.cache, &route);
+    assert_int_equal(peer_at(&lone, "a"), 11);
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    tk_cache_next_peer(lone.cache, &route);
+    assert_int_equal(peer_at(&lone, "a"), 12);
+    /* Everybody was asked. */
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    tk_cache_next_peer(lone.cache, &route);
+    assert_int_equal(peer_at(&lone, "a"), 0);
+    /* A leader that is no peer we know. */
+    put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 });
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    assert_false(tk_cache_set_leader(lone.cache, &route, 99, 9));
+    assert_int_equal(region_at(&lone, "a"), 0);
+    lone_close(&lone);
+}
+
+static void
+cache__shuns_a_suspect_store_at_once(void **state)
+{
+    struct lone lone;
+    struct tk_route route;
+    struct tk_store *store;
+    uint32_t epoch;
+
+    (void)state;
+    lone_open(&lone);
+    put_region(lone.cache, &(struct made){ 1, 1, 1, "", "m", 3 });
+    put_region(lone.cache, &(struct made){ 2, 1, 1, "m", "", 3 });
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    store = route.store;
+    epoch = atomic_load(&store->epoch);
+    /* Many failures of one moment count once. */
+    tk_stores_suspect(lone.stores, store, route.store_epoch);
+    tk_stores_suspect(lone.stores, store, route.store_epoch);
+    assert_int_equal(atomic_load(&store->epoch), epoch + 1);
+    assert_int_equal(region_at(&lone, "a"), 0);
+    assert_int_equal(region_at(&lone, "n"), 0);
+    lone_close(&lone);
+}
+
+static void
+cache__corrects_itself_by_epochs(void **state)
+{
+    struct lone lone;
+    struct tk_arena *arena = tk_arena_new();
+    const struct metapb_Region *regions[2];
+    struct tk_route route;
+
+    (void)state;
+    lone_open(&lone);
+    put_region(lone.cache, &(struct made){ 1, 5, 5, "", "", 3 });
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    tk_cache_set_leader(lone.cache, &route, 12, 2);
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    /* TiKV is behind. */
+    regions[0] = make_region(arena, &(struct made){ 1, 4, 5, "", "", 3 });
+    assert_true(tk_cache_epoch_not_match(lone.cache, &route, regions, 1));
+    assert_int_equal(region_at(&lone, "a"), 1);
+    /* Two parts: both led, as far as we know, by the store that answered. */
+    regions[0] = make_region(arena, &(struct made){ 1, 6, 5, "", "m", 3 });
+    regions[1] = make_region(arena, &(struct made){ 2, 6, 5, "m", "", 3 });
+    assert_false(tk_cache_epoch_not_match(lone.cache, &route, regions, 2));
+    assert_int_equal(peer_at(&lone, "a"), 12);
+    assert_int_equal(peer_at(&lone, "n"), 22);
+    /* No regions: PD must be asked. */
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    assert_false(tk_cache_epoch_not_match(lone.cache, &route, NULL, 0));
+    assert_int_equal(region_at(&lone, "a"), 0);
+    tk_arena_unref(arena);
+    lone_close(&lone);
+}
+
+static void
+cache__leaves_unusable_peers_out(void **state)
+{
+    struct lone lone;
+    struct tk_arena *arena = tk_arena_new();
+    metapb_Region *meta =
+        make_region(arena, &(struct made){ 1, 1, 1, "", "", 3 });
+    struct tk_pd_region facts = { .region = meta };
+    size_t count;
+    metapb_Peer **peers = metapb_Region_mutable_peers(meta, &count);
+    const struct metapb_Peer *down[1] = { peers[1] };
+    struct tk_region *region;
+
+    (void)state;
+    lone_open(&lone);
+    metapb_Peer_set_is_witness(peers[0], true);
+    facts.down = down;
+    facts.down_count = 1;
+    world_ok(tk_region_new(lone.cache, &facts, NULL, &region));
+    assert_int_equal(region->peers_count, 1);
+    assert_int_equal(region->peers[0].id, 13);
+    assert_true(region->is_mortal);
+    tk_region_free(region);
+    /* A witness that leads is kept. */
+    facts.leader = peers[0];
+    world_ok(tk_region_new(lone.cache, &facts, NULL, &region));
+    assert_int_equal(region->peers_count, 2);
+    tk_region_free(region);
+    atomic_store(&tk_stores_get(lone.stores, 3)->is_tombstone, true);
+    world_ok(tk_region_new(lone.cache, &facts, NULL, &region));
+    assert_int_equal(region->peers_count, 1);
+    tk_region_free(region);
+    facts.leader = NULL;
+    world_ok(tk_region_new(lone.cache, &facts, NULL, &region));
+    assert_null(region);
+    tk_arena_unref(arena);
+    lone_close(&lone);
+}
+
+/* ---- readers beside a writer ---- */
+
+struct stress {
+    struct lone lone;
+    atomic_bool is_over;
+};
+
+static void
+route_on(void *arg)
+{
+    struct stress *stress = arg;
+    struct tk_rng rng = { 3 };
+
+    while (!atomic_load(&stress->is_over)) {
+        char key[8];
+        struct tk_route route;
+        unsigned number = (unsigned)tk_rng_below(&rng, 1000);
+
+        snprintf(key, sizeof(key), "k%04u", number);
+        if (tk_cache_route(stress->lone.cache, tk_slice_text(key), &route)) {
+            /* Regions of ten keys, or merged ones of twenty. */
+            assert_true(route.region_id == number / 10 + 1 ||
+                        route.region_id == number / 20 * 2 + 1);
+            assert_true(route.peer_id / 10 == route.region_id);
+        }
+    }
+}
+
+static void
+cache__is_read_while_it_changes(void **state)
+{
+    struct stress stress;
+    struct tk_thread *readers[3];
+    struct tk_rng rng = { 9 };
+    uint64_t version = 1;
+    unsigned round;
+    unsigned i;
+
+    (void)state;
+    atomic_init(&stress.is_over, false);
+    lone_open(&stress.lone);
+    for (i = 0; i < 3; i++) {
+        readers[i] = stress.lone.rt->ops->spawn(stress.lone.rt, "reader",
+                                                route_on, &stress);
+    }
+    for (round = 0; round < 5000; round++) {
+        unsigned at = (unsigned)tk_rng_below(&rng, 50) * 2;
+        char bounds[3][8];
+        struct tk_route route;
+
+        for (i = 0; i < 3; i++) {
+            snprintf(bounds[i], sizeof(bounds[i]), "k%04u", (at + i) * 10);
+        }
+        version++;
+        if (round % 2 == 0) {
+            put_region(stress.lone.cache,
+                       &(struct made){ at + 1, version, 1, bounds[0],
+                                       bounds[2], 3 });
+        } else {
+            put_region(stress.lone.cache,
+                       &(struct made){ at + 1, version, 1, bounds[0],
+                                       bounds[1], 3 });
+            put_region(stress.lone.cache,
+                       &(struct made){ at + 2, version, 1, bounds[1],
+                                       bounds[2], 3 });
+        }
+        if (tk_cache_route(stress.lone.cache, tk_slice_text(bounds[0]),
+                           &route)) {
+            tk_cache_next_peer(stress.lone.cache, &route);
+        }
+    }
+    atomic_store(&stress.is_over, true);
+    for (i = 0; i < 3; i++) {
+        stress.lone.rt->ops->join(stress.lone.rt, readers[i]);
+    }
+    lone_close(&stress.lone);
+}
+
+/* ---- with PD ---- */
+
+static tikv_error *
+locate(struct world *w, const char *key, bool before, struct tk_route *route,
+       struct tk_buf *start, struct tk_buf *end)
+{
+    struct tk_backoff backoff;
+    struct tk_op op;
+    tikv_error *error;
+
+    tk_backoff_init(&backoff, 20000);
+    assert_true(tk_op_init(&op, w->exec, NULL, 20000 * TK_MS));
+    error = tk_cache_locate(w->cache, &op, tk_slice_text(key), before, &backoff,
+                            route, start, end);
+    tk_op_fini(&op);
+    return error;
+}
+
+static void
+expect_bounds(struct world *w, const char *key, bool before, const char *start,
+              const char *end)
+{
+    struct tk_route route;
+    struct tk_buf low;
+    struct tk_buf high;
+
+    tk_buf_init(&low, 100);
+    tk_buf_init(&high, 100);
+    world_ok(locate(w, key, before, &route, &low, &high));
+    assert_true(tk_slice_equal(tk_buf_slice(&low), tk_slice_text(start)));
+    assert_true(tk_slice_equal(tk_buf_slice(&high), tk_slice_text(end)));
+    tk_buf_fini(&low);
+    tk_buf_fini(&high);
+}
+
+static void
+locates_backwards(struct world *w)
+{
+    int round;
+
+    world_ok(tk_cluster_split(w->cluster, tk_slice_text("d")));
+    world_ok(tk_cluster_split(w->cluster, tk_slice_text("m")));
+    /* From PD, then from the cache. */
+    for (round = 0; round < 2; round++) {
+        expect_bounds(w, "", true, "m", "");
+        expect_bounds(w, "m", true, "d", "m");
+        expect_bounds(w, "n", true, "m", "");
+        expect_bounds(w, "d", true, "", "d");
+        expect_bounds(w, "d", false, "d", "m");
+        expect_bounds(w, "", false, "", "d");
+    }
+    assert_int_equal(tk_cache_count(w->cache), 3);
+}
+
+static void
+cache__locates_in_both_directions(void **state)
+{
+    (void)state;
+    both(&three_stores, locates_backwards);
+}
+
+static void
+locate_once(void *arg)
+{
+    struct world *w = arg;
+    struct tk_route route;
+
+    world_ok(locate(w, "same", false, &route, NULL, NULL));
+}
+
+static void
+single_flight(struct world *w)
+{
+    struct tk_thread *threads[16];
+    unsigned i;
+
+    world_fault(w, "on=pd.GetRegion do=delay(20)");
+    for (i = 0; i < 16; i++) {
+        threads[i] = w->rt->ops->spawn(w->rt, "locator", locate_once, w);
+    }
+    for (i = 0; i < 16; i++) {
+        w->rt->ops->join(w->rt, threads[i]);
+    }
+    assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetRegion"), 1);
+    assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetStore"), 1);
+}
+
+static void
+cache__asks_pd_once_for_many(void **state)
+{
+    uint64_t seed;
+
+    (void)state;
+    for (seed = 1; seed <= 20; seed++) {
+        world_sim(seed, &three_stores, single_flight);
+    }
+}
+
+/* The leader of a flight gives up early; the others go on without it. */
+static void
+give_up_early(void *arg)
+{
+    struct world *w = arg;
+    struct tk_backoff backoff;
+    struct tk_route route;
+    struct tk_op op;
+
+    tk_backoff_init(&backoff, 20000);
+    assert_true(tk_op_init(&op, w->exec, NULL, 30 * TK_MS));
+    world_code(tk_cache_locate(w->cache, &op, tk_slice_text("same"), false,
+                               &backoff, &route, NULL, NULL),
+               TIKV_ERR_TIMEOUT);
+    tk_op_fini(&op);
+}
+
+static void
+flight_hands_over(struct world *w)
+{
+    struct tk_thread *leader;
+    struct tk_thread *threads[4];
+    struct tk_parker *me = tk_self(w->rt);
+    int64_t until;
+    unsigned i;
+
+    world_fault(w, "on=pd.GetRegion when=first(1) do=drop_response");
+    leader = w->rt->ops->spawn(w->rt, "leader", give_up_early, w);
+    until = tk_now(w->rt) + 10 * TK_MS;
+    while (tk_now(w->rt) < until) {
+        tk_park_begin(me);
+        w->rt->ops->park(w->rt, me, until);
+    }
+    for (i = 0; i < 4; i++) {
+        threads[i] = w->rt->ops->spawn(w->rt, "locator", locate_once, w);
+    }
+    w->rt->ops->join(w->rt, leader);
+    for (i = 0; i < 4; i++) {
+        w->rt->ops->join(w->rt, threads[i]);
+    }
+}
+
+static void
+cache__survives_a_flight_that_fails(void **state)
+{
+    uint64_t seed;
+
+    (void)state;
+    for (seed = 1; seed <= 20; seed++) {
+        world_sim(seed, &three_stores, flight_hands_over);
+    }
+}
+
+static void
+expires(struct world *w)
+{
+    struct tk_op op;
+    struct tk_route route;
+    unsigned i;
+
+    kv_put(w, "a", "1");
+    assert_true(tk_op_init(&op, w->exec, NULL, 60000 * TK_MS));
+    /* In use it stays, past several lives. */
+    for (i = 0; i < 20; i++) {
+        world_ok(tk_op_sleep(&op, 50 * TK_MS));
+        assert_true(tk_cache_route(w->cache, tk_slice_text("a"), &route));
+    }
+    /* Left alone it ends. */
+    world_ok(tk_op_sleep(&op, 250 * TK_MS));
+    assert_false(tk_cache_route(w->cache, tk_slice_text("a"), &route));
+    tk_op_fini(&op);
+}
+
+static void
+cache__forgets_what_is_not_used(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.settings[0] = "region.cache_ttl_ms";
+    plan.settings[1] = "200";
+    world_sim(1, &plan, expires);
+}
+
+static void
+removed_store(struct world *w)
+{
+    uint64_t region = tk_cluster_region_of(w->cluster, tk_slice_text("a"));
+    uint64_t leader;
+    struct tk_op op;
+    struct tk_conn *conn;
+
+    kv_put(w, "a", "1");
+    leader = tk_cluster_leader_of(w->cluster, region);
+    world_ok(tk_cluster_store_remove(w->cluster, leader));
+    kv_expect(w, "a", "1");
+    /* Asked again, PD says that it is gone. */
+    tk_stores_suspect(
+        w->stores, tk_stores_get(w->stores, leader),
+        atomic_load(&tk_stores_get(w->stores, leader)->epoch));
+    assert_true(tk_op_init(&op, w->exec, NULL, 20000 * TK_MS));
+    world_ok(tk_stores_resolve(w->stores, tk_stores_get(w->stores, leader),
+                               &op, &conn));
+    assert_null(conn);
+    assert_true(atomic_load(&tk_stores_get(w->stores, leader)->is_tombstone));
+    tk_op_fini(&op);
+    kv_expect(w, "a", "1");
+}
+
+static void
+stores__bury_what_was_removed(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.cluster.stores_count = 4;
+    both(&plan, removed_store);
+}
+
+static void
+swapped_stores(struct world *w)
+{
+    kv_put(w, "a", "1");
+    world_ok(tk_cluster_store_swap(w->cluster, 1, 2));
+    kv_expect(w, "a", "1");
+}
+
+static void
+stores__follow_an_address_change(void **state)
+{
+    (void)state;
+    both(&three_stores, swapped_stores);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        harness_test(cache__finds_by_range),
+        harness_test(cache__only_moves_forward),
+        harness_test(cache__never_goes_back_in_any_order),
+        harness_test(cache__keeps_the_first_reason),
+        harness_test(cache__moves_the_leader),
+        harness_test(cache__shuns_a_suspect_store_at_once),
+        harness_test(cache__corrects_itself_by_epochs),
+        harness_test(cache__leaves_unusable_peers_out),
+        harness_test(cache__is_read_while_it_changes),
+        harness_test(cache__locates_in_both_directions),
+        harness_test(cache__asks_pd_once_for_many),
+        harness_test(cache__survives_a_flight_that_fails),
+        harness_test(cache__forgets_what_is_not_used),
+        harness_test(stores__bury_what_was_removed),
+        harness_test(stores__follow_an_address_change),
+    };
+
+    return harness_run(tests);
+}
