@@ -195,14 +195,15 @@ stream_closed(struct tk_stream *base, const struct tk_status *status,
     snprintf(why, sizeof(why), "the timestamp stream ended: %s",
              status->details);
     tk_mutex_lock(&tso->lock);
-    stream->is_doomed = true;
     if (tso->stream == stream) {
         tso->stream = NULL;
         batches = take_batches(tso);
-        if (!stream->has_answered) {
+        /* Who came after we gave the stream up has not been tried yet. */
+        if (!stream->has_answered && !stream->is_doomed) {
             queue = take_queue(tso);
         }
     }
+    stream->is_doomed = true;
     if (tso->is_closed) {
         code = TIKV_ERR_CLOSED;
     }
