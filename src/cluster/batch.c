@@ -223,6 +223,9 @@ take_requests(struct tk_cluster_stream *stream, tikv_slice bytes,
         take_request(stream, request, ids[i++], carrier, &message->bytes,
                      &wants_health);
     }
+    if (stream->answered.failed) {
+        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    }
     if (stream->is_over || stream->answered.len == 0) {
         tk_cl_message_free(stream, message);
         return;
@@ -280,8 +283,12 @@ tk_cl_batch_answer(struct tk_cluster_stream *stream,
         end_by(stream, delayed->status, delayed->request.text);
         return;
     }
-    message = delayed->plan.silent ? NULL : tk_cl_message_new(stream);
+    if (delayed->plan.silent) {
+        return;
+    }
+    message = tk_cl_message_new(stream);
     if (message == NULL) {
+        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
     out = &message->bytes;
@@ -291,6 +298,7 @@ tk_cl_batch_answer(struct tk_cluster_stream *stream,
                         tk_buf_slice(&delayed->out));
     tk_put_end(out, response);
     add_id(stream, delayed->id);
+    out->failed = out->failed || stream->answered.failed;
     finish_message(stream, message,
                    delayed->request.method->run == tk_cl_health);
 }

@@ -196,6 +196,11 @@ delay(const struct tk_cl_request *request, const struct tk_cl_plan *plan,
         delayed->is_done = true;
         delayed->status = status;
         tk_buf_append_slice(&delayed->out, tk_buf_slice(out));
+        if (delayed->out.failed) {
+            delayed->status =
+                tk_cl_status(&delayed->request, TK_GRPC_RESOURCE_EXHAUSTED,
+                             "out of memory");
+        }
         wait = plan->after_ns;
     }
     cluster->pending++;

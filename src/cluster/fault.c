@@ -269,6 +269,10 @@ tk_cl_run_planned(struct tk_cl_request *request,
     if (plan->has_error) {
         tk_cl_answer_error(request, &plan->error);
     }
+    if (request->out->failed) {
+        return tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
+                            "out of memory");
+    }
     return TK_GRPC_OK;
 }
 

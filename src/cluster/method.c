@@ -241,10 +241,5 @@ tk_cl_run(struct tk_cl_request *request)
     if (status != TK_GRPC_OK) {
         return status;
     }
-    status = request->method->run(request);
-    if (request->out->failed && status == TK_GRPC_OK) {
-        return tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
-                            "out of memory");
-    }
-    return status;
+    return request->method->run(request);
 }

@@ -256,11 +256,20 @@ answer_in_order(struct tk_cluster_stream *stream,
         tk_cl_stream_over(stream, delayed->status, delayed->request.text);
         return;
     }
-    message = delayed->plan.silent ? NULL : tk_cl_message_new(stream);
+    if (delayed->plan.silent) {
+        return;
+    }
+    message = tk_cl_message_new(stream);
     if (message != NULL) {
         tk_buf_append_slice(&message->bytes, tk_buf_slice(&delayed->out));
-        tk_cl_stream_queue(stream, message);
     }
+    if (message == NULL || message->bytes.failed) {
+        tk_cl_message_free(stream, message);
+        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
+                          "out of memory");
+        return;
+    }
+    tk_cl_stream_queue(stream, message);
 }
 
 /* A request behind a delayed one waits too: answers keep their order. */

@@ -120,8 +120,9 @@ tk_cl_pd_tso(struct tk_cl_request *request)
                   "initialized");
     }
     if (count == 0 || count >= UINT32_C(1) << LOGICAL_BITS) {
-        return tk_cl_status(request, TK_GRPC_UNKNOWN,
-                            "tso count should be positive");
+        return tk_cl_status(request, TK_GRPC_UNKNOWN, "%s",
+                            count == 0 ? "tso count should be positive"
+                                       : "tso count is too large");
     }
     tk_cl_tso_take(cluster, count, &physical, &logical);
     tk_cl_put_header(request, 0, NULL);
