@@ -327,6 +327,33 @@ check__lets_replicas_read(void **state)
     fx_close(&fx);
 }
 
+static void
+check__compares_the_load(void **state)
+{
+    kvrpcpb_Context *context;
+    const errorpb_ServerIsBusy *busy;
+    struct fx fx;
+
+    (void)state;
+    fx_open(&fx, NULL);
+    context = fx_context(&fx, "a");
+    fx.cluster->stores[0].wait_ms = 50;
+    kvrpcpb_Context_set_busy_threshold_ms(context, 50);
+    assert_null(fx_get_error(&fx, context, fx_store(1), "a"));
+    kvrpcpb_Context_set_busy_threshold_ms(context, 49);
+    /* Before the region is looked at. */
+    kvrpcpb_Context_set_region_id(context, 999);
+    busy = errorpb_Error_server_is_busy(
+        fx_get_error(&fx, context, fx_store(1), "a"));
+    assert_non_null(busy);
+    assert_int_equal(errorpb_ServerIsBusy_estimated_wait_ms(busy), 50);
+    /* Writes are not concerned. */
+    assert_null(errorpb_Error_server_is_busy(
+        kvrpcpb_RawPutResponse_region_error(
+            fx_put_at(&fx, context, "a", "1", 0))));
+    fx_close(&fx);
+}
+
 static const kvrpcpb_SplitRegionResponse *
 split(struct fx *fx, kvrpcpb_Context *context, const char *const *keys)
 {
@@ -560,6 +587,7 @@ main(void)
         harness_test(check__refuses_large_writes),
         harness_test(check__has_an_order),
         harness_test(check__lets_replicas_read),
+        harness_test(check__compares_the_load),
         harness_test(split__leaves_the_right_end_to_the_old_id),
         harness_test(check__compares_versions_alone),
         harness_test(split__takes_only_keys_inside),
