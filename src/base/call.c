@@ -17,8 +17,7 @@ void
 tikv_call_init(tikv_call *call, size_t struct_size)
 {
     if (call != NULL) {
-        size_t size = struct_size < sizeof(*call) ? sizeof(*call)
-                                                  : struct_size;
+        size_t size = struct_size < sizeof(*call) ? sizeof(*call) : struct_size;
 
         memset(call, 0, size);
         call->struct_size = size;

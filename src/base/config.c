@@ -116,8 +116,7 @@ static const struct row rows[] = {
 
 _Static_assert(ROWS <= TK_SETTINGS_MAX, "more rows than lent texts");
 
-static const char *const levels[] = { "off", "error", "warn", "info",
-                                      "debug" };
+static const char *const levels[] = { "off", "error", "warn", "info", "debug" };
 
 static bool
 is_text(const struct row *row)
@@ -140,8 +139,8 @@ text_of(struct tk_config *config, const struct row *row)
 static int64_t
 number_in(const struct tk_config *config, const struct row *row)
 {
-    return tk_config_int((const tk_setting *)(const void *)((const char *)config
-                                                            + row->place));
+    return tk_config_int(
+        (const tk_setting *)(const void *)((const char *)config + row->place));
 }
 
 static const char *
@@ -181,8 +180,9 @@ read_int(const char *text, int64_t *out)
 static bool
 read_switch(const char *text, int64_t *out)
 {
-    static const char *const words[] = { "false", "true", "off",
-                                         "on",    "0",    "1" };
+    static const char *const words[] = {
+        "false", "true", "off", "on", "0", "1"
+    };
     size_t i;
 
     for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -306,8 +306,7 @@ tikv_config_set(tikv_config *config, const char *name, const char *value)
 }
 
 tikv_error *
-tk_config_set_hot(struct tk_config *config, const char *name,
-                  const char *value)
+tk_config_set_hot(struct tk_config *config, const char *name, const char *value)
 {
     const struct row *row;
     tikv_error *error = find_checked(name, value, &row);
@@ -316,8 +315,8 @@ tk_config_set_hot(struct tk_config *config, const char *name,
         return error;
     }
     if (row->is_hot != HOT) {
-        return tk_error(TIKV_ERR_STATE,
-                        "%s: fixed when the client was opened", name);
+        return tk_error(TIKV_ERR_STATE, "%s: fixed when the client was opened",
+                        name);
     }
     return set_row(config, row, value);
 }
@@ -381,8 +380,7 @@ check_together(const struct tk_config *config)
     if (has_cert != has_key) {
         return tk_error(TIKV_ERR_ARGUMENT, "%s is set but %s is not",
                         has_cert ? "security.cert_file" : "security.key_file",
-                        has_cert ? "security.key_file"
-                                 : "security.cert_file");
+                        has_cert ? "security.key_file" : "security.cert_file");
     }
     if (has_cert && *config->security_ca_file == '\0') {
         return tk_error(TIKV_ERR_ARGUMENT,

@@ -220,13 +220,12 @@ tikv_config_parse(tikv_config *config, const char *text)
         return tk_error(TIKV_ERR_ARGUMENT, "no config, or no text");
     }
     if (scheme == NULL) {
-        return *text == '\0' ? tk_error(TIKV_ERR_ARGUMENT,
-                                        "the text names no endpoint")
-                             : tikv_config_set(config, "pd.endpoints", text);
+        return *text == '\0'
+                   ? tk_error(TIKV_ERR_ARGUMENT, "the text names no endpoint")
+                   : tikv_config_set(config, "pd.endpoints", text);
     }
     if (strncmp(text, SCHEME, strlen(SCHEME)) != 0) {
-        return tk_error(TIKV_ERR_ARGUMENT,
-                        "\"%.*s\" is not the scheme tikv",
+        return tk_error(TIKV_ERR_ARGUMENT, "\"%.*s\" is not the scheme tikv",
                         (int)(scheme - text > 64 ? 64 : scheme - text), text);
     }
     copy = tk_strdup(text + strlen(SCHEME));

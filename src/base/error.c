@@ -242,6 +242,8 @@ mortal(tikv_error *error)
 tikv_error *
 tk_error_wrap(tikv_error *error, const char *format, ...)
 {
+    size_t prefix_len;
+    size_t message_size;
     va_list args;
     char *prefix;
     char *line;
@@ -259,12 +261,14 @@ tk_error_wrap(tikv_error *error, const char *format, ...)
     if (prefix == NULL) {
         return error;
     }
-    line = tk_realloc(prefix, strlen(prefix) + strlen(error->message) + 1);
+    prefix_len = strlen(prefix);
+    message_size = strlen(error->message) + 1;
+    line = tk_realloc(prefix, prefix_len + message_size);
     if (line == NULL) {
         tk_free(prefix);
         return error;
     }
-    strcat(line, error->message);
+    memcpy(line + prefix_len, error->message, message_size);
     tk_free(error->owned);
     error->owned = line;
     error->message = line;

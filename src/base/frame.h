@@ -28,8 +28,8 @@ static inline void
 tk_frame_unref(struct tk_frame *frame, uint32_t count)
 {
     if (frame != NULL && count != 0 &&
-        atomic_fetch_sub_explicit(&frame->refs, count,
-                                  memory_order_acq_rel) == count) {
+        atomic_fetch_sub_explicit(&frame->refs, count, memory_order_acq_rel) ==
+            count) {
         frame->drop(frame);
     }
 }

@@ -13,8 +13,8 @@
 #define LINE_BYTES 1024
 
 void
-tk_log(struct tk_log *log, int32_t level, const char *room,
-       const char *format, ...)
+tk_log(struct tk_log *log, int32_t level, const char *room, const char *format,
+       ...)
 {
     char line[LINE_BYTES];
     va_list args;

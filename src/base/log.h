@@ -19,8 +19,8 @@ struct tk_log {
 
 /* `log` may be NULL. */
 void
-tk_log(struct tk_log *log, int32_t level, const char *room,
-       const char *format, ...) __attribute__((format(printf, 4, 5)));
+tk_log(struct tk_log *log, int32_t level, const char *room, const char *format,
+       ...) __attribute__((format(printf, 4, 5)));
 
 /* A key as safe text: length and a hash, "key(12 bytes, 9f3c...)". */
 const char *

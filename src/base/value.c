@@ -100,8 +100,8 @@ grow(void *array, size_t item_size, size_t count, size_t *cap)
 bool
 tk_pairs_add(tikv_pairs *pairs, tikv_slice key, tikv_slice value)
 {
-    tikv_pair *data = grow(pairs->data, sizeof(*data), pairs->count,
-                           &pairs->cap);
+    tikv_pair *data =
+        grow(pairs->data, sizeof(*data), pairs->count, &pairs->cap);
 
     if (data == NULL) {
         return false;
@@ -119,8 +119,8 @@ tk_pairs_hold(tikv_pairs *pairs, struct tk_frame *frame)
     if (frame == NULL) {
         return true;
     }
-    frames = grow(pairs->frames, sizeof(struct tk_frame *),
-                  pairs->frames_count, &pairs->frames_cap);
+    frames = grow(pairs->frames, sizeof(struct tk_frame *), pairs->frames_count,
+                  &pairs->frames_cap);
     if (frames == NULL) {
         tk_frame_unref(frame, 1);
         return false;

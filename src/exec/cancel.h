@@ -17,7 +17,7 @@
 #include "exec/runtime.h"
 
 struct tk_cancel_link {
-    tikv_cancel *cancel; /* NULL: not linked; the owner's to read */
+    tikv_cancel *cancel;         /* NULL: not linked; the owner's to read */
     struct tk_cancel_link *prev; /* these guarded by the cancel's lock */
     struct tk_cancel_link *next;
     struct tk_cancel_link *todo; /* the raising thread's */

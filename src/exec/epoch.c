@@ -69,16 +69,16 @@ grace_over(struct rcu_head *head)
 
 void
 tk_epoch_retire(struct tk_runtime *rt, struct tk_retired *block,
-                void (*free)(struct tk_retired *))
+                void (*release)(struct tk_retired *))
 {
     struct tk_epoch *epoch = rt->epoch;
 
-    block->free = free;
+    block->free = release;
     if (epoch == NULL) {
         SECTION_ENDS();
         urcu_bp_call_rcu((struct rcu_head *)(void *)block->next, grace_over);
     } else if (epoch->depth == 0) {
-        free(block);
+        release(block);
     } else {
         block->next[0] = epoch->retired;
         epoch->retired = block;

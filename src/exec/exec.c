@@ -160,9 +160,9 @@ tk_exec_push(struct tk_exec *exec, struct tk_work *work, bool must)
     work->next = NULL;
     tk_mutex_lock(&exec->lock);
     state = atomic_load_explicit(&exec->state, memory_order_relaxed);
-    is_taken = must ? state < TK_EXEC_CLOSED
-                    : state < TK_EXEC_DRAINING &&
-                          exec->queued_count < exec->queue_max;
+    is_taken =
+        must ? state < TK_EXEC_CLOSED
+             : state < TK_EXEC_DRAINING && exec->queued_count < exec->queue_max;
     if (is_taken) {
         if (exec->first == NULL) {
             exec->first = work;
@@ -235,8 +235,7 @@ tk_exec_refusal(struct tk_exec *exec)
     if (tk_exec_is_forked(exec)) {
         return tk_error_immortal(TIKV_ERR_FORKED);
     }
-    return tk_exec_is_closing(exec) ? tk_error_immortal(TIKV_ERR_CLOSED)
-                                    : NULL;
+    return tk_exec_is_closing(exec) ? tk_error_immortal(TIKV_ERR_CLOSED) : NULL;
 }
 
 bool
@@ -388,8 +387,7 @@ stop_some(struct tk_exec *exec)
          op = op->next) {
         uint32_t none = TK_STOP_NONE;
 
-        if (atomic_compare_exchange_strong(&op->stop, &none,
-                                           TK_STOP_CLOSED)) {
+        if (atomic_compare_exchange_strong(&op->stop, &none, TK_STOP_CLOSED)) {
             tk_wakes_ring(&wakes, op->me);
         }
     }
@@ -469,8 +467,8 @@ tk_exec_ref(struct tk_exec *exec)
 void
 tk_exec_unref(struct tk_exec *exec)
 {
-    if (exec != NULL && atomic_fetch_sub_explicit(&exec->refs, 1,
-                                                  memory_order_acq_rel) == 1) {
+    if (exec != NULL &&
+        atomic_fetch_sub_explicit(&exec->refs, 1, memory_order_acq_rel) == 1) {
         if (!tk_exec_is_forked(exec)) {
             tk_mutex_fini(&exec->lock);
         }

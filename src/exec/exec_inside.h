@@ -26,8 +26,8 @@ struct tk_exec {
     struct tk_runtime *rt;
     const struct tk_runtime_ops *ops;
     struct tk_runtime *home; /* of its parkers: NULL for threads */
-    uint32_t fork_number;  /* fixed */
-    _Atomic uint32_t refs; /* relaxed up, acq_rel down */
+    uint32_t fork_number;    /* fixed */
+    _Atomic uint32_t refs;   /* relaxed up, acq_rel down */
 
     struct tk_mutex lock;   /* rank CLIENT */
     _Atomic uint32_t state; /* written under lock; seq_cst beside `inside` */

@@ -8,7 +8,6 @@
  */
 #include "exec/future.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -16,8 +15,9 @@
 #include "base/error.h"
 #include "exec/exec_inside.h"
 #include "exec/queue.h"
+#include "exec/thread_cache.h"
 
-/* --- Blocks --------------------------------------------------------------- */
+/* --- Blocks -------------------------------------------------------------- */
 
 #ifdef TK_DEBUG
 static _Atomic uint32_t blocks_max;
@@ -31,9 +31,7 @@ struct block {
 
 static _Thread_local struct block *blocks;
 static _Thread_local uint32_t blocks_count;
-static pthread_key_t blocks_key;
-static pthread_once_t blocks_once = PTHREAD_ONCE_INIT;
-static bool has_blocks_key; /* written under blocks_once */
+static _Thread_local struct tk_thread_cache blocks_hook;
 
 static void
 shrink_blocks(uint32_t count)
@@ -48,9 +46,9 @@ shrink_blocks(uint32_t count)
 }
 
 static void
-free_blocks(void *unused)
+free_blocks(struct tk_thread_cache *hook)
 {
-    (void)unused;
+    (void)hook;
     shrink_blocks(0);
 }
 
@@ -59,12 +57,6 @@ tk_future_blocks_max(uint32_t count)
 {
     atomic_store_explicit(&blocks_max, count, memory_order_relaxed);
     shrink_blocks(count);
-}
-
-static void
-make_blocks_key(void)
-{
-    has_blocks_key = pthread_key_create(&blocks_key, free_blocks) == 0;
 }
 
 static void *
@@ -88,25 +80,18 @@ block_give(void *memory)
 {
     struct block *block = memory;
 
-    if (blocks_count >= atomic_load_explicit(&blocks_max,
-                                             memory_order_relaxed)) {
+    if (blocks_count >=
+            atomic_load_explicit(&blocks_max, memory_order_relaxed) ||
+        !tk_thread_cache_hook(&blocks_hook, free_blocks)) {
         tk_free(memory);
         return;
-    }
-    if (blocks == NULL) {
-        /* The destructor at thread exit comes only for a set value. */
-        pthread_once(&blocks_once, make_blocks_key);
-        if (!has_blocks_key || pthread_setspecific(blocks_key, &blocks) != 0) {
-            tk_free(memory);
-            return;
-        }
     }
     block->next = blocks;
     blocks = block;
     blocks_count++;
 }
 
-/* --- Life ----------------------------------------------------------------- */
+/* --- Life ---------------------------------------------------------------- */
 
 struct tikv_future *
 tk_future_new(struct tk_exec *exec, size_t size,
@@ -129,8 +114,8 @@ tk_future_new(struct tk_exec *exec, size_t size,
         memcpy(&future->call, call, sizeof(future->call));
     }
     future->started = exec->ops->now(exec->rt);
-    future->deadline = tk_call_deadline(&future->call, future->started,
-                                        default_timeout_ns);
+    future->deadline =
+        tk_call_deadline(&future->call, future->started, default_timeout_ns);
     tk_exec_ref(exec);
     tk_exec_live_add(exec, 1);
     return future;
@@ -152,8 +137,8 @@ tk_future_immortal(void)
 struct tikv_future *
 tk_future_refused(struct tk_exec *exec, tikv_error *error)
 {
-    struct tikv_future *future = tk_future_new(exec, sizeof(*future), &no_ops,
-                                               TK_KIND_ANY, NULL, 0);
+    struct tikv_future *future =
+        tk_future_new(exec, sizeof(*future), &no_ops, TK_KIND_ANY, NULL, 0);
     struct tk_wakes wakes;
 
     if (future == NULL) {
@@ -196,7 +181,7 @@ tk_future_unref(struct tikv_future *future)
     tk_exec_unref(exec);
 }
 
-/* --- Completion ----------------------------------------------------------- */
+/* --- Completion ---------------------------------------------------------- */
 
 static struct tikv_future *
 of_work(struct tk_work *work)
@@ -237,8 +222,7 @@ ring_everybody(struct tk_runtime *home, struct tk_wakes *wakes)
     for (i = 1; i <= count; i++) {
         struct tk_parker *parker = tk_parker_at(i);
 
-        if (atomic_load_explicit(&parker->home, memory_order_acquire) ==
-            home) {
+        if (atomic_load_explicit(&parker->home, memory_order_acquire) == home) {
             tk_wakes_ring(wakes, parker);
         }
     }
@@ -271,7 +255,7 @@ tk_future_complete(struct tikv_future *future, tikv_error *error,
     tk_future_unref(future);
 }
 
-/* --- Running -------------------------------------------------------------- */
+/* --- Running ------------------------------------------------------------- */
 
 static void
 set_stop(struct tk_op *op, uint32_t stop)
@@ -341,7 +325,7 @@ tk_future_start(struct tikv_future *future, bool must)
     tk_wakes_flush(&wakes);
 }
 
-/* --- Cancel --------------------------------------------------------------- */
+/* --- Cancel -------------------------------------------------------------- */
 
 void
 tk_future_cancel(struct tikv_future *future)
@@ -383,8 +367,7 @@ static struct tikv_future *
 of_link(struct tk_cancel_link *link)
 {
     return (struct tikv_future *)(void *)((char *)link -
-                                          offsetof(struct tikv_future,
-                                                   cancel));
+                                          offsetof(struct tikv_future, cancel));
 }
 
 /* A linked future is not complete, so the operation's reference is there. */

@@ -28,7 +28,7 @@
 #define TK_FUTURE_NOTIFY UINT32_C(2)
 #define TK_FUTURE_CANCEL UINT32_C(4)
 #define TK_FUTURE_TAKEN UINT32_C(8)
-#define TK_FUTURE_MANY UINT32_C(16) /* several waiters: ring everybody */
+#define TK_FUTURE_MANY UINT32_C(16)    /* several waiters: ring everybody */
 #define TK_FUTURE_CLAIMED UINT32_C(32) /* somebody is registering to be told */
 #define TK_FUTURE_PARKER_SHIFT 8
 
@@ -82,11 +82,11 @@ struct tikv_future {
     struct tk_work work;  /* pool queue: the run, later the callback */
     struct tk_op *op;     /* guarded by the exec lock; set while RUNNING */
     struct tk_cancel_link cancel;
-    tikv_call call;     /* own copy; pointers are the operation's */
+    tikv_call call; /* own copy; pointers are the operation's */
     int64_t started;
-    int64_t deadline;   /* absolute; the op of a worker inherits it */
-    uint8_t kind;       /* enum tk_future_kind; fixed */
-    bool has_block;     /* recyclable memory */
+    int64_t deadline; /* absolute; the op of a worker inherits it */
+    uint8_t kind;     /* enum tk_future_kind; fixed */
+    bool has_block;   /* recyclable memory */
     tikv_error *error;
     struct tk_outcome outcome;
     tikv_future_fn *fn; /* fn or queue: written before NOTIFY is set */

@@ -23,7 +23,7 @@ tikv_future_ready(const tikv_future *future)
     return future == NULL || is_ready(future);
 }
 
-/* --- Waiting -------------------------------------------------------------- */
+/* --- Waiting ------------------------------------------------------------- */
 
 /* Who waits, and until when. */
 struct wait {
@@ -210,7 +210,7 @@ tikv_future_wait_all(tikv_future *const *futures, size_t count,
     return true;
 }
 
-/* --- Being told ----------------------------------------------------------- */
+/* --- Being told ---------------------------------------------------------- */
 
 /* Who may write fn, arg and queue. */
 static tikv_error *
@@ -222,10 +222,8 @@ claim(struct tikv_future *future)
     if (tk_exec_is_forked(future->exec)) {
         return tk_error_immortal(TIKV_ERR_FORKED);
     }
-    if (atomic_fetch_or(&future->word, TK_FUTURE_CLAIMED) &
-        TK_FUTURE_CLAIMED) {
-        return tk_error(TIKV_ERR_STATE,
-                        "the future has a callback or a queue");
+    if (atomic_fetch_or(&future->word, TK_FUTURE_CLAIMED) & TK_FUTURE_CLAIMED) {
+        return tk_error(TIKV_ERR_STATE, "the future has a callback or a queue");
     }
     return NULL;
 }
@@ -256,8 +254,7 @@ tikv_future_on_ready(tikv_future *future, tikv_future_fn *fn, void *arg)
     future->fn = fn;
     future->arg = arg;
     tk_future_ref(future);
-    if (!(atomic_fetch_or(&future->word, TK_FUTURE_NOTIFY) &
-          TK_FUTURE_READY)) {
+    if (!(atomic_fetch_or(&future->word, TK_FUTURE_NOTIFY) & TK_FUTURE_READY)) {
         return NULL;
     }
     tk_wakes_init(&wakes, future->exec->rt);
@@ -301,7 +298,7 @@ tikv_future_cancel(tikv_future *future)
     }
 }
 
-/* --- Taking --------------------------------------------------------------- */
+/* --- Taking -------------------------------------------------------------- */
 
 /* Whether the caller may move the outcome out; `*error` is the answer when
  * not, or the operation's own error. */
@@ -314,8 +311,8 @@ take(struct tikv_future *future, enum tk_future_kind kind, tikv_error **error)
     } else if (future->exec == NULL) {
         *error = tk_error_immortal(TIKV_ERR_MEMORY);
     } else if (future->kind != TK_KIND_ANY && future->kind != kind) {
-        *error = tk_error(TIKV_ERR_KIND,
-                          "the future does not promise this outcome");
+        *error =
+            tk_error(TIKV_ERR_KIND, "the future does not promise this outcome");
     } else if (!is_ready(future)) {
         *error = tk_exec_is_forked(future->exec)
                      ? tk_error_immortal(TIKV_ERR_FORKED)
@@ -385,8 +382,7 @@ tikv_future_take_pairs(tikv_future *future, tikv_pairs **out)
 }
 
 tikv_error *
-tikv_future_take_swap(tikv_future *future, bool *swapped,
-                      tikv_value **previous)
+tikv_future_take_swap(tikv_future *future, bool *swapped, tikv_value **previous)
 {
     tikv_error *error;
 

@@ -13,17 +13,17 @@
 #include <stdint.h>
 
 enum tk_rank {
-    TK_RANK_CLIENT = 1, /* exec: pool queue, idle workers, sleeping ops */
-    TK_RANK_QUEUE = 2,  /* completion queue */
-    TK_RANK_PD = 3,     /* members; TSO queue */
-    TK_RANK_REGION = 4, /* writers of the region map, store table */
-    TK_RANK_RPC = 5,    /* table of connections */
-    TK_RANK_STREAM = 6, /* one connection: open message, slots */
-    TK_RANK_CANCEL = 7, /* a cancel object's list; may ring, nothing else */
-    TK_RANK_WIRE = 8,   /* in-process transport */
-    TK_RANK_SERVE = 9,  /* one served connection or stream of the cluster */
+    TK_RANK_CLIENT = 1,   /* exec: pool queue, idle workers, sleeping ops */
+    TK_RANK_QUEUE = 2,    /* completion queue */
+    TK_RANK_PD = 3,       /* members; TSO queue */
+    TK_RANK_REGION = 4,   /* writers of the region map, store table */
+    TK_RANK_RPC = 5,      /* table of connections */
+    TK_RANK_STREAM = 6,   /* one connection: open message, slots */
+    TK_RANK_CANCEL = 7,   /* a cancel object's list; may ring, nothing else */
+    TK_RANK_WIRE = 8,     /* in-process transport */
+    TK_RANK_SERVE = 9,    /* one served connection or stream of the cluster */
     TK_RANK_CLUSTER = 10, /* cluster core */
-    TK_RANK_TIMER = 11, /* timers, parker table */
+    TK_RANK_TIMER = 11,   /* timers, parker table */
     TK_RANK_LEAF = 12
 };
 

@@ -13,8 +13,7 @@
 static const tikv_call no_call = TIKV_CALL_INIT;
 
 int64_t
-tk_call_deadline(const tikv_call *call, int64_t now,
-                 int64_t default_timeout_ns)
+tk_call_deadline(const tikv_call *call, int64_t now, int64_t default_timeout_ns)
 {
     int64_t deadline = tk_after(now, default_timeout_ns);
 
@@ -35,8 +34,8 @@ tk_call_deadline(const tikv_call *call, int64_t now,
 static void
 cancel_raised(struct tk_cancel_link *link, struct tk_wakes *wakes)
 {
-    struct tk_op *op = (struct tk_op *)(void *)((char *)link -
-                                                offsetof(struct tk_op, cancel));
+    struct tk_op *op =
+        (struct tk_op *)(void *)((char *)link - offsetof(struct tk_op, cancel));
     uint32_t none = TK_STOP_NONE;
 
     if (atomic_compare_exchange_strong(&op->stop, &none, TK_STOP_CANCELLED)) {
@@ -86,8 +85,8 @@ void
 tk_op_push(struct tk_op *op, struct tk_note *note, struct tk_wakes *wakes)
 {
     struct tk_parker *me = op->me;
-    struct tk_note *top = atomic_load_explicit(&op->inbox,
-                                               memory_order_relaxed);
+    struct tk_note *top =
+        atomic_load_explicit(&op->inbox, memory_order_relaxed);
 
     do {
         note->next = top;
@@ -122,9 +121,8 @@ tk_op_check(struct tk_op *op)
     default:
         return tk_error_immortal(TIKV_ERR_CLOSED);
     }
-    return tk_now(op->rt) >= op->deadline
-               ? tk_error_immortal(TIKV_ERR_TIMEOUT)
-               : NULL;
+    return tk_now(op->rt) >= op->deadline ? tk_error_immortal(TIKV_ERR_TIMEOUT)
+                                          : NULL;
 }
 
 static void

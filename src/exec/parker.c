@@ -29,8 +29,8 @@ static _Atomic uint64_t free_fibers;
 struct tk_parker *
 tk_parker_at(uint32_t at)
 {
-    struct tk_parker *chunk = atomic_load_explicit(&chunks[at >> CHUNK_BITS],
-                                                   memory_order_acquire);
+    struct tk_parker *chunk =
+        atomic_load_explicit(&chunks[at >> CHUNK_BITS], memory_order_acquire);
 
     return &chunk[at & (CHUNK - 1)];
 }
@@ -48,12 +48,11 @@ pop(_Atomic uint64_t *list)
 
     while ((uint32_t)top != 0) {
         struct tk_parker *parker = tk_parker_at((uint32_t)top);
-        uint64_t next = atomic_load_explicit(&parker->free_next,
-                                             memory_order_relaxed);
+        uint64_t next =
+            atomic_load_explicit(&parker->free_next, memory_order_relaxed);
         uint64_t turn = (top >> 32) + 1;
 
-        if (atomic_compare_exchange_weak_explicit(list, &top,
-                                                  turn << 32 | next,
+        if (atomic_compare_exchange_weak_explicit(list, &top, turn << 32 | next,
                                                   memory_order_acq_rel,
                                                   memory_order_acquire)) {
             return parker;
@@ -102,8 +101,7 @@ make(void)
 struct tk_parker *
 tk_parker_take(struct tk_runtime *home)
 {
-    struct tk_parker *parker = pop(home == NULL ? &free_threads
-                                                : &free_fibers);
+    struct tk_parker *parker = pop(home == NULL ? &free_threads : &free_fibers);
 
     if (parker == NULL) {
         parker = make();
@@ -121,9 +119,8 @@ tk_parker_take(struct tk_runtime *home)
 void
 tk_parker_give(struct tk_parker *parker)
 {
-    _Atomic uint64_t *list = atomic_load(&parker->home) == NULL
-                                 ? &free_threads
-                                 : &free_fibers;
+    _Atomic uint64_t *list =
+        atomic_load(&parker->home) == NULL ? &free_threads : &free_fibers;
     uint64_t top = atomic_load_explicit(list, memory_order_relaxed);
     uint64_t fresh;
 
@@ -132,9 +129,8 @@ tk_parker_give(struct tk_parker *parker)
         atomic_store_explicit(&parker->free_next, (uint32_t)top,
                               memory_order_relaxed);
         fresh = ((top >> 32) + 1) << 32 | parker->index;
-    } while (!atomic_compare_exchange_weak_explicit(list, &top, fresh,
-                                                    memory_order_acq_rel,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        list, &top, fresh, memory_order_acq_rel, memory_order_relaxed));
 }
 
 bool
@@ -160,8 +156,7 @@ tk_parker_get_up(struct tk_parker *parker)
 bool
 tk_ring(struct tk_parker *parker)
 {
-    return atomic_exchange(&parker->word, TK_PARKER_RUNG) ==
-           TK_PARKER_ASLEEP;
+    return atomic_exchange(&parker->word, TK_PARKER_RUNG) == TK_PARKER_ASLEEP;
 }
 
 void
@@ -191,8 +186,8 @@ tk_wakes_flush(struct tk_wakes *wakes)
               "wake with a lock held");
     for (i = 0; i < wakes->count; i++) {
         struct tk_parker *parker = wakes->parkers[i];
-        struct tk_runtime *home = atomic_load_explicit(&parker->home,
-                                                       memory_order_acquire);
+        struct tk_runtime *home =
+            atomic_load_explicit(&parker->home, memory_order_acquire);
 
         if (home == NULL) {
             tk_thread_wake(parker);

@@ -74,8 +74,7 @@ is_forked(const tikv_queue *queue)
 static void
 queue_unref(tikv_queue *queue)
 {
-    if (atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) !=
-        1) {
+    if (atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     if (queue->fd >= 0) {
@@ -296,8 +295,8 @@ tikv_queue_drain(tikv_queue *queue, tikv_future **futures, void **tags,
     }
     rt = queue->rt;
     waiter.parker = tk_self(rt);
-    may_sleep = timeout_ms != 0 && waiter.parker != NULL &&
-                !waiter.parker->is_library;
+    may_sleep =
+        timeout_ms != 0 && waiter.parker != NULL && !waiter.parker->is_library;
     until = timeout_ms < 0 || timeout_ms > TK_NEVER / TK_MS
                 ? TK_NEVER
                 : tk_after(tk_now(rt), timeout_ms * TK_MS);

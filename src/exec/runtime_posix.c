@@ -107,9 +107,8 @@ posix_park(struct tk_runtime *rt, struct tk_parker *self, int64_t until)
         limit.tv_sec = (time_t)(until / 1000000000);
         limit.tv_nsec = (long)(until % 1000000000);
     }
-    syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE,
-            TK_PARKER_ASLEEP, until == TK_NEVER ? NULL : &limit, NULL,
-            FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, TK_PARKER_ASLEEP,
+            until == TK_NEVER ? NULL : &limit, NULL, FUTEX_BITSET_MATCH_ANY);
     tk_parker_get_up(self);
 }
 
@@ -307,18 +306,16 @@ posix_disarm(struct tk_runtime *rt, struct tk_timer *timer)
     return was_armed;
 }
 
-static const struct tk_runtime_ops ops = {
-    .now = posix_now,
-    .self = posix_self,
-    .park = posix_park,
-    .wake = posix_wake,
-    .spawn = posix_spawn,
-    .join = posix_join,
-    .random = posix_random,
-    .arm = posix_arm,
-    .disarm = posix_disarm,
-    .wall = posix_wall
-};
+static const struct tk_runtime_ops ops = { .now = posix_now,
+                                           .self = posix_self,
+                                           .park = posix_park,
+                                           .wake = posix_wake,
+                                           .spawn = posix_spawn,
+                                           .join = posix_join,
+                                           .random = posix_random,
+                                           .arm = posix_arm,
+                                           .disarm = posix_disarm,
+                                           .wall = posix_wall };
 
 static uint64_t
 fresh_seed(void)
@@ -373,11 +370,10 @@ tk_runtime_posix_free(struct tk_runtime *rt)
 struct tk_runtime *
 tk_runtime_threads(void)
 {
-    static struct posix threads = {
-        .rt = { .ops = &ops },
-        .seed = 1,
-        .lock = { PTHREAD_MUTEX_INITIALIZER, TK_RANK_TIMER }
-    };
+    static struct posix threads = { .rt = { .ops = &ops },
+                                    .seed = 1,
+                                    .lock = { PTHREAD_MUTEX_INITIALIZER,
+                                              TK_RANK_TIMER } };
 
     return &threads.rt;
 }

@@ -104,8 +104,7 @@ static void
 alarm_rings(struct tk_timer *timer)
 {
     make_ready((struct tk_thread *)(void *)((char *)timer -
-                                            offsetof(struct tk_thread,
-                                                     alarm)));
+                                            offsetof(struct tk_thread, alarm)));
 }
 
 /* Back to the scheduler, until it chooses this fiber again. */
@@ -313,8 +312,7 @@ sim_point(struct tk_runtime *rt)
 {
     struct sim *sim = of(rt);
 
-    if (sim->running == NULL || tk_mutex_held() != 0 ||
-        sim->epoch.depth != 0) {
+    if (sim->running == NULL || tk_mutex_held() != 0 || sim->epoch.depth != 0) {
         return;
     }
     if (tk_rng_below(&sim->schedule, 2) == 0) {
@@ -329,20 +327,18 @@ sim_trace(struct tk_runtime *rt, uint64_t number)
     feed(of(rt), number);
 }
 
-static const struct tk_runtime_ops ops = {
-    .now = sim_now,
-    .self = sim_self,
-    .park = sim_park,
-    .wake = sim_wake,
-    .spawn = sim_spawn,
-    .join = sim_join,
-    .random = sim_random,
-    .arm = sim_arm,
-    .disarm = sim_disarm,
-    .point = sim_point,
-    .trace = sim_trace,
-    .wall = sim_wall
-};
+static const struct tk_runtime_ops ops = { .now = sim_now,
+                                           .self = sim_self,
+                                           .park = sim_park,
+                                           .wake = sim_wake,
+                                           .spawn = sim_spawn,
+                                           .join = sim_join,
+                                           .random = sim_random,
+                                           .arm = sim_arm,
+                                           .disarm = sim_disarm,
+                                           .point = sim_point,
+                                           .trace = sim_trace,
+                                           .wall = sim_wall };
 
 struct tk_runtime *
 tk_runtime_sim_new(uint64_t seed)
@@ -443,8 +439,7 @@ tk_runtime_sim_run(struct tk_runtime *rt, void (*fn)(void *), void *arg,
             return give_up(sim, "too many steps");
         }
         sim->steps++;
-        place = (size_t)tk_rng_below(&sim->schedule,
-                                     sim->ready_count + is_due);
+        place = (size_t)tk_rng_below(&sim->schedule, sim->ready_count + is_due);
         if (place < sim->ready_count) {
             run_fiber(sim, place);
         } else {

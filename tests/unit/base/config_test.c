@@ -97,9 +97,9 @@ config__bounds_the_keepalive_timeout(void **state)
 static void
 config__refuses_what_is_not_a_value(void **state)
 {
-    static const char *const numbers[] = { "",   " 5", "5 ",  "0x10",
-                                           "1e3", "+5", "five",
-                                           "99999999999999999999" };
+    static const char *const numbers[] = {
+        "", " 5", "5 ", "0x10", "1e3", "+5", "five", "99999999999999999999"
+    };
     tikv_config *config;
     size_t i;
 
@@ -125,8 +125,9 @@ config__refuses_what_is_not_a_value(void **state)
 static void
 config__reads_switches_and_levels(void **state)
 {
-    static const char *const words[] = { "false", "true", "off",
-                                         "on",    "0",    "1" };
+    static const char *const words[] = {
+        "false", "true", "off", "on", "0", "1"
+    };
     tikv_config *config;
     size_t i;
 
@@ -150,11 +151,11 @@ config__refuses_bad_endpoints(void **state)
 {
     static const char *const good[] = { "h:1", "10.0.0.1:2379,h-2.x:65535",
                                         "[::1]:2379", "" };
-    static const char *const bad[] = { "h",        "h:",      ":1",
-                                       "h:0",      "h:65536", "h:1,",
-                                       ",h:1",     "h:1,,i:2", "h:1 ,i:2",
-                                       "http://h:1", "h:1/p",  "::1:5",
-                                       "[x]:1",    "[::1:1" };
+    static const char *const bad[] = { "h",          "h:",       ":1",
+                                       "h:0",        "h:65536",  "h:1,",
+                                       ",h:1",       "h:1,,i:2", "h:1 ,i:2",
+                                       "http://h:1", "h:1/p",    "::1:5",
+                                       "[x]:1",      "[::1:1" };
     tikv_config *config;
     size_t i;
 
@@ -199,22 +200,20 @@ parse__changes_nothing_on_error(void **state)
     static const struct {
         const char *text;
         tikv_code code;
-    } rows[] = {
-        { "mysql://a:1", TIKV_ERR_ARGUMENT },
-        { "tikv://", TIKV_ERR_ARGUMENT },
-        { "tikv://?raw.atomic=on", TIKV_ERR_ARGUMENT },
-        { "tikv://a", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1/path", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?disableGC=1", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?raw.atomic=on&no.such=1", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?raw.atomic", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?txn.scope=%zz", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?txn.scope=a%00b", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?txn.scope=%4", TIKV_ERR_ARGUMENT },
-        { "tikv://a:1?keyspaceName=k", TIKV_ERR_UNSUPPORTED },
-        { "", TIKV_ERR_ARGUMENT },
-        { "a", TIKV_ERR_ARGUMENT }
-    };
+    } rows[] = { { "mysql://a:1", TIKV_ERR_ARGUMENT },
+                 { "tikv://", TIKV_ERR_ARGUMENT },
+                 { "tikv://?raw.atomic=on", TIKV_ERR_ARGUMENT },
+                 { "tikv://a", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1/path", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?disableGC=1", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?raw.atomic=on&no.such=1", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?raw.atomic", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?txn.scope=%zz", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?txn.scope=a%00b", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?txn.scope=%4", TIKV_ERR_ARGUMENT },
+                 { "tikv://a:1?keyspaceName=k", TIKV_ERR_UNSUPPORTED },
+                 { "", TIKV_ERR_ARGUMENT },
+                 { "a", TIKV_ERR_ARGUMENT } };
     tikv_config *config;
     size_t i;
 

@@ -73,16 +73,14 @@ error__tells_its_class(void **state)
         tikv_code code;
         tikv_class class;
         bool is_retryable;
-    } rows[] = {
-        { TIKV_ERR_ARGUMENT, TIKV_CLASS_PERMANENT, false },
-        { TIKV_ERR_OVERLOAD, TIKV_CLASS_RETRY_CALL, true },
-        { TIKV_ERR_REGION, TIKV_CLASS_RETRY_CALL, true },
-        { TIKV_ERR_WRITE_CONFLICT, TIKV_CLASS_RETRY_TXN, true },
-        { TIKV_ERR_UNDETERMINED, TIKV_CLASS_UNDETERMINED, false },
-        { TIKV_ERR_CANCELLED, TIKV_CLASS_CANCELLED, false },
-        { TIKV_ERR_TIMEOUT, TIKV_CLASS_TIMEOUT, false },
-        { 9999, TIKV_CLASS_PERMANENT, false }
-    };
+    } rows[] = { { TIKV_ERR_ARGUMENT, TIKV_CLASS_PERMANENT, false },
+                 { TIKV_ERR_OVERLOAD, TIKV_CLASS_RETRY_CALL, true },
+                 { TIKV_ERR_REGION, TIKV_CLASS_RETRY_CALL, true },
+                 { TIKV_ERR_WRITE_CONFLICT, TIKV_CLASS_RETRY_TXN, true },
+                 { TIKV_ERR_UNDETERMINED, TIKV_CLASS_UNDETERMINED, false },
+                 { TIKV_ERR_CANCELLED, TIKV_CLASS_CANCELLED, false },
+                 { TIKV_ERR_TIMEOUT, TIKV_CLASS_TIMEOUT, false },
+                 { 9999, TIKV_CLASS_PERMANENT, false } };
     size_t i;
 
     (void)state;
@@ -168,13 +166,13 @@ error__immortals_are_left_alone(void **state)
     wrapped = tk_error_wrap(error, "get");
     assert_ptr_not_equal(wrapped, error);
     assert_int_equal(tikv_error_code(wrapped), TIKV_ERR_TIMEOUT);
-    assert_string_equal(tikv_error_message(wrapped), "get: the deadline passed");
+    assert_string_equal(tikv_error_message(wrapped),
+                        "get: the deadline passed");
     tikv_error_free(wrapped);
     tikv_error_free(error);
     wrapped = tk_error_recode(error, TIKV_ERR_UNDETERMINED);
     assert_int_equal(tikv_error_code(wrapped), TIKV_ERR_UNDETERMINED);
-    assert_string_equal(tikv_error_message(wrapped),
-                        tikv_error_message(error));
+    assert_string_equal(tikv_error_message(wrapped), tikv_error_message(error));
     tikv_error_free(wrapped);
 }
 

@@ -2,7 +2,7 @@
 /* Pool, drain and close; operations, their waits, and cancel objects. */
 #include "unit/exec/stage.h"
 
-/* --- The pool --------------------------------------------------------------- */
+/* --- The pool ------------------------------------------------------------- */
 
 static void
 refuses_more_than_its_bound(struct tk_runtime *rt)
@@ -120,7 +120,7 @@ close__ends_all_futures(void **state)
     stage_sim(ends_all_futures_at_close, 2);
 }
 
-/* --- Close beside blocking calls -------------------------------------------- */
+/* --- Close beside blocking calls ------------------------------------------ */
 
 struct caller {
     struct tk_exec *exec;
@@ -181,8 +181,7 @@ waits_for_calls_to_leave(struct tk_runtime *rt)
     for (i = 0; i < 5; i++) {
         stage_join(&threads[i]);
     }
-    assert_int_equal(atomic_load(&caller.closed) +
-                         atomic_load(&caller.refused),
+    assert_int_equal(atomic_load(&caller.closed) + atomic_load(&caller.refused),
                      5);
     tk_exec_unref(exec);
 }
@@ -227,7 +226,7 @@ drain__waits_for_futures_and_calls(void **state)
     stage_both(drains);
 }
 
-/* --- Operations ------------------------------------------------------------- */
+/* --- Operations ----------------------------------------------------------- */
 
 static void
 takes_the_earlier_deadline(struct tk_runtime *rt)
@@ -302,8 +301,8 @@ gets_all_notes_in_order(struct tk_runtime *rt)
             tk_op_wait(&op, TK_NEVER);
         }
         while (note != NULL) {
-            size_t from = note >= posted[1].notes &&
-                          note < posted[1].notes + 50;
+            size_t from =
+                note >= posted[1].notes && note < posted[1].notes + 50;
 
             assert_ptr_equal(note, &posted[from].notes[seen[from]++]);
             note = note->next;
@@ -377,7 +376,7 @@ op__awaits_signals(void **state)
     stage_both(awaits_signals);
 }
 
-/* --- Cancel objects --------------------------------------------------------- */
+/* --- Cancel objects ------------------------------------------------------- */
 
 struct sleeper {
     struct tk_exec *exec;
@@ -507,9 +506,9 @@ raises_beside_the_end(struct tk_runtime *rt)
         stage_go(&one, rt, answer_one, &race);
         stage_go(&two, rt, raise_one, &race);
         assert_true(tikv_future_wait(&race.future->future, TIKV_FOREVER));
-        tikv_future_free(&race.future->future);
         stage_join(&one);
         stage_join(&two);
+        tikv_future_free(&race.future->future);
         tikv_cancel_free(race.cancel);
     }
     stage_close(exec);

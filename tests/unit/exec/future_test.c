@@ -96,7 +96,7 @@ future__is_freed_at_any_moment(void **state)
     stage_both(is_freed_at_any_moment);
 }
 
-/* --- Several waiters -------------------------------------------------------- */
+/* --- Several waiters ------------------------------------------------------ */
 
 struct waiters {
     tikv_future *future;
@@ -153,7 +153,7 @@ wait__of_several_threads_ends_for_all(void **state)
     stage_both(wakes_all_waiters);
 }
 
-/* --- Any and all ------------------------------------------------------------ */
+/* --- Any and all ---------------------------------------------------------- */
 
 struct later {
     struct stage_future **futures;
@@ -194,9 +194,8 @@ tells_the_first(struct tk_runtime *rt)
     assert_int_equal(tikv_future_wait_any(all, 5, TIKV_FOREVER), 3);
     stage_join(&thread);
     for (i = 0; i < 4; i++) {
-        assert_int_equal(atomic_load(&futures[i]->future.word) >>
-                             TK_FUTURE_PARKER_SHIFT,
-                         0);
+        assert_int_equal(
+            atomic_load(&futures[i]->future.word) >> TK_FUTURE_PARKER_SHIFT, 0);
         stage_answer(futures[i], 0, NULL);
         tikv_future_free(all[i + 1]);
     }
@@ -245,7 +244,7 @@ wait_all__waits_for_all(void **state)
     stage_both(waits_for_all);
 }
 
-/* --- Callbacks -------------------------------------------------------------- */
+/* --- Callbacks ------------------------------------------------------------ */
 
 struct told {
     struct tk_exec *exec;
@@ -404,7 +403,7 @@ on_ready__callback_may_free(void **state)
     stage_both(is_freed_inside_its_callback);
 }
 
-/* --- Cancel ----------------------------------------------------------------- */
+/* --- Cancel --------------------------------------------------------------- */
 
 static void
 cancels_in_every_state(struct tk_runtime *rt)
@@ -496,7 +495,7 @@ cancel__beside_the_answer_ends_once(void **state)
     stage_both(cancels_beside_the_answer);
 }
 
-/* --- Deadlines, refusals, memory -------------------------------------------- */
+/* --- Deadlines, refusals, memory ------------------------------------------ */
 
 static void
 ends_at_its_deadline(struct tk_runtime *rt)

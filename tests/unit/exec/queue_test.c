@@ -136,7 +136,7 @@ free__lets_go_of_what_is_inside(void **state)
     tikv_queue_free(NULL);
 }
 
-/* --- Several takers --------------------------------------------------------- */
+/* --- Several takers ------------------------------------------------------- */
 
 #define FUTURES 60
 
@@ -154,8 +154,8 @@ take_until_a_null_tag(void *arg)
     for (;;) {
         tikv_future *got[3];
         void *tags[3];
-        size_t count = tikv_queue_drain(takers->queue, got, tags, 3,
-                                        TIKV_FOREVER);
+        size_t count =
+            tikv_queue_drain(takers->queue, got, tags, 3, TIKV_FOREVER);
         size_t i;
         bool is_end = false;
 
@@ -195,9 +195,9 @@ serves_several_takers(struct tk_runtime *rt)
     assert_null(tk_queue_new(rt, &takers.queue));
     for (i = 0; i < FUTURES; i++) {
         takers.futures[i] = stage_hot(exec, NULL);
-        stage_expect(tikv_future_post(&takers.futures[i]->future, takers.queue,
-                                      &takers),
-                     TIKV_OK);
+        stage_expect(
+            tikv_future_post(&takers.futures[i]->future, takers.queue, &takers),
+            TIKV_OK);
     }
     for (i = 0; i < 3; i++) {
         stage_go(&threads[i], rt, take_until_a_null_tag, &takers);

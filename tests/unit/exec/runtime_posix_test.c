@@ -10,9 +10,10 @@
 #include "base/rng.h"
 #include "exec/epoch.h"
 #include "exec/fork.h"
+#include "exec/sanitizer.h"
 #include "exec/timers.h"
 
-/* --- Parkers ---------------------------------------------------------------- */
+/* --- Parkers -------------------------------------------------------------- */
 
 #define ROUNDS 20000
 
@@ -161,9 +162,8 @@ parker__is_recycled_when_its_thread_ends(void **state)
             before = tk_parkers_count();
         }
         /* A thread of the application's own, that never heard of us. */
-        assert_int_equal(pthread_create(&thread, NULL, note_parker_foreign,
-                                        &parkers[i]),
-                         0);
+        assert_int_equal(
+            pthread_create(&thread, NULL, note_parker_foreign, &parkers[i]), 0);
         pthread_join(thread, NULL);
         assert_ptr_not_equal(parkers[i], tk_self(rt));
         if (i >= 1) {
@@ -173,7 +173,7 @@ parker__is_recycled_when_its_thread_ends(void **state)
     tk_runtime_posix_free(rt);
 }
 
-/* --- Threads ---------------------------------------------------------------- */
+/* --- Threads -------------------------------------------------------------- */
 
 struct seen {
     struct tk_runtime *rt;
@@ -201,8 +201,8 @@ spawn__names_and_marks_its_thread(void **state)
     struct seen seen = { .rt = rt };
 
     (void)state;
-    rt->ops->join(rt, rt->ops->spawn(rt, "tikv-with-a-long-name", look_around,
-                                     &seen));
+    rt->ops->join(
+        rt, rt->ops->spawn(rt, "tikv-with-a-long-name", look_around, &seen));
     assert_string_equal(seen.name, "tikv-with-a-lon");
     assert_true(seen.is_library);
     assert_true(seen.blocks_signals);
@@ -210,7 +210,7 @@ spawn__names_and_marks_its_thread(void **state)
     tk_runtime_posix_free(rt);
 }
 
-/* --- Timers ----------------------------------------------------------------- */
+/* --- Timers --------------------------------------------------------------- */
 
 #define TIMERS 500
 
@@ -324,7 +324,7 @@ random__differs_between_runtimes(void **state)
     tk_runtime_posix_free(two);
 }
 
-/* --- Epochs ----------------------------------------------------------------- */
+/* --- Epochs --------------------------------------------------------------- */
 
 struct node {
     struct tk_retired retired;
@@ -401,7 +401,7 @@ epoch__frees_nothing_under_a_reader(void **state)
     tk_runtime_posix_free(rt);
 }
 
-/* --- Locks ------------------------------------------------------------------ */
+/* --- Locks ---------------------------------------------------------------- */
 
 static void
 mutex__counts_what_its_thread_holds(void **state)
@@ -489,7 +489,7 @@ debug__aborts_on_broken_rules_of_locks(void **state)
 }
 #endif
 
-/* --- Fork ------------------------------------------------------------------- */
+/* --- Fork ----------------------------------------------------------------- */
 
 /* In the child: each answer at once; the number of the first wrong one. */
 static int
@@ -528,6 +528,9 @@ try_in_child(struct tk_exec *exec, struct stage_future *running,
     tk_exec_close_end(exec);
     tk_exec_unref(exec);
 
+    if (TK_TSAN) {
+        return 0; /* it refuses threads in a child of a threaded process */
+    }
     /* A client of the child's own works. */
     rt = tk_runtime_posix_new();
     if (rt == NULL || tk_exec_open(rt, 2, 10, &fresh) != NULL) {

@@ -4,7 +4,7 @@
 
 #include "exec/epoch.h"
 
-/* --- Time ------------------------------------------------------------------- */
+/* --- Time ----------------------------------------------------------------- */
 
 static void
 jumps(struct tk_runtime *rt)
@@ -106,7 +106,7 @@ timer__moves_and_disarms(void **state)
     stage_sim(moves_and_disarms, 3);
 }
 
-/* --- Repeatability ---------------------------------------------------------- */
+/* --- Repeatability -------------------------------------------------------- */
 
 /* Workers, timers, queues, shared futures, cancel and close under load. */
 struct load {
@@ -134,10 +134,13 @@ make_load(void *arg)
         hot = stage_hot(load->exec, &call);
         tk_future_listen(&self->future);
         tk_future_start(&self->future, false);
+        /* Once posted it may be cancelled, taken and freed by others. */
+        tk_future_ref(&hot->future);
         error = tikv_future_post(&hot->future, load->queue, NULL);
         tikv_error_free(error);
         (void)tikv_future_wait(&self->future, (int64_t)(i % 2));
         stage_answer(hot, i, NULL);
+        tk_future_unref(&hot->future);
         tk_trace(rt, tikv_future_ready(&self->future));
         tikv_future_free(&self->future);
         tikv_future_free(tikv_queue_next(load->queue, 1, NULL));
@@ -191,7 +194,7 @@ sim__repeats_itself_whatever_ran_before(void **state)
     }
 }
 
-/* --- Giving up -------------------------------------------------------------- */
+/* --- Giving up ------------------------------------------------------------ */
 
 static void
 sleep_for_ever(void *arg)
@@ -246,7 +249,7 @@ sim__gives_up_after_its_steps(void **state)
     tk_runtime_sim_free(rt);
 }
 
-/* --- The rest of the table -------------------------------------------------- */
+/* --- The rest of the table ------------------------------------------------ */
 
 static void
 keeps_its_own_random(struct tk_runtime *rt)

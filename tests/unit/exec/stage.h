@@ -21,7 +21,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-/* --- Bodies under both runtimes -------------------------------------------- */
+/* --- Bodies under both runtimes ------------------------------------------- */
 
 typedef void
 stage_fn(struct tk_runtime *rt);
@@ -76,7 +76,7 @@ stage_both(stage_fn *fn)
     }
 }
 
-/* --- Threads of the application -------------------------------------------- */
+/* --- Threads of the application ------------------------------------------- */
 
 struct stage_thread {
     struct tk_runtime *rt;
@@ -109,7 +109,7 @@ stage_join(struct stage_thread *thread)
     thread->rt->ops->join(thread->rt, thread->thread);
 }
 
-/* --- A count one thread waits for ------------------------------------------ */
+/* --- A count one thread waits for ----------------------------------------- */
 
 struct latch {
     struct tk_runtime *rt;
@@ -149,7 +149,7 @@ latch_wait(struct latch *latch, uint32_t count)
     }
 }
 
-/* --- A door that running operations wait at --------------------------------- */
+/* --- A door that running operations wait at ------------------------------- */
 
 #define GATE_MAX 256
 
@@ -217,14 +217,14 @@ gate_open(struct gate *gate)
     } while (is_rest);
 }
 
-/* --- Futures ---------------------------------------------------------------- */
+/* --- Futures -------------------------------------------------------------- */
 
 /* What an operation of the tests does is told by its first member. */
 struct stage_future {
     struct tikv_future future;
-    struct gate *gate;     /* waits here first */
-    struct latch *entered; /* hit when a worker runs it */
-    uint64_t number;       /* outcome, for a future of kind U64 */
+    struct gate *gate;      /* waits here first */
+    struct latch *entered;  /* hit when a worker runs it */
+    uint64_t number;        /* outcome, for a future of kind U64 */
     _Atomic bool in_flight; /* hot: take_back gives it back, once */
     _Atomic uint32_t *flushes;
     _Atomic uint32_t *ends; /* counted by fini */
@@ -282,9 +282,9 @@ static const struct tk_future_ops stage_ops = { stage_run, stage_take_back,
 static inline struct stage_future *
 stage_future(struct tk_exec *exec, const tikv_call *call)
 {
-    struct tikv_future *future = tk_future_new(
-        exec, sizeof(struct stage_future), &stage_ops, TK_KIND_U64, call,
-        60 * SECOND_NS);
+    struct tikv_future *future =
+        tk_future_new(exec, sizeof(struct stage_future), &stage_ops,
+                      TK_KIND_U64, call, 60 * SECOND_NS);
 
     assert_non_null(future);
     return (struct stage_future *)future;
@@ -339,9 +339,8 @@ static inline void
 stage_expect(tikv_error *error, tikv_code code)
 {
     if (tikv_error_code(error) != code) {
-        fail_msg("%s instead of %s: %s",
-                 tikv_code_name(tikv_error_code(error)), tikv_code_name(code),
-                 tikv_error_message(error));
+        fail_msg("%s instead of %s: %s", tikv_code_name(tikv_error_code(error)),
+                 tikv_code_name(code), tikv_error_message(error));
     }
     tikv_error_free(error);
 }
