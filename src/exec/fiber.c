@@ -2,8 +2,9 @@
 /*
  * Switching stacks. On x86-64 by saving the six registers a function must
  * keep; control words never change here, so they are not touched. Elsewhere
- * by ucontext, which asks the kernel at each switch. A stack is mapped with a
- * page below it that nobody may touch. One thread; no locks.
+ * (or with TK_FIBER_UCONTEXT) by ucontext, which asks the kernel each time.
+ * A stack is mapped with a page below it that nobody may touch. One thread;
+ * no locks.
  */
 #include "exec/fiber.h"
 
@@ -74,7 +75,7 @@ enter(void)
     __builtin_unreachable();
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(TK_FIBER_UCONTEXT)
 
 /* void tk_fiber_swap(void **save_rdi, void *load_rsi) */
 void
