@@ -146,6 +146,10 @@ struct fake_transport {
     size_t unary_cancels;
     bool refuses_send;
     bool refuses_connect;
+    /* Called inside of open and send, before they return: the transport's
+     * threads may be that fast. */
+    void (*in_open)(struct fake_transport *);
+    void (*in_send)(struct fake_transport *);
     bool is_delivering;
     bool is_closed;
     struct fake_message messages[FAKE_MESSAGES_MAX];
@@ -225,6 +229,9 @@ fake_open(struct tk_transport *transport, struct tk_link *link,
     assert_null(fake->stream);
     fake->stream = stream;
     fake->opens++;
+    if (fake->in_open != NULL) {
+        fake->in_open(fake);
+    }
     return true;
 }
 
@@ -262,14 +269,17 @@ fake_send(struct tk_transport *transport, struct tk_stream *stream,
           tikv_slice bytes)
 {
     struct fake_transport *fake = fake_of(transport);
+    bool refuses = fake->refuses_send;
 
     assert_ptr_equal(fake->stream, stream);
-    if (fake->refuses_send) {
-        return false;
+    if (!refuses) {
+        assert_true(fake->sends < FAKE_MESSAGES_MAX);
+        fake_keep(&fake->messages[fake->sends++], bytes);
     }
-    assert_true(fake->sends < FAKE_MESSAGES_MAX);
-    fake_keep(&fake->messages[fake->sends++], bytes);
-    return true;
+    if (fake->in_send != NULL) {
+        fake->in_send(fake);
+    }
+    return !refuses;
 }
 
 static void

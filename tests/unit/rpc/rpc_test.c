@@ -143,6 +143,43 @@ take_back__cuts_an_unsent_request_out(void **state)
 }
 
 static void
+take_back__leaves_the_bytes_of_the_others(void **state)
+{
+    static const uint8_t bodies[6] = { 1, 2, 3, 4, 5, 6 };
+    struct asked asked[6];
+    struct tk_buf expected;
+    struct fake fake;
+    bool never_sent;
+    uint64_t ids[3];
+    size_t i;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    for (i = 0; i < 6; i++) {
+        asked_init(&asked[i], &fake, TK_CMD_RAW_GET);
+        asked[i].request.parts.body = (tikv_slice){ bodies, i + 1 };
+        tk_conn_submit(fake.conn, &asked[i].request, true);
+    }
+    assert_true(tk_request_take_back(&asked[0].request, &never_sent));
+    assert_true(tk_request_take_back(&asked[2].request, &never_sent));
+    assert_true(tk_request_take_back(&asked[5].request, &never_sent));
+    tk_rpc_flush(fake.rpc, NULL);
+    tk_buf_init(&expected, 4096);
+    for (i = 0; i < 3; i++) {
+        const struct asked *left = &asked[i == 0 ? 1 : i + 2];
+
+        tk_batch_append(&expected, &left->request.parts);
+        ids[i] = asked_id(left);
+    }
+    tk_batch_append_ids(&expected, ids, 3);
+    assert_int_equal(fake.transport.messages[0].bytes.len, expected.len);
+    assert_memory_equal(fake.transport.messages[0].bytes.data, expected.data,
+                        expected.len);
+    tk_buf_fini(&expected);
+    fake_stop(&fake);
+}
+
+static void
 take_back__drops_the_late_answer(void **state)
 {
     struct asked asked[2];
@@ -507,6 +544,7 @@ main(void)
         harness_test(batch__refuses_an_answer_of_another_command),
         harness_test(batch__ends_the_stream_for_a_broken_frame),
         harness_test(take_back__cuts_an_unsent_request_out),
+        harness_test(take_back__leaves_the_bytes_of_the_others),
         harness_test(take_back__drops_the_late_answer),
         harness_test(slots__tell_a_recycled_slot_from_its_last_owner),
         harness_test(sweep__expires_attempts),
