@@ -9,6 +9,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -647,7 +650,7 @@ serve__ends_under_calls_in_flight(void **state)
     (void)state;
     tk_buf_init(&message, MAX_BYTES);
     assert_null(
-        tikv_cluster_fault(cluster, "on=tikv.RawGet do=delay(500)", NULL));
+        tikv_cluster_fault(cluster, "on=tikv.RawGet do=delay(100000)", NULL));
     grpc_client_open(&client, address_of(cluster, 1));
     for (i = 0; i < 16; i++) {
         bool unary = i % 2 == 0;
@@ -655,7 +658,7 @@ serve__ends_under_calls_in_flight(void **state)
         grpc_client_stream_open(&streams[i], &client,
                                 unary ? "/tikvpb.Tikv/RawGet" : BATCH,
                                 LONG_MS);
-        empty_command(&message, 1, 500);
+        empty_command(&message, 1, 100000);
         if (unary) {
             tk_buf_clear(&message);
         }
@@ -665,6 +668,7 @@ serve__ends_under_calls_in_flight(void **state)
         }
     }
     while (tikv_cluster_calls(cluster, "tikv.RawGet") < 8) {
+        sched_yield();
     }
     tikv_cluster_free(cluster);
     for (i = 0; i < 16; i++) {
@@ -673,6 +677,95 @@ serve__ends_under_calls_in_flight(void **state)
     }
     grpc_client_close(&client);
     tk_buf_fini(&message);
+}
+
+struct load {
+    char address[64];
+    _Atomic bool ending;
+    _Atomic uint64_t served;
+    _Atomic int wrong; /* a status that nobody should see */
+};
+
+static void *
+load_run(void *arg)
+{
+    struct load *load = arg;
+    struct grpc_client client;
+    struct tk_buf message;
+
+    tk_buf_init(&message, MAX_BYTES);
+    grpc_client_open(&client, load->address);
+    while (!atomic_load(&load->ending)) {
+        struct grpc_client_stream stream;
+        int i;
+        int status;
+
+        grpc_client_stream_open(&stream, &client, BATCH, LONG_MS);
+        for (i = 0; i < 20; i++) {
+            empty_command(&message, (uint64_t)i, 0);
+            if (!grpc_client_stream_send(&stream, &message) ||
+                !grpc_client_stream_receive(&stream, &message)) {
+                break;
+            }
+            atomic_fetch_add(&load->served, 1);
+        }
+        status = grpc_client_stream_end(&stream, true);
+        if (status != STATUS_CANCELLED && status != STATUS_GONE) {
+            atomic_store(&load->wrong, status);
+        }
+        tk_buf_clear(&message);
+        status = grpc_client_unary(&client, HEALTH, &message, LONG_MS, NULL);
+        if (status != STATUS_OK && status != STATUS_GONE) {
+            atomic_store(&load->wrong, status);
+        }
+    }
+    grpc_client_close(&client);
+    tk_buf_fini(&message);
+    return NULL;
+}
+
+static void
+serve__comes_back_under_load(void **state)
+{
+    enum { THREADS = 4, ROUNDS = 30 };
+    tikv_cluster *cluster = start(2, 1);
+    struct load loads[THREADS];
+    pthread_t threads[THREADS];
+    int i;
+
+    (void)state;
+    for (i = 0; i < THREADS; i++) {
+        memset(&loads[i], 0, sizeof(loads[i]));
+        snprintf(loads[i].address, sizeof(loads[i].address), "%s",
+                 address_of(cluster, 1));
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, load_run, &loads[i]), 0);
+    }
+    for (i = 0; i < ROUNDS; i++) {
+        struct load *load = &loads[i % THREADS];
+        uint64_t before = atomic_load(&load->served);
+
+        if (i % 3 == 2) {
+            assert_null(tikv_cluster_store_swap(cluster, 1, 2));
+        } else {
+            assert_null(tikv_cluster_store_stop(cluster, 1));
+            assert_null(tikv_cluster_store_stop(cluster, 2));
+            assert_null(tikv_cluster_store_start(cluster, 1, false));
+            assert_null(tikv_cluster_store_start(cluster, 2, false));
+        }
+        /* Each of them is served again, by whoever has the address now. */
+        while (atomic_load(&load->served) <= before + 2) {
+            sched_yield();
+        }
+    }
+    for (i = 0; i < THREADS; i++) {
+        atomic_store(&loads[i].ending, true);
+        pthread_join(threads[i], NULL);
+    }
+    tikv_cluster_free(cluster);
+    for (i = 0; i < THREADS; i++) {
+        assert_int_equal(atomic_load(&loads[i].wrong), 0);
+    }
 }
 
 static int
@@ -713,6 +806,7 @@ main(void)
         serve_test(serve__stops_and_starts_pd_members),
         serve_test(serve__answers_http_and_closes_on_noise),
         harness_test(serve__starts_and_stops_a_hundred_times),
+        serve_test(serve__comes_back_under_load),
         serve_test(serve__ends_under_calls_in_flight),
     };
 

@@ -29,6 +29,10 @@
 
 #define PATH_MAX_BYTES 256
 
+/* Merely letting go of a call would end it CANCELLED, which no client takes
+ * for a node that is down. */
+static const char closed_text[] = "the node is down";
+
 enum { RUNNING, WAITING, ANSWERED, DROPPED, GONE };
 
 struct tk_serve_call {
@@ -98,7 +102,7 @@ call_unref(struct tk_serve_call *call)
     }
     if (atomic_load(&call->state) == GONE) {
         call_free(call);
-        tk_serve_alive_drop(serve);
+        tk_serve_alive_drop(serve, TK_SERVE_ORPHANS);
     } else {
         let_go(call);
         call_free(call);
@@ -164,13 +168,13 @@ on_ended(struct tk_serve_event *event, bool ok)
     uint32_t expected = WAITING;
 
     (void)ok;
-    tk_serve_alive_add(call->serve);
+    tk_serve_alive_add(call->serve, TK_SERVE_ORPHANS);
     /* From the exchange on a reply may free the call, but not before this
      * reference is dropped. */
     if (atomic_compare_exchange_strong(&call->state, &expected, GONE)) {
         let_go(call);
     } else {
-        tk_serve_alive_drop(call->serve);
+        tk_serve_alive_drop(call->serve, TK_SERVE_ORPHANS);
     }
     call_unref(call);
 }
@@ -276,9 +280,10 @@ on_received(struct tk_serve_event *event, bool ok)
 {
     struct tk_serve_call *call = event->owner;
 
-    if (!ok || !atomic_load(&call->server->open)) {
-        /* Letting go of the call cancels it. */
+    if (!ok) {
         atomic_store(&call->state, DROPPED);
+    } else if (!atomic_load(&call->server->open)) {
+        refuse(call, TK_GRPC_UNAVAILABLE, closed_text);
     } else if (call->request == NULL) {
         refuse(call, TK_GRPC_INTERNAL, "the call has no message");
     } else {
@@ -315,7 +320,9 @@ on_accepted(struct tk_serve_event *event, bool ok)
     struct tk_serve_call *call = event->owner;
     bool open = atomic_load(&call->server->open);
 
-    if (ok && open) {
+    if (ok && !open) {
+        refuse(call, TK_GRPC_UNAVAILABLE, closed_text);
+    } else if (ok) {
         tk_serve_call_post(call->server);
         if (!tk_serve_text(call->path, sizeof(call->path),
                            call->details.method)) {

@@ -43,12 +43,17 @@ struct tk_serve_server {
     struct tk_serve_poller *poller;
     tk_node node;
     _Atomic uint32_t refs; /* relaxed up, acq_rel down */
-    _Atomic bool open;
+    _Atomic bool open; /* cleared under the lock */
     struct tk_serve_event closed;
 };
 
 /* What a readable descriptor of the accepting thread belongs to. */
-enum tk_serve_watch { TK_WATCH_WAKE, TK_WATCH_LISTENER, TK_WATCH_GUEST };
+enum tk_serve_watch {
+    TK_WATCH_WAKE,
+    TK_WATCH_LISTENER,
+    TK_WATCH_GUEST,
+    TK_WATCH_LINK
+};
 
 /* A port. It stays bound while its node is down, only not listening, so that
  * a restart on the same port cannot lose it to somebody else. The descriptor
@@ -84,6 +89,17 @@ struct tk_serve_guest {
     struct tk_serve_guest *next;
 };
 
+/* A connection that is gRPC's now, by a second descriptor: a node that goes
+ * down shuts it before gRPC can say anything to the client. Made and freed by
+ * the accepting thread. */
+struct tk_serve_link {
+    enum tk_serve_watch watch; /* first: epoll points here */
+    int fd;
+    struct tk_serve_server *server; /* counted */
+    struct tk_serve_link *prev;     /* guarded by the lock */
+    struct tk_serve_link *next;     /* guarded by the lock */
+};
+
 /* Of the accepting thread alone, except where noted. */
 struct tk_serve_acceptor {
     int epoll_fd;
@@ -94,6 +110,7 @@ struct tk_serve_acceptor {
     struct tk_serve_guest *guests;
     size_t guests_count;
     struct tk_serve_listener *retired; /* guarded by the lock */
+    struct tk_serve_link *links;       /* guarded by the lock */
     grpc_server_credentials *credentials;
 };
 
@@ -107,10 +124,8 @@ struct tk_serve {
     struct tk_serve_poller *pollers; /* [0] of the members, then by store */
     size_t pollers_count;
     struct tk_serve_acceptor acceptor;
-    /* Servers alive, and calls that only the core still holds; guarded by
-     * the lock, like who waits for none of them. */
-    uint64_t alive;
-    struct tk_parker *waiter;
+    uint64_t alive[2];        /* enum tk_serve_kind; guarded by the lock */
+    struct tk_parker *waiter; /* for none of a kind; guarded by the lock */
     _Atomic bool stopped;
 };
 
@@ -141,19 +156,26 @@ tk_serve_acceptor_open(struct tk_serve *serve);
 void
 tk_serve_acceptor_close(struct tk_serve *serve);
 
+/* No connection of the server carries anything from now on. */
+void
+tk_serve_acceptor_cut(struct tk_serve *serve, struct tk_serve_server *server);
+
 /* Makes the accepting thread look at what has changed. */
 void
 tk_serve_acceptor_wake(struct tk_serve *serve);
 
 /* ---- serve.c ---- */
 
-/* What tk_serve.alive counts. */
+/* What must be gone before the cluster is: servers, and calls that nobody
+ * but the core holds any more. */
+enum tk_serve_kind { TK_SERVE_SERVERS, TK_SERVE_ORPHANS };
+
 void
-tk_serve_alive_add(struct tk_serve *serve);
+tk_serve_alive_add(struct tk_serve *serve, enum tk_serve_kind kind);
 
 /* May be the last touch of `serve`. */
 void
-tk_serve_alive_drop(struct tk_serve *serve);
+tk_serve_alive_drop(struct tk_serve *serve, enum tk_serve_kind kind);
 
 /* ---- server.c ---- */
 

@@ -21,22 +21,22 @@
 #define ADDRESS_MAX 64
 
 void
-tk_serve_alive_add(struct tk_serve *serve)
+tk_serve_alive_add(struct tk_serve *serve, enum tk_serve_kind kind)
 {
     tk_mutex_lock(&serve->lock);
-    serve->alive++;
+    serve->alive[kind]++;
     tk_mutex_unlock(&serve->lock);
 }
 
 void
-tk_serve_alive_drop(struct tk_serve *serve)
+tk_serve_alive_drop(struct tk_serve *serve, enum tk_serve_kind kind)
 {
     struct tk_runtime *rt = serve->rt;
     struct tk_parker *waiter;
 
     tk_mutex_lock(&serve->lock);
-    serve->alive--;
-    waiter = serve->alive == 0 ? serve->waiter : NULL;
+    serve->alive[kind]--;
+    waiter = serve->alive[kind] == 0 ? serve->waiter : NULL;
     tk_mutex_unlock(&serve->lock);
     if (waiter != NULL && tk_ring(waiter)) {
         rt->ops->wake(rt, &waiter, 1);
@@ -44,19 +44,20 @@ tk_serve_alive_drop(struct tk_serve *serve)
 }
 
 static bool
-is_alone(struct tk_serve *serve, struct tk_parker *me)
+is_alone(struct tk_serve *serve, enum tk_serve_kind kind,
+         struct tk_parker *me)
 {
     bool alone;
 
     tk_mutex_lock(&serve->lock);
     serve->waiter = me;
-    alone = serve->alive == 0;
+    alone = serve->alive[kind] == 0;
     tk_mutex_unlock(&serve->lock);
     return alone;
 }
 
 static void
-wait_alone(struct tk_serve *serve)
+wait_alone(struct tk_serve *serve, enum tk_serve_kind kind)
 {
     struct tk_parker *me = tk_self(serve->rt);
 
@@ -64,7 +65,7 @@ wait_alone(struct tk_serve *serve)
         if (me != NULL) {
             tk_park_begin(me);
         }
-        if (is_alone(serve, me)) {
+        if (is_alone(serve, kind, me)) {
             return;
         }
         if (me != NULL) {
@@ -406,7 +407,7 @@ tk_serve_stop(struct tk_serve *serve)
         }
     }
     tk_serve_acceptor_close(serve);
-    wait_alone(serve);
+    wait_alone(serve, TK_SERVE_SERVERS);
     for (i = 0; serve->pollers != NULL && i < serve->pollers_count; i++) {
         tk_serve_poller_close(serve, &serve->pollers[i]);
     }
@@ -420,7 +421,7 @@ tk_serve_free(struct tk_serve *serve)
     if (serve == NULL) {
         return;
     }
-    wait_alone(serve);
+    wait_alone(serve, TK_SERVE_ORPHANS);
     for (i = 0; serve->nodes != NULL && i < serve->nodes_count; i++) {
         tikv_error_free(serve->nodes[i].trouble);
     }

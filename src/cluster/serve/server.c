@@ -66,7 +66,7 @@ tk_serve_server_unref(struct tk_serve_server *server)
     }
     grpc_server_destroy(server->grpc);
     tk_free(server);
-    tk_serve_alive_drop(serve);
+    tk_serve_alive_drop(serve, TK_SERVE_SERVERS);
 }
 
 static void
@@ -97,7 +97,7 @@ tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
     grpc_server_register_completion_queue(server->grpc, server->poller->cq,
                                           NULL);
     grpc_server_start(server->grpc);
-    tk_serve_alive_add(serve);
+    tk_serve_alive_add(serve, TK_SERVE_SERVERS);
     for (i = 0; i < ACCEPTS; i++) {
         if (!tk_serve_call_post(server)) {
             tk_serve_server_close(server);
@@ -111,7 +111,7 @@ tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
 void
 tk_serve_server_close(struct tk_serve_server *server)
 {
-    atomic_store(&server->open, false);
+    tk_serve_acceptor_cut(server->serve, server);
     tk_serve_server_ref(server);
     tk_serve_tag_leaves(&server->closed);
     grpc_server_shutdown_and_notify(server->grpc, server->poller->cq,
