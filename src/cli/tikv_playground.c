@@ -62,13 +62,15 @@ usage(const char *before, const char *what, const char *after)
     return EXIT_USAGE;
 }
 
+/* Takes the error; `about` may be empty. */
 static int
-fail(tikv_error *error)
+fail(const char *about, tikv_error *error)
 {
     int status = tikv_error_code(error) == TIKV_ERR_ARGUMENT ? EXIT_USAGE
                                                              : EXIT_CLUSTER;
 
-    (void)fprintf(stderr, "tikv-playground: %s\n", tikv_error_message(error));
+    (void)fprintf(stderr, "tikv-playground: %s%s%s\n", about,
+                  about[0] == '\0' ? "" : ": ", tikv_error_message(error));
     tikv_error_free(error);
     return status;
 }
@@ -365,12 +367,15 @@ serve(struct playground *playground)
         return EXIT_CLUSTER;
     }
     error = tikv_cluster_start(&playground->options, &playground->cluster);
-    for (i = 0; error == NULL && i < playground->faults_count; i++) {
+    if (error != NULL) {
+        return fail("", error);
+    }
+    for (i = 0; i < playground->faults_count; i++) {
         error = tikv_cluster_fault(playground->cluster, playground->faults[i],
                                    NULL);
-    }
-    if (error != NULL) {
-        return fail(error);
+        if (error != NULL) {
+            return fail(playground->faults[i], error);
+        }
     }
     if (printf("ready pd=%s\n",
                tikv_cluster_endpoints(playground->cluster)) < 0 ||
