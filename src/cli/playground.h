@@ -8,8 +8,7 @@
 
 /* A whole decimal number in [low, high]. */
 bool
-playground_number(const char *text, uint64_t low, uint64_t high,
-                  uint64_t *out);
+playground_number(const char *text, uint64_t low, uint64_t high, uint64_t *out);
 
 /* Executes one command line, which is changed, and prints its one line of
  * answer. False: the command was to end. */

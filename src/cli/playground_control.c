@@ -30,8 +30,7 @@ struct command {
 };
 
 bool
-playground_number(const char *text, uint64_t low, uint64_t high,
-                  uint64_t *out)
+playground_number(const char *text, uint64_t low, uint64_t high, uint64_t *out)
 {
     uint64_t number = 0;
     size_t i;
@@ -170,8 +169,8 @@ run_transfer(struct request *request)
         !read_number(request->words[2], UINT64_MAX, &store)) {
         return true;
     }
-    return answer(tikv_cluster_transfer_leader(request->cluster, region,
-                                               store));
+    return answer(
+        tikv_cluster_transfer_leader(request->cluster, region, store));
 }
 
 static bool
@@ -193,8 +192,7 @@ run_store_start(struct request *request)
         return complain("usage: store start N [new]");
     }
     return !read_number(request->words[2], UINT64_MAX, &store) ||
-           answer(tikv_cluster_store_start(request->cluster, store,
-                                           new_port));
+           answer(tikv_cluster_store_start(request->cluster, store, new_port));
 }
 
 static bool
@@ -258,8 +256,7 @@ run_pd_transfer(struct request *request)
     uint64_t member;
 
     return !read_number(request->words[2], UINT32_MAX, &member) ||
-           answer(tikv_cluster_pd_transfer(request->cluster,
-                                           (uint32_t)member));
+           answer(tikv_cluster_pd_transfer(request->cluster, (uint32_t)member));
 }
 
 static bool

@@ -57,8 +57,8 @@ static const char help[] =
 static int
 usage(const char *before, const char *what, const char *after)
 {
-    (void)fprintf(stderr, "tikv-playground: %s%s%s; see --help\n", before,
-                  what, after);
+    (void)fprintf(stderr, "tikv-playground: %s%s%s; see --help\n", before, what,
+                  after);
     return EXIT_USAGE;
 }
 
@@ -66,8 +66,8 @@ usage(const char *before, const char *what, const char *after)
 static int
 fail(const char *about, tikv_error *error)
 {
-    int status = tikv_error_code(error) == TIKV_ERR_ARGUMENT ? EXIT_USAGE
-                                                             : EXIT_CLUSTER;
+    int status =
+        tikv_error_code(error) == TIKV_ERR_ARGUMENT ? EXIT_USAGE : EXIT_CLUSTER;
 
     (void)fprintf(stderr, "tikv-playground: %s%s%s\n", about,
                   about[0] == '\0' ? "" : ": ", tikv_error_message(error));
@@ -377,8 +377,8 @@ serve(struct playground *playground)
             return fail(playground->faults[i], error);
         }
     }
-    if (printf("ready pd=%s\n",
-               tikv_cluster_endpoints(playground->cluster)) < 0 ||
+    if (printf("ready pd=%s\n", tikv_cluster_endpoints(playground->cluster)) <
+            0 ||
         fflush(stdout) != 0) {
         (void)fprintf(stderr, "tikv-playground: standard output: %s\n",
                       strerror(errno));

@@ -80,8 +80,7 @@ read_all(int fd, char *text, size_t size)
     size_t len = 0;
     ssize_t got;
 
-    while (len < size - 1 &&
-           (got = read(fd, text + len, size - 1 - len)) > 0) {
+    while (len < size - 1 && (got = read(fd, text + len, size - 1 - len)) > 0) {
         len += (size_t)got;
     }
     text[len] = '\0';
@@ -197,7 +196,8 @@ playground__refuses_what_makes_no_sense(void **state)
     expect_usage(WORDS("--seed"), "--seed needs a value");
     expect_usage(WORDS("--nonsense"), "--nonsense");
     expect_usage(WORDS("extra"), "extra");
-    expect_usage(WORDS("--fault", "on=tikv.RawGet do=nonsense"), "nonsense");
+    expect_usage(WORDS("--fault", "on=tikv.RawGet do=nonsense"),
+                 "do=nonsense: ");
     expect_usage(WORDS("--faults", "/nowhere/at/all"), "/nowhere/at/all");
 }
 
@@ -229,10 +229,24 @@ playground__obeys_its_standard_input(void **state)
         "pd leader\ncalls tikv.RawGet\nfault on=tikv.RawGet do=delay(1)\n"
         "fault clear\nfault on=\ntransfer 77777 1\nstore address 1\ndance\n");
     static const char *const wanted[] = {
-        "ready pd=",  "ok 4", "ok",    "ok 5",  "ok",       "error not a key",
-        "error usage: split HEXKEY",   "ok",    "error ",   "ok",
-        "ok 0",       "ok 0", "ok 1",  "ok",    "error ",   "error ",
-        "ok 127.0.0.1:",               "error unknown command: dance",
+        "ready pd=",
+        "ok 4",
+        "ok",
+        "ok 5",
+        "ok",
+        "error not a key",
+        "error usage: split HEXKEY",
+        "ok",
+        "error ",
+        "ok",
+        "ok 0",
+        "ok 0",
+        "ok 1",
+        "ok",
+        "error ",
+        "error ",
+        "ok 127.0.0.1:",
+        "error unknown command: dance",
     };
     char *rest = result.out;
     size_t i;

@@ -120,8 +120,8 @@ on_listener(struct tk_serve *serve, struct tk_serve_listener *listener)
 {
     for (;;) {
         struct tk_serve_server *server;
-        int fd = accept4(listener->fd, NULL, NULL,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd < 0) {
             return;
@@ -363,8 +363,8 @@ tk_serve_acceptor_open(struct tk_serve *serve)
         return tk_error(TIKV_ERR_UNAVAILABLE, "cannot watch sockets: %s",
                         strerror_r(errno, text, sizeof(text)));
     }
-    acceptor->thread = serve->rt->ops->spawn(serve->rt, "tikv-accept", run,
-                                             serve);
+    acceptor->thread =
+        serve->rt->ops->spawn(serve->rt, "tikv-accept", run, serve);
     if (acceptor->thread == NULL) {
         return tk_error(TIKV_ERR_UNAVAILABLE, "cannot start a thread");
     }

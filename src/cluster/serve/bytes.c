@@ -52,8 +52,8 @@ tk_serve_metadata_read(struct tk_serve_metadata *out,
 
     for (i = 0; i < metadata->count && count < TK_SERVE_METADATA_MAX; i++) {
         const grpc_metadata *pair = &metadata->metadata[i];
-        size_t need = GRPC_SLICE_LENGTH(pair->key) +
-                      GRPC_SLICE_LENGTH(pair->value) + 2;
+        size_t need =
+            GRPC_SLICE_LENGTH(pair->key) + GRPC_SLICE_LENGTH(pair->value) + 2;
         char *key = out->text + used;
         char *value = key + GRPC_SLICE_LENGTH(pair->key) + 1;
 
@@ -117,8 +117,8 @@ tk_serve_message_fini(struct tk_serve_message *message)
 grpc_byte_buffer *
 tk_serve_buffer(tikv_slice bytes)
 {
-    grpc_slice slice = grpc_slice_from_copied_buffer(
-        (const char *)bytes.data, bytes.len);
+    grpc_slice slice =
+        grpc_slice_from_copied_buffer((const char *)bytes.data, bytes.len);
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
 
     grpc_slice_unref(slice);

@@ -189,8 +189,8 @@ core_reply(struct tk_cluster_call *core, int status, const char *message,
     if (status == TK_GRPC_OK) {
         call->response = tk_serve_buffer(data);
     } else {
-        call->message = grpc_slice_from_copied_string(
-            message == NULL ? "" : message);
+        call->message =
+            grpc_slice_from_copied_string(message == NULL ? "" : message);
     }
     for (;;) {
         uint32_t state = atomic_load(&call->state);

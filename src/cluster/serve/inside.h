@@ -43,7 +43,7 @@ struct tk_serve_server {
     struct tk_serve_poller *poller;
     tk_node node;
     _Atomic uint32_t refs; /* relaxed up, acq_rel down */
-    _Atomic bool open; /* cleared under the lock */
+    _Atomic bool open;     /* cleared under the lock */
     struct tk_serve_event closed;
 };
 
@@ -62,8 +62,8 @@ struct tk_serve_listener {
     enum tk_serve_watch watch; /* first: epoll points here */
     int fd;
     uint16_t port;
-    bool listening;             /* guarded by the lock */
-    struct tk_serve_node *node; /* guarded by the lock; NULL: retired */
+    bool listening;                 /* guarded by the lock */
+    struct tk_serve_node *node;     /* guarded by the lock; NULL: retired */
     struct tk_serve_listener *next; /* of retired; guarded by the lock */
 };
 
@@ -72,8 +72,8 @@ struct tk_serve_node {
     struct tk_serve_poller *poller;
     struct tk_serve_listener *listener; /* guarded by the lock */
     struct tk_serve_server *server;     /* guarded by the lock; NULL: down */
-    uint64_t wanted;     /* events so far; guarded by the lock */
-    bool is_syncing;     /* guarded by the lock */
+    uint64_t wanted;                    /* events so far; guarded by the lock */
+    bool is_syncing;                    /* guarded by the lock */
     bool new_port;       /* with the next start; guarded by the lock */
     tikv_error *trouble; /* guarded by the lock */
 };

@@ -24,12 +24,10 @@ failed(const char *what, uint16_t port)
     int reason = errno;
 
     if (reason == EADDRINUSE) {
-        return tk_error(TIKV_ERR_ARGUMENT, "port %u is in use",
-                        (unsigned)port);
+        return tk_error(TIKV_ERR_ARGUMENT, "port %u is in use", (unsigned)port);
     }
     return tk_error(TIKV_ERR_UNAVAILABLE, "cannot %s 127.0.0.1:%u: %s", what,
-                    (unsigned)port,
-                    strerror_r(reason, text, sizeof(text)));
+                    (unsigned)port, strerror_r(reason, text, sizeof(text)));
 }
 
 /* -1 with errno set. */

@@ -100,10 +100,9 @@ check_ports(const tikv_cluster_options *options)
 
     if (options->base_port != 0 &&
         options->base_port + pds + stores - 1 > PORT_MAX) {
-        return tk_error(TIKV_ERR_ARGUMENT,
-                        "base_port %u leaves no room for %llu nodes",
-                        (unsigned)options->base_port,
-                        (unsigned long long)(pds + stores));
+        return tk_error(
+            TIKV_ERR_ARGUMENT, "base_port %u leaves no room for %llu nodes",
+            (unsigned)options->base_port, (unsigned long long)(pds + stores));
     }
     return NULL;
 }
@@ -259,16 +258,15 @@ tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
 {
     tikv_error *error = check_cluster(cluster);
 
-    return error != NULL ? error
-                         : tk_cluster_transfer_leader(cluster->core, region_id,
-                                                      store_id);
+    return error != NULL
+               ? error
+               : tk_cluster_transfer_leader(cluster->core, region_id, store_id);
 }
 
 uint64_t
 tikv_cluster_leader_of(tikv_cluster *cluster, uint64_t region_id)
 {
-    return cluster == NULL ? 0
-                           : tk_cluster_leader_of(cluster->core, region_id);
+    return cluster == NULL ? 0 : tk_cluster_leader_of(cluster->core, region_id);
 }
 
 /* ---- stores ---- */

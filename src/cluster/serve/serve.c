@@ -44,8 +44,7 @@ tk_serve_alive_drop(struct tk_serve *serve, enum tk_serve_kind kind)
 }
 
 static bool
-is_alone(struct tk_serve *serve, enum tk_serve_kind kind,
-         struct tk_parker *me)
+is_alone(struct tk_serve *serve, enum tk_serve_kind kind, struct tk_parker *me)
 {
     bool alone;
 
@@ -114,8 +113,7 @@ known_port(struct tk_serve *serve, tk_node id)
 /* With the lock: a node that traded its address takes the listener that has
  * it now, and gives its own in return. */
 static void
-take_listener(struct tk_serve *serve, struct tk_serve_node *node,
-              uint16_t port)
+take_listener(struct tk_serve *serve, struct tk_serve_node *node, uint16_t port)
 {
     struct tk_serve_listener *own = node->listener;
     size_t i;
@@ -341,8 +339,7 @@ open_all(struct tk_serve *serve, uint16_t base_port)
     }
     /* All addresses before the first connection: what PD tells is whole. */
     for (i = 0; error == NULL && i < serve->nodes_count; i++) {
-        tell_address(serve, serve->nodes[i].id,
-                     serve->nodes[i].listener->port);
+        tell_address(serve, serve->nodes[i].id, serve->nodes[i].listener->port);
     }
     for (i = 0; error == NULL && i < serve->nodes_count; i++) {
         error = bring_up(serve, &serve->nodes[i], false);

@@ -170,8 +170,7 @@ take_queued(struct stream *stream)
         bytes += GRPC_SLICE_LENGTH(item->bytes);
         stream->first = item->next;
         tk_free(item);
-    } while (stream->is_batch && stream->first != NULL &&
-             count < MERGE_COUNT &&
+    } while (stream->is_batch && stream->first != NULL && count < MERGE_COUNT &&
              bytes + GRPC_SLICE_LENGTH(stream->first->bytes) <= MERGE_BYTES);
     if (stream->first == NULL) {
         stream->last = &stream->first;
@@ -253,8 +252,8 @@ end_stream(struct stream *stream, int status, const char *message)
     if (!stream->has_ended) {
         stream->has_ended = true;
         stream->status = status;
-        stream->message = grpc_slice_from_copied_string(
-            message == NULL ? "" : message);
+        stream->message =
+            grpc_slice_from_copied_string(message == NULL ? "" : message);
     }
     tk_mutex_unlock(&stream->lock);
     push(stream);
@@ -278,8 +277,8 @@ core_message(void *arg, tikv_slice bytes)
         return;
     }
     item->next = NULL;
-    item->bytes = grpc_slice_from_copied_buffer((const char *)bytes.data,
-                                                bytes.len);
+    item->bytes =
+        grpc_slice_from_copied_buffer((const char *)bytes.data, bytes.len);
     tk_mutex_lock(&stream->lock);
     refused = stream->is_over || stream->has_ended;
     if (!refused) {
