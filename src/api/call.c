@@ -43,8 +43,11 @@ tk_door_leave(tikv_client *client, struct tk_op *op)
 tikv_future *
 tk_door_refuse(tikv_client *client, tikv_error *error)
 {
-    return tk_future_refused(client == NULL ? NULL : client->router.exec,
-                             error);
+    if (client == NULL) {
+        tikv_error_free(error);
+        return tk_future_orphan();
+    }
+    return tk_future_refused(client->router.exec, error);
 }
 
 static size_t

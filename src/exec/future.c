@@ -135,6 +135,16 @@ tk_future_immortal(void)
 }
 
 struct tikv_future *
+tk_future_orphan(void)
+{
+    static struct tikv_future orphan = { .word = TK_FUTURE_READY,
+                                         .refs = 1,
+                                         .ops = &no_ops };
+
+    return &orphan;
+}
+
+struct tikv_future *
 tk_future_refused(struct tk_exec *exec, tikv_error *error)
 {
     struct tikv_future *future =

@@ -78,7 +78,7 @@ struct tikv_future {
     _Atomic uint32_t word;
     _Atomic uint32_t refs;
     const struct tk_future_ops *ops;
-    struct tk_exec *exec; /* counted; NULL in the immortal future */
+    struct tk_exec *exec; /* counted; NULL in the immortal ones */
     struct tk_work work;  /* pool queue: the run, later the callback */
     struct tk_op *op;     /* guarded by the exec lock; set while RUNNING */
     struct tk_cancel_link cancel;
@@ -113,6 +113,11 @@ tk_future_new(struct tk_exec *exec, size_t size,
 /* Ready for ever with TIKV_ERR_MEMORY; freeing it does nothing. */
 struct tikv_future *
 tk_future_immortal(void);
+
+/* The same with TIKV_ERR_ARGUMENT: nobody to promise anything, because the
+ * caller gave no client. */
+struct tikv_future *
+tk_future_orphan(void);
 
 /* A future that is ready with `error`. */
 struct tikv_future *

@@ -212,12 +212,21 @@ tikv_future_wait_all(tikv_future *const *futures, size_t count,
 
 /* --- Being told ---------------------------------------------------------- */
 
+/* What a future without an exec has for everybody. */
+static tikv_error *
+immortal_error(const struct tikv_future *future)
+{
+    return future == tk_future_orphan()
+               ? tk_error(TIKV_ERR_ARGUMENT, "client is NULL")
+               : tk_error_immortal(TIKV_ERR_MEMORY);
+}
+
 /* Who may write fn, arg and queue. */
 static tikv_error *
 claim(struct tikv_future *future)
 {
     if (future->exec == NULL) {
-        return tk_error_immortal(TIKV_ERR_MEMORY);
+        return immortal_error(future);
     }
     if (tk_exec_is_forked(future->exec)) {
         return tk_error_immortal(TIKV_ERR_FORKED);
@@ -309,7 +318,7 @@ take(struct tikv_future *future, enum tk_future_kind kind, tikv_error **error)
     if (future == NULL) {
         *error = tk_error(TIKV_ERR_ARGUMENT, "no future");
     } else if (future->exec == NULL) {
-        *error = tk_error_immortal(TIKV_ERR_MEMORY);
+        *error = immortal_error(future);
     } else if (future->kind != TK_KIND_ANY && future->kind != kind) {
         *error =
             tk_error(TIKV_ERR_KIND, "the future does not promise this outcome");

@@ -408,7 +408,15 @@ calls__without_a_client_are_refused(void **state)
 
     (void)state;
     for (i = 0; i < KV_ROWS; i++) {
+        tikv_future *future = kv_rows[i].promise(NULL, NULL);
+
         kv_fails(kv_rows[i].call(NULL, NULL), TIKV_ERR_ARGUMENT);
+        assert_true(tikv_future_ready(future));
+        kv_fails(tikv_future_on_ready(future, count_up, NULL),
+                 TIKV_ERR_ARGUMENT);
+        kv_fails(kv_rows[i].take(future), TIKV_ERR_ARGUMENT);
+        tikv_future_cancel(future);
+        tikv_future_free(future);
     }
 }
 
