@@ -57,6 +57,9 @@ static const struct tk_future_ops hot_ops = { .run = hot_run,
 #define ROUNDED(type)                                                          \
     ((sizeof(type) + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *))
 
+_Static_assert(ROUNDED(struct tk_raw_hot) + 128 <= TK_FUTURE_BLOCK,
+               "a point operation fits a block that is recycled");
+
 static struct tikv_future *
 new_future(tikv_client *client, const struct tk_raw *raw,
            enum tk_future_kind kind, const tikv_call *call)

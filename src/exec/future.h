@@ -32,7 +32,8 @@
 #define TK_FUTURE_CLAIMED UINT32_C(32) /* somebody is registering to be told */
 #define TK_FUTURE_PARKER_SHIFT 8
 
-#define TK_FUTURE_BLOCK 512
+/* The future of a point operation, with a key and a value of usual size. */
+#define TK_FUTURE_BLOCK 1024
 
 enum tk_future_kind {
     TK_KIND_ANY, /* only an error: every take gives it */
