@@ -41,7 +41,7 @@ struct attempt {
 static bool
 has_text(const char *text, size_t len, const char *word)
 {
-    return memmem(text, len, word, strlen(word)) != NULL;
+    return len != 0 && memmem(text, len, word, strlen(word)) != NULL;
 }
 
 enum tk_pd_text

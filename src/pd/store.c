@@ -10,15 +10,19 @@
 #include "pdpb.upb.h"
 
 static bool
+has_text(upb_StringView text, const char *word)
+{
+    return text.size != 0 &&
+           memmem(text.data, text.size, word, strlen(word)) != NULL;
+}
+
+static bool
 tells_of_removal(const struct pdpb_Error *fault)
 {
     upb_StringView text = pdpb_Error_message(fault);
-    bool names_store =
-        memmem(text.data, text.size, "invalid store ID", 16) != NULL;
 
     return pdpb_Error_type(fault) == pdpb_STORE_TOMBSTONE ||
-           (names_store &&
-            memmem(text.data, text.size, "not found", 9) != NULL);
+           (has_text(text, "invalid store ID") && has_text(text, "not found"));
 }
 
 tikv_error *

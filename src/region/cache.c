@@ -100,6 +100,9 @@ find(struct tk_cache *cache, tikv_slice key, bool before)
     if (region == NULL) {
         return NULL;
     }
+    __builtin_prefetch((const char *)region + 64);
+    __builtin_prefetch((const char *)region + 128);
+    __builtin_prefetch((const char *)region + 192);
     if (region->end.len != 0) {
         int side = tk_slice_compare(key, region->end);
 

@@ -23,25 +23,27 @@ struct tk_peer {
     uint64_t id;
     struct tk_store *store;
     _Atomic uint32_t epoch; /* of the store, as this record saw it */
-    uint16_t context_at;    /* in the record's bytes */
-    uint16_t context_len;
+    uint32_t context_at;    /* in the record's bytes */
+    uint32_t context_len;
 };
 
+/* One block: the struct, its peers, the bytes. What a lookup looks at comes
+ * first. */
 struct tk_region {
     struct tk_map_entry entry; /* first; the start key */
     tikv_slice end;
-    uint64_t id;
-    uint64_t conf_ver;
-    uint64_t version;
     _Atomic int64_t expires; /* relaxed */
     _Atomic uint32_t reason; /* enum tk_invalid; first one wins */
     _Atomic uint32_t working; /* place of the peer that is asked */
-    _Atomic uint32_t turns;  /* next peers since a leader was known */
-    bool is_mortal;          /* access does not renew it: a peer is down */
+    uint8_t *bytes;          /* end, contexts, start */
     uint32_t peers_count;
-    uint8_t *bytes;            /* start, end, contexts */
+    bool is_mortal;         /* access does not renew it: a peer is down */
+    uint64_t id;
+    uint64_t conf_ver;
+    uint64_t version;
     struct tk_region *next_id; /* chain of the index, under the lock */
     struct tk_retired retired;
+    _Atomic uint32_t turns; /* next peers since a leader was known */
     struct tk_peer peers[];
 };
 

@@ -29,7 +29,8 @@ struct row {
 static bool
 has_text(upb_StringView text, const char *word)
 {
-    return memmem(text.data, text.size, word, strlen(word)) != NULL;
+    return text.size != 0 &&
+           memmem(text.data, text.size, word, strlen(word)) != NULL;
 }
 
 static bool

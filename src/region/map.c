@@ -43,7 +43,7 @@ free_tree(struct tk_map_node *node)
 
     if (node != NULL) {
         for (i = 0; !node->is_leaf && i < node->count; i++) {
-            free_tree(node->children[i]);
+            free_tree(tk_map_node_children(node)[i]);
         }
         tk_free(node);
     }
@@ -69,10 +69,10 @@ last_at_or_below(const struct tk_map_node *node, tikv_slice key, bool strict)
         return NULL;
     }
     while (!node->is_leaf) {
-        node = node->children[tk_map_node_rank(node, key, strict) - 1];
+        node = tk_map_node_children(node)[tk_map_node_rank(node, key, strict) - 1];
     }
     rank = tk_map_node_rank(node, key, strict);
-    return rank == 0 ? NULL : node->mins[rank - 1];
+    return rank == 0 ? NULL : tk_map_node_mins(node)[rank - 1];
 }
 
 static struct tk_map_entry *
@@ -82,9 +82,9 @@ last_of_all(const struct tk_map_node *node)
         return NULL;
     }
     while (!node->is_leaf) {
-        node = node->children[node->count - 1];
+        node = tk_map_node_children(node)[node->count - 1];
     }
-    return node->mins[node->count - 1];
+    return tk_map_node_mins(node)[node->count - 1];
 }
 
 struct tk_map_entry *
@@ -125,12 +125,12 @@ tk_map_next(const struct tk_map *map, tikv_slice key, bool or_equal)
     while (!node->is_leaf) {
         rank = tk_map_node_rank(node, key, or_equal);
         if (rank < node->count) {
-            beyond = node->mins[rank];
+            beyond = tk_map_node_mins(node)[rank];
         }
-        node = node->children[rank - 1];
+        node = tk_map_node_children(node)[rank - 1];
     }
     rank = tk_map_node_rank(node, key, or_equal);
-    return rank < node->count ? node->mins[rank] : beyond;
+    return rank < node->count ? tk_map_node_mins(node)[rank] : beyond;
 }
 
 static struct tk_map_node *
@@ -172,8 +172,8 @@ add_node(struct columns *columns, const struct tk_map_node *node)
     size_t i;
 
     for (i = 0; i < node->count; i++) {
-        add_column(columns, node->mins[i],
-                   node->is_leaf ? NULL : node->children[i]);
+        add_column(columns, tk_map_node_mins(node)[i],
+                   node->is_leaf ? NULL : tk_map_node_children(node)[i]);
     }
 }
 
@@ -198,10 +198,11 @@ build(struct edit *edit, const struct columns *columns, bool is_leaf,
         if (node == NULL) {
             return false;
         }
-        memcpy(node->mins, columns->mins + at, count * sizeof(node->mins[0]));
+        memcpy(tk_map_node_mins(node), columns->mins + at,
+               count * sizeof(columns->mins[0]));
         if (!is_leaf) {
-            memcpy(node->children, columns->children + at,
-                   count * sizeof(node->children[0]));
+            memcpy(tk_map_node_children(node), columns->children + at,
+                   count * sizeof(columns->children[0]));
         }
         tk_map_node_seal(node);
         out->node[out->count++] = node;
@@ -215,22 +216,22 @@ change_leaf(struct edit *edit, struct tk_map_node *leaf, struct pair *out)
 {
     size_t rank = tk_map_node_rank(leaf, edit->key, true);
     bool is_there = rank < leaf->count &&
-                    tk_slice_equal(leaf->mins[rank]->key, edit->key);
+                    tk_slice_equal(tk_map_node_mins(leaf)[rank]->key, edit->key);
     struct columns columns;
     size_t i;
 
     columns.count = 0;
     for (i = 0; i < rank; i++) {
-        add_column(&columns, leaf->mins[i], NULL);
+        add_column(&columns, tk_map_node_mins(leaf)[i], NULL);
     }
     if (edit->entry != NULL) {
         add_column(&columns, edit->entry, NULL);
     }
     if (is_there) {
-        edit->outcome = leaf->mins[rank];
+        edit->outcome = tk_map_node_mins(leaf)[rank];
     }
     for (i = rank + (is_there ? 1 : 0); i < leaf->count; i++) {
-        add_column(&columns, leaf->mins[i], NULL);
+        add_column(&columns, tk_map_node_mins(leaf)[i], NULL);
     }
     outdate(edit, leaf);
     return build(edit, &columns, true, out);
@@ -243,9 +244,9 @@ join_small(struct edit *edit, struct tk_map_node *node, size_t at,
            struct pair *child, size_t *first, size_t *last)
 {
     struct tk_map_node *small = child->node[0];
-    struct tk_map_node *left = at > 0 ? node->children[at - 1] : NULL;
+    struct tk_map_node *left = at > 0 ? tk_map_node_children(node)[at - 1] : NULL;
     struct tk_map_node *right =
-        at + 1 < node->count ? node->children[at + 1] : NULL;
+        at + 1 < node->count ? tk_map_node_children(node)[at + 1] : NULL;
     struct columns columns;
 
     *first = at;
@@ -286,19 +287,19 @@ change(struct edit *edit, struct tk_map_node *node, struct pair *out)
         return change_leaf(edit, node, out);
     }
     at = tk_map_node_rank(node, edit->key, false) - 1;
-    if (!change(edit, node->children[at], &child) ||
+    if (!change(edit, tk_map_node_children(node)[at], &child) ||
         !join_small(edit, node, at, &child, &first, &last)) {
         return false;
     }
     columns.count = 0;
     for (i = 0; i < first; i++) {
-        add_column(&columns, node->mins[i], node->children[i]);
+        add_column(&columns, tk_map_node_mins(node)[i], tk_map_node_children(node)[i]);
     }
     for (i = 0; i < child.count; i++) {
-        add_column(&columns, child.node[i]->mins[0], child.node[i]);
+        add_column(&columns, tk_map_node_mins(child.node[i])[0], child.node[i]);
     }
     for (i = last + 1; i < node->count; i++) {
-        add_column(&columns, node->mins[i], node->children[i]);
+        add_column(&columns, tk_map_node_mins(node)[i], tk_map_node_children(node)[i]);
     }
     outdate(edit, node);
     return build(edit, &columns, false, out);
@@ -313,8 +314,8 @@ settle_root(struct edit *edit, struct pair *top, struct tk_map_node **root)
 
     if (top->count == 2) {
         columns.count = 0;
-        add_column(&columns, top->node[0]->mins[0], top->node[0]);
-        add_column(&columns, top->node[1]->mins[0], top->node[1]);
+        add_column(&columns, tk_map_node_mins(top->node[0])[0], top->node[0]);
+        add_column(&columns, tk_map_node_mins(top->node[1])[0], top->node[1]);
         if (!build(edit, &columns, false, &above)) {
             return false;
         }
@@ -324,7 +325,7 @@ settle_root(struct edit *edit, struct pair *top, struct tk_map_node **root)
     *root = top->count == 0 ? NULL : top->node[0];
     while (*root != NULL && !(*root)->is_leaf && (*root)->count == 1) {
         outdate(edit, *root);
-        *root = (*root)->children[0];
+        *root = tk_map_node_children(*root)[0];
     }
     return true;
 }
@@ -354,7 +355,7 @@ apply(struct tk_map *map, struct edit *edit)
         return false;
     }
     for (i = 0; i < edit->old_count; i++) {
-        edit->old[i]->next_dead = map->dead;
+        edit->old[i]->retired.next[0] = map->dead;
         map->dead = edit->old[i];
     }
     map->draft = root;
@@ -422,7 +423,8 @@ tk_map_publish(struct tk_map *map)
     atomic_store_explicit(&map->root, map->draft, memory_order_release);
     map->dead = NULL;
     while (dead != NULL) {
-        struct tk_map_node *next = dead->next_dead;
+        struct tk_map_node *next =
+            (struct tk_map_node *)dead->retired.next[0];
 
         tk_epoch_retire(map->rt, &dead->retired, free_node);
         dead = next;

@@ -11,19 +11,33 @@
 
 #include "region/map.h"
 
-enum { TK_MAP_FANOUT = 64, TK_MAP_DEPTH_MAX = 16 };
+enum { TK_MAP_FANOUT = 64, TK_MAP_DEPTH_MAX = 16, TK_MAP_NEAR = 24 };
 
 struct tk_map_node {
     uint16_t count;
     uint16_t is_leaf;
     uint32_t prefix_len;
-    const uint8_t *prefix;    /* bytes of a key of an entry */
-    uint64_t *heads;          /* eight bytes after the prefix, per entry */
-    struct tk_map_entry **mins; /* leaf: the entries; else least of child */
-    struct tk_map_node **children; /* NULL in a leaf */
-    struct tk_map_node *next_dead; /* the writer's */
-    struct tk_retired retired;
+    const uint8_t *prefix; /* `near`, or bytes of a key of an entry */
+    struct tk_retired retired; /* its next chains the dead, until retired */
+    uint8_t near[TK_MAP_NEAR]; /* so that a step down stays in the node */
+    uint64_t heads[];
+    /* Behind the heads: mins, and children where it is no leaf. */
 };
+
+/* Leaf: the entries; else the least entry of each child. */
+static inline struct tk_map_entry **
+tk_map_node_mins(const struct tk_map_node *node)
+{
+    return (struct tk_map_entry **)(void *)(uintptr_t)(node->heads +
+                                                       node->count);
+}
+
+static inline struct tk_map_node **
+tk_map_node_children(const struct tk_map_node *node)
+{
+    return (struct tk_map_node **)(void *)(uintptr_t)(node->heads +
+                                                      2 * node->count);
+}
 
 /* Room for `count` entries; the maker fills mins (and children), then calls
  * tk_map_node_seal(). NULL without memory. */

@@ -71,16 +71,19 @@ choose_peers(struct tk_cache *cache, const struct tk_pd_region *facts,
 
 /* The contexts of all peers; their places go into `peers`. */
 static void
-write_contexts(struct tk_cache *cache, const metapb_Peer *const *chosen,
-               struct tk_region *region, struct tk_buf *out)
+write_contexts(struct tk_cache *cache, const struct metapb_Region *meta,
+               const metapb_Peer *const *chosen, size_t count,
+               struct tk_peer *peers, struct tk_buf *out)
 {
-    uint32_t i;
+    const metapb_RegionEpoch *epoch = metapb_Region_region_epoch(meta);
+    size_t i;
 
-    for (i = 0; i < region->peers_count; i++) {
+    for (i = 0; i < count; i++) {
         struct tk_context_region context = {
-            .region_id = region->id,
-            .conf_ver = region->conf_ver,
-            .version = region->version,
+            .region_id = metapb_Region_id(meta),
+            .conf_ver =
+                epoch == NULL ? 0 : metapb_RegionEpoch_conf_ver(epoch),
+            .version = epoch == NULL ? 0 : metapb_RegionEpoch_version(epoch),
             .peer_id = metapb_Peer_id(chosen[i]),
             .store_id = metapb_Peer_store_id(chosen[i]),
             .peer_role = metapb_Peer_role(chosen[i]),
@@ -91,8 +94,8 @@ write_contexts(struct tk_cache *cache, const metapb_Peer *const *chosen,
         size_t at = out->len;
 
         tk_context_region(out, &context);
-        region->peers[i].context_at = (uint16_t)at;
-        region->peers[i].context_len = (uint16_t)(out->len - at);
+        peers[i].context_at = (uint32_t)at;
+        peers[i].context_len = (uint32_t)(out->len - at);
     }
 }
 
@@ -129,37 +132,46 @@ fill(struct tk_cache *cache, const struct tk_pd_region *facts,
     }
 }
 
-/* Keys and contexts into one block. */
-static bool
-attach_bytes(struct tk_cache *cache, const metapb_Peer *const *chosen,
-             struct tk_region *region, tikv_slice start, tikv_slice end)
+static tikv_slice
+put_bytes(uint8_t **at, tikv_slice bytes)
 {
-    struct tk_buf contexts;
-    bool is_done = false;
+    tikv_slice out = { *at, bytes.len };
 
-    tk_buf_init(&contexts, PEERS_MAX * TK_ROUTE_CONTEXT_MAX);
-    write_contexts(cache, chosen, region, &contexts);
-    if (!contexts.failed) {
-        region->bytes = tk_alloc(contexts.len + start.len + end.len + 1);
-        is_done = region->bytes != NULL;
+    if (bytes.len != 0) {
+        memcpy(*at, bytes.data, bytes.len);
     }
-    if (is_done) {
-        uint8_t *at = region->bytes;
+    *at += bytes.len;
+    return out;
+}
 
-        memcpy(at, contexts.data, contexts.len);
-        at += contexts.len;
-        if (start.len != 0) {
-            memcpy(at, start.data, start.len);
-        }
-        region->entry.key = (tikv_slice){ at, start.len };
-        at += start.len;
-        if (end.len != 0) {
-            memcpy(at, end.data, end.len);
-        }
-        region->end = (tikv_slice){ at, end.len };
+/* The record, its peers and its bytes in one block. NULL without memory. */
+static struct tk_region *
+new_block(const struct tk_buf *contexts, const struct tk_peer *peers,
+          size_t peers_count, tikv_slice start, tikv_slice end)
+{
+    size_t head = sizeof(struct tk_region) + peers_count * sizeof(*peers);
+    struct tk_region *region =
+        contexts->failed
+            ? NULL
+            : tk_calloc(head + end.len + contexts->len + start.len + 1);
+    uint8_t *at;
+    size_t i;
+
+    if (region == NULL) {
+        return NULL;
     }
-    tk_buf_fini(&contexts);
-    return is_done;
+    at = (uint8_t *)region + head;
+    region->bytes = at;
+    region->peers_count = (uint32_t)peers_count;
+    region->end = put_bytes(&at, end);
+    for (i = 0; i < peers_count; i++) {
+        region->peers[i].context_len = peers[i].context_len;
+        region->peers[i].context_at =
+            (uint32_t)(end.len + peers[i].context_at);
+    }
+    put_bytes(&at, tk_buf_slice(contexts));
+    region->entry.key = put_bytes(&at, start);
+    return region;
 }
 
 static tikv_slice
@@ -174,9 +186,10 @@ tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
 {
     const metapb_Peer *chosen[PEERS_MAX];
     struct tk_store *stores[PEERS_MAX];
-    struct tk_region *region = NULL;
+    struct tk_peer peers[PEERS_MAX];
     struct tk_buf start;
     struct tk_buf end;
+    struct tk_buf contexts;
     tikv_error *error;
     size_t count;
 
@@ -187,40 +200,33 @@ tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
     }
     tk_buf_init(&start, KEY_MAX);
     tk_buf_init(&end, KEY_MAX);
+    tk_buf_init(&contexts, PEERS_MAX * TK_ROUTE_CONTEXT_MAX);
     if (!tk_codec_region_range(
             &cache->codec, slice_of(metapb_Region_start_key(facts->region)),
             slice_of(metapb_Region_end_key(facts->region)), &start, &end)) {
         error = tk_error(TIKV_ERR_PROTOCOL,
                          "region %llu has bounds that are no keys of ours",
                          (unsigned long long)metapb_Region_id(facts->region));
-    } else {
-        region = tk_calloc(sizeof(*region) + count * sizeof(struct tk_peer));
-        error = tk_error_immortal(TIKV_ERR_MEMORY);
+    } else if (!start.failed && !end.failed) {
+        write_contexts(cache, facts->region, chosen, count, peers, &contexts);
+        *out = new_block(&contexts, peers, count, tk_buf_slice(&start),
+                         tk_buf_slice(&end));
     }
-    if (region != NULL) {
-        region->peers_count = (uint32_t)count;
-        fill(cache, facts, chosen, stores, leader_store, region);
-        if (start.failed || end.failed ||
-            !attach_bytes(cache, chosen, region, tk_buf_slice(&start),
-                          tk_buf_slice(&end))) {
-            tk_region_free(region);
-        } else {
-            *out = region;
-            error = NULL;
-        }
+    if (*out != NULL) {
+        fill(cache, facts, chosen, stores, leader_store, *out);
+    } else if (error == NULL) {
+        error = tk_error_immortal(TIKV_ERR_MEMORY);
     }
     tk_buf_fini(&start);
     tk_buf_fini(&end);
+    tk_buf_fini(&contexts);
     return error;
 }
 
 void
 tk_region_free(struct tk_region *region)
 {
-    if (region != NULL) {
-        tk_free(region->bytes);
-        tk_free(region);
-    }
+    tk_free(region);
 }
 
 void
