@@ -69,7 +69,8 @@ last_at_or_below(const struct tk_map_node *node, tikv_slice key, bool strict)
         return NULL;
     }
     while (!node->is_leaf) {
-        node = tk_map_node_children(node)[tk_map_node_rank(node, key, strict) - 1];
+        rank = tk_map_node_rank(node, key, strict);
+        node = tk_map_node_children(node)[rank - 1];
     }
     rank = tk_map_node_rank(node, key, strict);
     return rank == 0 ? NULL : tk_map_node_mins(node)[rank - 1];
@@ -215,8 +216,9 @@ static bool
 change_leaf(struct edit *edit, struct tk_map_node *leaf, struct pair *out)
 {
     size_t rank = tk_map_node_rank(leaf, edit->key, true);
-    bool is_there = rank < leaf->count &&
-                    tk_slice_equal(tk_map_node_mins(leaf)[rank]->key, edit->key);
+    struct tk_map_entry **mins = tk_map_node_mins(leaf);
+    bool is_there =
+        rank < leaf->count && tk_slice_equal(mins[rank]->key, edit->key);
     struct columns columns;
     size_t i;
 
@@ -244,7 +246,8 @@ join_small(struct edit *edit, struct tk_map_node *node, size_t at,
            struct pair *child, size_t *first, size_t *last)
 {
     struct tk_map_node *small = child->node[0];
-    struct tk_map_node *left = at > 0 ? tk_map_node_children(node)[at - 1] : NULL;
+    struct tk_map_node *left =
+        at > 0 ? tk_map_node_children(node)[at - 1] : NULL;
     struct tk_map_node *right =
         at + 1 < node->count ? tk_map_node_children(node)[at + 1] : NULL;
     struct columns columns;
@@ -293,13 +296,15 @@ change(struct edit *edit, struct tk_map_node *node, struct pair *out)
     }
     columns.count = 0;
     for (i = 0; i < first; i++) {
-        add_column(&columns, tk_map_node_mins(node)[i], tk_map_node_children(node)[i]);
+        add_column(&columns, tk_map_node_mins(node)[i],
+                   tk_map_node_children(node)[i]);
     }
     for (i = 0; i < child.count; i++) {
         add_column(&columns, tk_map_node_mins(child.node[i])[0], child.node[i]);
     }
     for (i = last + 1; i < node->count; i++) {
-        add_column(&columns, tk_map_node_mins(node)[i], tk_map_node_children(node)[i]);
+        add_column(&columns, tk_map_node_mins(node)[i],
+                   tk_map_node_children(node)[i]);
     }
     outdate(edit, node);
     return build(edit, &columns, false, out);

@@ -532,8 +532,9 @@ budget_ends(struct world *w)
     assert_true(tikv_error_u64(error, TIKV_ERROR_BACKOFF_MS) >= 3000);
     assert_true(tikv_error_backoff(error, 0, &kind, &slept));
     assert_string_equal(kind, "tikvDiskFull");
-    assert_int_equal(tikv_error_u64(error, TIKV_ERROR_STORE_ID),
-                     tk_cluster_leader_of(w->cluster, tikv_error_region(error)));
+    assert_int_equal(
+        tikv_error_u64(error, TIKV_ERROR_STORE_ID),
+        tk_cluster_leader_of(w->cluster, tikv_error_region(error)));
     tikv_error_free(error);
     tk_free(kv);
 }

@@ -98,7 +98,7 @@ promise_end(struct promise *promise, char *got)
     assert_true(tikv_future_wait(&promise->hot.future, 30000));
     error = tikv_future_take_done(&promise->hot.future);
     if (got != NULL) {
-        strcpy(got, promise->kv->got);
+        memcpy(got, promise->kv->got, sizeof(promise->kv->got));
     }
     tikv_future_free(&promise->hot.future);
     return error;

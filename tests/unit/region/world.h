@@ -71,10 +71,8 @@ world_endpoints(struct world *w, const struct world_plan *plan)
         char one[64];
 
         assert_true(tk_cluster_get_address(w->cluster, i, one, sizeof(one)));
-        if (i != 0) {
-            strcat(text, ",");
-        }
-        strcat(text, one);
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+                 i == 0 ? "" : ",", one);
     }
     world_ok(tikv_config_set(w->source, "pd.endpoints",
                              plan->endpoints == NULL ? text
@@ -403,7 +401,7 @@ kv_point(struct world *w, enum tk_command command, const char *key,
     snprintf(kv->keys[0], sizeof(kv->keys[0]), "%s", key);
     error = kv_run(w, kv, 20000);
     if (got != NULL) {
-        strcpy(got, kv->got);
+        memcpy(got, kv->got, sizeof(kv->got));
     }
     tk_free(kv);
     return error;
