@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "rpc/grpc_inside.h"
 
+#include <grpc/support/log.h>
+
 static struct tk_grpc *
 of(struct tk_transport *transport)
 {
@@ -132,6 +134,18 @@ static const struct tk_transport_ops ops = {
     .free = free_transport,
 };
 
+/* C core writes to stderr what we report as errors; a library does not print.
+ * Where the host uses C core itself, how loud it is is the host's business. */
+static void
+init_quietly(void)
+{
+    if (!grpc_is_initialized()) {
+        gpr_set_log_verbosity(
+            (gpr_log_severity)(GPR_LOG_SEVERITY_ERROR + 1));
+    }
+    grpc_init();
+}
+
 tikv_error *
 tk_grpc_transport_new(struct tk_runtime *rt, const struct tk_config *config,
                       struct tk_log *log, struct tk_transport **out)
@@ -141,7 +155,7 @@ tk_grpc_transport_new(struct tk_runtime *rt, const struct tk_config *config,
     tikv_error *error;
 
     *out = NULL;
-    grpc_init();
+    init_quietly();
     /* What is wrong with the files shows here, not at the first call. */
     error = tk_grpc_creds(config, &creds);
     if (error != NULL) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <grpc/grpc.h>
+#include <grpc/support/log.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -350,6 +351,17 @@ open_all(struct tk_serve *serve, uint16_t base_port)
     return error;
 }
 
+/* As the client does: what goes wrong is told by errors, not on stderr. */
+static void
+init_quietly(void)
+{
+    if (!grpc_is_initialized()) {
+        gpr_set_log_verbosity(
+            (gpr_log_severity)(GPR_LOG_SEVERITY_ERROR + 1));
+    }
+    grpc_init();
+}
+
 tikv_error *
 tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
                uint16_t base_port, struct tk_serve **out)
@@ -361,7 +373,7 @@ tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
     if (serve == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    grpc_init();
+    init_quietly();
     serve->rt = rt;
     serve->core = core;
     serve->acceptor.epoll_fd = -1;
