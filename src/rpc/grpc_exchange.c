@@ -144,6 +144,15 @@ has_no_peer(const struct tk_exchange *exchange)
     return is_same;
 }
 
+/* A deadline or a cancel ends a call from above, while its bytes may be on
+ * their way to a connection that the call has not heard of yet. */
+static bool
+can_tell(grpc_status_code status)
+{
+    return status != GRPC_STATUS_OK && status != GRPC_STATUS_CANCELLED &&
+           status != GRPC_STATUS_DEADLINE_EXCEEDED;
+}
+
 void
 tk_exchange_status(struct tk_exchange *exchange, char *buffer, size_t size,
                    struct tk_status *out)
@@ -158,8 +167,7 @@ tk_exchange_status(struct tk_exchange *exchange, char *buffer, size_t size,
     buffer[len] = '\0';
     out->grpc = (int)exchange->status;
     out->details = buffer;
-    out->never_sent =
-        exchange->status != GRPC_STATUS_OK && has_no_peer(exchange);
+    out->never_sent = can_tell(exchange->status) && has_no_peer(exchange);
     grpc_slice_unref(exchange->details);
     grpc_metadata_array_destroy(&exchange->initial);
     grpc_metadata_array_destroy(&exchange->trailing);
