@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A fiber that breaks things, one deed after a random pause, by its own
+ * random numbers. It promises TK_SIM_LATE_NS: no delay is longer, which
+ * bounds how late a request that nobody waits for is executed.
+ *
+ * A deed may be refused (a merge of the last region, a store that is down);
+ * it counts when it was done.
+ */
+#include "base/error.h"
+#include "sim/memory_transport.h"
+#include "sim/world.h"
+
+const char *const tk_sim_deed_names[TK_DEEDS] = {
+    [TK_DEED_NETWORK] = "network",
+    [TK_DEED_SPLIT] = "split",
+    [TK_DEED_MERGE] = "merge",
+    [TK_DEED_TRANSFER] = "transfer",
+    [TK_DEED_LEADERLESS] = "leaderless",
+    [TK_DEED_STORE_STOP] = "store stop",
+    [TK_DEED_STORE_START] = "store start",
+    [TK_DEED_STORE_SWAP] = "store swap",
+    [TK_DEED_PD_TRANSFER] = "pd transfer",
+    [TK_DEED_PD_LEADERLESS] = "pd leaderless",
+    [TK_DEED_PD_STOP] = "pd stop",
+    [TK_DEED_PD_START] = "pd start",
+    [TK_DEED_FAULT] = "fault rule",
+};
+
+static const struct tk_memory_policy calm = {
+    .delay_min_ns = 20000,
+    .delay_max_ns = 200000,
+};
+
+static const struct tk_memory_policy policies[] = {
+    { 20000, 200000, 0, 0, 0, 0 },
+    { 20000, 3 * TK_MS, 10000, 10000, 20000, 0 },
+    { 20000, TK_MS, 0, 60000, 0, 0 },        /* answers are lost */
+    { 20000, TK_MS, 60000, 0, 0, 0 },        /* requests are lost */
+    { 20000, 6 * TK_MS, 0, 0, 200000, 0 },   /* answered twice */
+    { 20000, TK_MS, 0, 0, 0, 30000 },        /* connections break */
+    { 20000, TK_SIM_MESSAGE_NS, 0, 0, 0, 0 } /* later than the deadline */
+};
+
+/* Delays stay below TK_SIM_DELAY_MS. */
+static const char *const rules[] = {
+    "on=tikv.Raw* when=prob(0.2) do=region_error(server_is_busy,backoff_ms=3)",
+    "on=tikv.Raw* when=prob(0.2) do=region_error(server_is_busy)",
+    "on=tikv.Raw* when=prob(0.2) do=region_error(not_leader)",
+    "on=tikv.Raw* when=prob(0.2) do=region_error(epoch_not_match,"
+    "regions=current)",
+    "on=tikv.Raw* when=prob(0.1) do=region_error(epoch_not_match,"
+    "regions=none)",
+    "on=tikv.Raw* when=prob(0.1) do=region_error(region_not_found)",
+    "on=tikv.Raw* when=prob(0.2) do=region_error(stale_command)",
+    "on=tikv.Raw* when=prob(0.1) do=region_error(proposal_in_merging_mode)",
+    "on=tikv.Raw* when=prob(0.1) do=region_error(store_not_match)",
+    "on=tikv.Raw* when=prob(0.1) do=region_error(mismatch_peer_id)",
+    "on=tikv.Raw* when=prob(0.3) do=delay(1..20)",
+    "on=tikv.Raw* when=prob(0.1) do=drop_request",
+    "on=tikv.Raw* when=prob(0.1) do=drop_response",
+    "on=tikv.RawPut when=prob(0.1) do=apply,status(UNAVAILABLE)",
+    "on=tikv.RawCompareAndSwap when=prob(0.2) do=apply,status(UNAVAILABLE)",
+    "on=tikv.RawCompareAndSwap when=prob(0.2) do=drop_response",
+    "on=tikv.BatchCommands when=prob(0.05) do=break_stream",
+    "on=pd.* when=prob(0.3) do=status(UNAVAILABLE)",
+    "on=pd.GetRegion when=prob(0.3) do=delay(1..20)",
+};
+
+static uint64_t
+below(struct tk_nemesis *nemesis, uint64_t limit)
+{
+    return tk_rng_below(&nemesis->rng, limit);
+}
+
+static void
+count(struct tk_world *world, enum tk_sim_deed deed, tikv_error *error)
+{
+    if (error == NULL) {
+        world->counts->deeds[deed]++;
+    }
+    tikv_error_free(error);
+}
+
+static uint64_t
+some_region(struct tk_nemesis *nemesis)
+{
+    struct tk_cluster *cluster = nemesis->world->cluster;
+    char text[TK_SIM_TEXT];
+    uint32_t key = (uint32_t)below(nemesis, nemesis->world->options.keys);
+
+    return tk_cluster_region_of(cluster,
+                                tk_world_key(nemesis->world, key, text));
+}
+
+static uint64_t
+some_store(struct tk_nemesis *nemesis)
+{
+    return 1 + below(nemesis, tk_cluster_stores_count(nemesis->world->cluster));
+}
+
+/* ---- deeds ---- */
+
+static void
+network(struct tk_nemesis *nemesis)
+{
+    tk_memory_transport_set(
+        nemesis->world->network,
+        &policies[below(nemesis, sizeof(policies) / sizeof(policies[0]))]);
+    count(nemesis->world, TK_DEED_NETWORK, NULL);
+}
+
+static void
+regions(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    char text[TK_SIM_TEXT];
+    uint32_t key = (uint32_t)below(nemesis, world->options.keys);
+    tikv_slice at = tk_world_key(world, key, text);
+
+    if (tk_cluster_regions_count(world->cluster) < 8 && below(nemesis, 3)) {
+        count(world, TK_DEED_SPLIT, tk_cluster_split(world->cluster, at));
+    } else {
+        count(world, TK_DEED_MERGE, tk_cluster_merge(world->cluster, at));
+    }
+}
+
+static void
+leaders(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    uint64_t region = some_region(nemesis);
+
+    if (below(nemesis, 4) == 0) {
+        count(world, TK_DEED_LEADERLESS,
+              tk_cluster_transfer_leader(world->cluster, region, 0));
+        tk_world_sleep(world, (int64_t)below(nemesis, 20) * TK_MS);
+    }
+    count(world, TK_DEED_TRANSFER,
+          tk_cluster_transfer_leader(world->cluster, region,
+                                     some_store(nemesis)));
+}
+
+static void
+stores(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    uint64_t store = some_store(nemesis);
+    uint32_t up = 0;
+    uint32_t i;
+
+    for (i = 1; i <= tk_cluster_stores_count(world->cluster); i++) {
+        up += tk_cluster_is_up(world->cluster, TK_NODE_STORE | i);
+    }
+    if (!tk_cluster_is_up(world->cluster, TK_NODE_STORE | store)) {
+        count(world, TK_DEED_STORE_START,
+              tk_cluster_store_start(world->cluster, store,
+                                     below(nemesis, 2) == 0));
+    } else if (up > 2) {
+        count(world, TK_DEED_STORE_STOP,
+              tk_cluster_store_stop(world->cluster, store));
+    } else if (below(nemesis, 2) == 0) {
+        count(world, TK_DEED_STORE_SWAP,
+              tk_cluster_store_swap(world->cluster, store,
+                                    some_store(nemesis)));
+    }
+}
+
+static void
+members(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    uint32_t member =
+        (uint32_t)below(nemesis, tk_cluster_pds_count(world->cluster));
+
+    if (!tk_cluster_is_up(world->cluster, member)) {
+        count(world, TK_DEED_PD_START,
+              tk_cluster_pd_start(world->cluster, member));
+    } else if (below(nemesis, 3) == 0) {
+        tk_cluster_pd_leaderless(world->cluster);
+        count(world, TK_DEED_PD_LEADERLESS, NULL);
+        tk_world_sleep(world, (int64_t)below(nemesis, 30) * TK_MS);
+    } else if (below(nemesis, 3) == 0 &&
+               tk_cluster_pd_leader(world->cluster) != member) {
+        count(world, TK_DEED_PD_STOP,
+              tk_cluster_pd_stop(world->cluster, member));
+    }
+    if (tk_cluster_is_up(world->cluster, member)) {
+        count(world, TK_DEED_PD_TRANSFER,
+              tk_cluster_pd_transfer(world->cluster, member));
+    }
+}
+
+/* One rule for a while; its hits are counted when it goes. */
+static void
+faults(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    const char *rule =
+        rules[below(nemesis, sizeof(rules) / sizeof(rules[0]))];
+    uint64_t id;
+    tikv_error *error = tk_cluster_fault(world->cluster, rule, &id);
+
+    if (error != NULL) {
+        tk_world_complain(world, "rule %s: %s", rule,
+                          tikv_error_message(error));
+        tikv_error_free(error);
+        return;
+    }
+    count(world, TK_DEED_FAULT, NULL);
+    tk_world_sleep(world, (int64_t)(2 + below(nemesis, 20)) * TK_MS);
+    world->counts->faults += tk_cluster_fault_hits(world->cluster, id);
+    tk_cluster_fault_remove(world->cluster, id);
+}
+
+void
+tk_nemesis_run(void *arg)
+{
+    static void (*const deeds[])(struct tk_nemesis *) = {
+        network, network, network, regions, regions, leaders,
+        stores,  members, faults,  faults,  faults,
+    };
+    struct tk_nemesis *nemesis = (struct tk_nemesis *)arg;
+
+    network(nemesis);
+    while (!nemesis->world->is_over) {
+        deeds[below(nemesis, sizeof(deeds) / sizeof(deeds[0]))](nemesis);
+        tk_world_sleep(nemesis->world,
+                       (int64_t)(1 + below(nemesis, 8)) * TK_MS);
+    }
+}
+
+void
+tk_nemesis_heal(struct tk_world *world)
+{
+    struct tk_cluster *cluster = world->cluster;
+    struct tk_buf start;
+    uint64_t region;
+    size_t i;
+
+    tk_memory_transport_set(world->network, &calm);
+    tk_cluster_fault_remove(cluster, 0);
+    for (i = 0; i < tk_cluster_pds_count(cluster); i++) {
+        if (!tk_cluster_is_up(cluster, i)) {
+            tikv_error_free(tk_cluster_pd_start(cluster, (uint32_t)i));
+        }
+    }
+    if (tk_cluster_pd_leader(cluster) == UINT32_MAX) {
+        tikv_error_free(tk_cluster_pd_transfer(cluster, 0));
+    }
+    for (i = 1; i <= tk_cluster_stores_count(cluster); i++) {
+        if (!tk_cluster_is_up(cluster, TK_NODE_STORE | i)) {
+            tikv_error_free(tk_cluster_store_start(cluster, i, false));
+        }
+    }
+    tk_buf_init(&start, 65536);
+    for (i = 0; tk_cluster_region_at(cluster, i, &region, &start); i++) {
+        if (tk_cluster_leader_of(cluster, region) == 0) {
+            tikv_error_free(
+                tk_cluster_transfer_leader(cluster, region, 1));
+        }
+        tk_buf_clear(&start);
+    }
+    tk_buf_fini(&start);
+}

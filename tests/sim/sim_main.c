@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tikv-sim: scenarios of many seeds, each run twice, because the same seed
+ * must give the same trace. A seed that fails says why and how to run it
+ * again. Exit status: 0 all passed, 1 some failed, 2 usage.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sim/scenario.h"
+
+struct settings {
+    uint64_t seeds;
+    uint64_t from;
+    bool is_verbose;
+    bool is_json;
+};
+
+struct totals {
+    uint64_t passed;
+    uint64_t failed;
+    uint64_t mismatches;
+    struct tk_scenario_counts counts;
+};
+
+static const char usage[] =
+    "usage: tikv-sim [--seeds N] [--from S] [--seed S] [--verbose] [--json]\n"
+    "\n"
+    "Runs the client against a simulated cluster, network and clock that\n"
+    "break in ways that follow from a seed, and checks what it was told.\n"
+    "\n"
+    "  --seeds N   how many seeds (50)\n"
+    "  --from S    the first seed (1)\n"
+    "  --seed S    this one seed only\n"
+    "  --verbose   a line for each seed\n"
+    "  --json      one JSON object per seed, and one of the sums\n"
+    "  --help      this text\n";
+
+static bool
+read_number(const char *text, uint64_t *out)
+{
+    char *end;
+
+    if (text == NULL || text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    errno = 0;
+    *out = strtoull(text, &end, 0);
+    return errno == 0 && *end == '\0';
+}
+
+/* -1: go on; else the exit status. */
+static int
+read_settings(int argc, char **argv, struct settings *settings)
+{
+    int i;
+
+    for (i = 1; i < argc; i++) {
+        const char *name = argv[i];
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        uint64_t *number = NULL;
+
+        if (strcmp(name, "--help") == 0) {
+            fputs(usage, stdout);
+            return 0;
+        } else if (strcmp(name, "--verbose") == 0) {
+            settings->is_verbose = true;
+            continue;
+        } else if (strcmp(name, "--json") == 0) {
+            settings->is_json = true;
+            continue;
+        } else if (strcmp(name, "--seeds") == 0) {
+            number = &settings->seeds;
+        } else if (strcmp(name, "--from") == 0) {
+            number = &settings->from;
+        } else if (strcmp(name, "--seed") == 0) {
+            number = &settings->from;
+            settings->seeds = 1;
+        } else {
+            fprintf(stderr, "tikv-sim: unknown argument %s\n%s", name, usage);
+            return 2;
+        }
+        if (!read_number(value, number)) {
+            fprintf(stderr, "tikv-sim: %s needs a number, not %s\n", name,
+                    value == NULL ? "nothing" : value);
+            return 2;
+        }
+        i++;
+    }
+    return -1;
+}
+
+static double
+seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void
+show_progress(uint64_t done, uint64_t all, uint64_t failed, double began)
+{
+    double spent = seconds() - began;
+    double left = done == 0 ? 0 : spent / (double)done * (double)(all - done);
+
+    if (isatty(STDERR_FILENO)) {
+        fprintf(stderr,
+                "\r%" PRIu64 "/%" PRIu64 " seeds, %" PRIu64
+                " failed, %.0f s, %.0f s left  ",
+                done, all, failed, spent, left);
+    }
+}
+
+static void
+clear_progress(void)
+{
+    if (isatty(STDERR_FILENO)) {
+        fputs("\r\033[K", stderr);
+    }
+}
+
+static void
+print_counts(const struct tk_scenario_counts *counts)
+{
+    size_t i;
+
+    printf("\"operations\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"failed\":%" PRIu64
+           ",\"undetermined\":%" PRIu64 ",\"swaps\":%" PRIu64
+           ",\"write_requests\":%" PRIu64 ",\"writes_sent_again\":%" PRIu64
+           ",\"histories\":%" PRIu64 ",\"states\":%" PRIu64
+           ",\"closes\":%" PRIu64 ",\"steps\":%" PRIu64
+           ",\"rule_hits\":%" PRIu64,
+           counts->operations, counts->ok, counts->failed,
+           counts->undetermined, counts->swaps, counts->sends, counts->again,
+           counts->histories, counts->states, counts->closes, counts->steps,
+           counts->faults);
+    for (i = 0; i < TK_DEEDS; i++) {
+        printf(",\"%s\":%" PRIu64, tk_sim_deed_names[i], counts->deeds[i]);
+    }
+}
+
+static void
+print_seed(const struct settings *settings, uint64_t seed, bool passed,
+           const struct tk_scenario_result *result)
+{
+    if (settings->is_json) {
+        printf("{\"seed\":%" PRIu64 ",\"passed\":%s,\"hash\":\"%016" PRIx64
+               "\",",
+               seed, passed ? "true" : "false", result->hash);
+        print_counts(&result->counts);
+        puts("}");
+    } else if (settings->is_verbose) {
+        printf("seed %" PRIu64 ": %s, %" PRIu64 " operations, %" PRIu64
+               " undetermined, %" PRIu64 " steps, hash %016" PRIx64 "\n",
+               seed, passed ? "passed" : "FAILED", result->counts.operations,
+               result->counts.undetermined, result->counts.steps,
+               result->hash);
+    }
+}
+
+static void
+print_failure(uint64_t seed, const char *name,
+              const struct tk_scenario_result *result)
+{
+    clear_progress();
+    fprintf(stderr, "seed %" PRIu64 " failed; again: %s --seed %" PRIu64 "\n",
+            seed, name, seed);
+    if (result->report.len != 0) {
+        fwrite(result->report.data, 1, result->report.len, stderr);
+        fputc('\n', stderr);
+    }
+}
+
+/* False: the process cannot go on. */
+static bool
+run_seed(const struct settings *settings, uint64_t seed, const char *name,
+         struct totals *totals)
+{
+    struct tk_scenario_options options = { .seed = seed };
+    struct tk_scenario_result first;
+    struct tk_scenario_result second;
+    bool is_repeated = true;
+    bool passed;
+    bool hung;
+
+    tk_scenario_run(&options, &first);
+    hung = first.hung;
+    passed = first.passed;
+    if (!hung) {
+        tk_scenario_run(&options, &second);
+        is_repeated = second.hash == first.hash &&
+                      second.passed == first.passed;
+        hung = second.hung;
+        tk_scenario_fini(&second);
+    }
+    if (!passed) {
+        print_failure(seed, name, &first);
+    }
+    if (!is_repeated) {
+        clear_progress();
+        fprintf(stderr,
+                "seed %" PRIu64 " gave another trace the second time; "
+                "again: %s --seed %" PRIu64 "\n",
+                seed, name, seed);
+        totals->mismatches++;
+        passed = false;
+    }
+    totals->passed += passed;
+    totals->failed += !passed;
+    tk_scenario_add(&totals->counts, &first.counts);
+    print_seed(settings, seed, passed, &first);
+    tk_scenario_fini(&first);
+    return !hung;
+}
+
+static void
+print_summary(const struct totals *totals, double spent)
+{
+    const struct tk_scenario_counts *counts = &totals->counts;
+    size_t i;
+
+    printf("%" PRIu64 " operations: %" PRIu64 " ok, %" PRIu64
+           " failed, %" PRIu64 " undetermined; %" PRIu64 " swaps\n",
+           counts->operations, counts->ok, counts->failed,
+           counts->undetermined, counts->swaps);
+    printf("%" PRIu64 " write requests, %" PRIu64
+           " operations sent again, %" PRIu64 " clients closed under load\n",
+           counts->sends, counts->again, counts->closes);
+    printf("done to it:");
+    for (i = 0; i < TK_DEEDS; i++) {
+        printf("%s %s %" PRIu64, i == 0 ? "" : ",", tk_sim_deed_names[i],
+               counts->deeds[i]);
+    }
+    printf("; rules acted %" PRIu64 " times\n", counts->faults);
+    printf("%" PRIu64 " histories checked in %" PRIu64 " states, %" PRIu64
+           " steps, %.1f s, %" PRIu64 " hash mismatches\n",
+           counts->histories, counts->states, counts->steps, spent,
+           totals->mismatches);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct settings settings = { .seeds = 50, .from = 1 };
+    struct totals totals = { 0 };
+    double began = seconds();
+    int status = read_settings(argc, argv, &settings);
+    uint64_t i;
+
+    if (status >= 0) {
+        return status;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (i = 0; i < settings.seeds; i++) {
+        show_progress(i, settings.seeds, totals.failed, began);
+        if (!run_seed(&settings, settings.from + i, argv[0], &totals)) {
+            fprintf(stderr, "the simulation hangs; no further seed\n");
+            break;
+        }
+    }
+    clear_progress();
+    if (settings.is_json) {
+        printf("{\"passed\":%" PRIu64 ",\"failed\":%" PRIu64
+               ",\"hash_mismatches\":%" PRIu64 ",",
+               totals.passed, totals.failed, totals.mismatches);
+        print_counts(&totals.counts);
+        puts("}");
+    } else {
+        print_summary(&totals, seconds() - began);
+        printf("%" PRIu64 " passed, %" PRIu64 " failed\n", totals.passed,
+               totals.failed);
+    }
+    return totals.failed == 0 ? 0 : 1;
+}
