@@ -32,7 +32,8 @@ tikv_client_connect(const char *endpoints, tikv_client **out);
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_client_drain(tikv_client *client, int64_t timeout_ms);
 
-/* Cancels what runs, finishes every future with TIKV_ERR_CLOSED, calls every
+/* Cancels what runs, finishes every future with TIKV_ERR_CLOSED (a write that
+ * was sent and not answered with TIKV_ERR_UNDETERMINED), calls every
  * outstanding callback, joins the threads. Blocks. Futures, values and errors
  * may be freed afterwards, in any order. Must not be called from a callback:
  * there it only begins the closing, and the client is never freed. */
