@@ -434,6 +434,9 @@ tikv_config_new(tikv_config **out)
     tikv_error *error = NULL;
     size_t i;
 
+    if (out == NULL) {
+        return tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
+    }
     *out = NULL;
     config = tk_calloc(sizeof(*config));
     if (config == NULL) {

@@ -86,6 +86,9 @@ tikv_cancel_new(tikv_cancel **out)
 {
     tikv_cancel *cancel;
 
+    if (out == NULL) {
+        return tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
+    }
     *out = NULL;
     cancel = tk_calloc(sizeof(*cancel));
     if (cancel == NULL) {

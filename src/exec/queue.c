@@ -62,6 +62,9 @@ tk_queue_new(struct tk_runtime *rt, tikv_queue **out)
 tikv_error *
 tikv_queue_new(tikv_queue **out)
 {
+    if (out == NULL) {
+        return tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
+    }
     return tk_queue_new(tk_runtime_threads(), out);
 }
 
