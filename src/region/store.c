@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/exec.h"
 #include "exec/mutex.h"
 #include "pd/waiters.h"
 
@@ -125,7 +126,8 @@ bury(struct tk_stores *stores, struct slot *slot)
 }
 
 static tikv_error *
-connect_to(struct tk_stores *stores, struct slot *slot, upb_StringView address)
+connect_to(struct tk_stores *stores, struct slot *slot, struct tk_op *op,
+           upb_StringView address)
 {
     char text[300];
     struct tk_conn *conn;
@@ -137,6 +139,9 @@ connect_to(struct tk_stores *stores, struct slot *slot, upb_StringView address)
     memcpy(text, address.data, address.size);
     text[address.size] = '\0';
     conn = tk_rpc_conn(stores->rpc, text);
+    if (conn == NULL && tk_exec_is_closing(op->exec)) {
+        return tk_error_immortal(TIKV_ERR_CLOSED);
+    }
     if (conn == NULL || !keep_conn(stores, slot, conn)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
@@ -161,7 +166,7 @@ ask_pd(struct tk_stores *stores, struct slot *slot, struct tk_op *op)
         if (facts == NULL || metapb_Store_state(facts) == metapb_Tombstone) {
             bury(stores, slot);
         } else {
-            error = connect_to(stores, slot, metapb_Store_address(facts));
+            error = connect_to(stores, slot, op, metapb_Store_address(facts));
         }
     }
     if (error != NULL) {
