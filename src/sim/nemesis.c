@@ -238,7 +238,9 @@ tk_nemesis_heal(struct tk_world *world)
     uint64_t region;
     size_t i;
 
-    tk_memory_transport_set(world->network, &calm);
+    if (world->network != NULL) {
+        tk_memory_transport_set(world->network, &calm);
+    }
     tk_cluster_fault_remove(cluster, 0);
     for (i = 0; i < tk_cluster_pds_count(cluster); i++) {
         if (!tk_cluster_is_up(cluster, i)) {

@@ -267,6 +267,7 @@ work(struct tk_world *world)
         rest(world, nemeses);
     } else {
         world->is_closing = false;
+        tk_nemesis_heal(world);
         (void)check(world, "the second client", open_client(world));
     }
 }

@@ -23,7 +23,7 @@
 struct tk_world {
     struct tk_runtime *rt;
     struct tk_cluster *cluster;
-    struct tk_transport *network; /* the memory transport below the tap */
+    struct tk_transport *network; /* below the tap; NULL without a client */
     tikv_client *client;
     struct tk_history history;
     struct tk_scenario_options options;
