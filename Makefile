@@ -253,7 +253,7 @@ $(BUILD)/$1/obj/src/%.o: src/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
 $(BUILD)/$1/obj/tests/%.o: tests/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
 	$$(call compile,$1,$(TEST_WARN) $(INNER) -Itests)
 $(BUILD)/$1/obj/perf/micro/%.o: perf/micro/%.c $(BUILD)/$1/flags
-	$$(call compile,$1,$(WARN) $(INNER) -Iperf)
+	$$(call compile,$1,$(TEST_WARN) $(INNER) -Iperf)
 $(BUILD)/$1/obj/perf/%.o: perf/%.c $(BUILD)/$1/flags
 	$$(call compile,$1,$(WARN) -Iinclude -Iperf -Itests)
 

@@ -1,172 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tikv-bench: arguments, and the order of a run. Exit status 0, 1 when
- * operations failed, 2 usage, 3 no cluster. */
+/* tikv-bench: the order of a run. Exit status 0, 1 when operations failed,
+ * 2 usage, 3 no cluster. */
 #include "bench.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { RUN_OK, RUN_ERRORS, RUN_USAGE, RUN_CLUSTER };
 
+/* Where the figures go. */
+struct output {
+    FILE *json;            /* NULL: nowhere */
+    struct histogram *all; /* of all rounds */
+};
+
 static void
-help(FILE *out)
+pin(int cpu)
 {
-    fputs("usage: tikv-bench raw get|put [OPTION]...\n\n"
-          "  --mode blocking|futures  how to call (blocking)\n"
-          "  --threads N              calling threads (1)\n"
-          "  --outstanding N          futures in flight per thread (256)\n"
-          "  --duration S             measured seconds (5)\n"
-          "  --warmup MS              before them (500)\n"
-          "  --keys N                 different keys (100000)\n"
-          "  --value-bytes N          size of a value (100)\n"
-          "  --spawn                  run a playground beside it (default)\n"
-          "  --stores N, --regions N  of that playground (1, 60)\n"
-          "  --pd LIST                use this cluster instead\n"
-          "  --set NAME=VALUE         any setting of the client\n"
-          "  --json FILE              the figures as JSON, - for stdout\n"
-          "  --help\n\n"
-          "exit status: 0 ok, 1 operations failed, 2 usage, 3 no cluster\n",
-          out);
-}
+    cpu_set_t set;
 
-static bool
-usage(const char *what, const char *word)
-{
-    fprintf(stderr, "tikv-bench: %s%s%s; try --help\n", what,
-            word == NULL ? "" : " ", word == NULL ? "" : word);
-    return false;
-}
-
-static bool
-number(const char *name, const char *text, uint64_t min, uint64_t max,
-       uint64_t *out)
-{
-    char *end;
-
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 ||
-        *out < min || *out > max) {
-        fprintf(stderr,
-                "tikv-bench: %s must be %" PRIu64 " to %" PRIu64
-                ", not \"%s\"\n",
-                name, min, max, text);
-        return false;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    if (sched_setaffinity(0, sizeof(set), &set) != 0) {
+        fprintf(stderr, "tikv-bench: CPU %d: %s\n", cpu, strerror(errno));
     }
-    return true;
 }
 
 static bool
-set_setting(struct bench_options *options, const char *text)
+run_round(struct bench_load *load, struct output *output, uint64_t round,
+          uint64_t *errors)
 {
-    char name[64];
-    const char *equals = strchr(text, '=');
-    tikv_error *error;
+    struct bench_result *result = calloc(1, sizeof(*result));
+    bool is_done = result != NULL && bench_run(load, result);
 
-    if (equals == NULL || (size_t)(equals - text) >= sizeof(name)) {
-        return usage("--set wants NAME=VALUE, not", text);
-    }
-    snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
-    error = tikv_config_set(options->config, name, equals + 1);
-    if (error != NULL) {
-        fprintf(stderr, "tikv-bench: %s\n", tikv_error_message(error));
-        tikv_error_free(error);
-        return false;
-    }
-    return true;
-}
-
-static bool
-take_number(struct bench_options *options, const char *name,
-            const char *value, bool *known)
-{
-    const struct {
-        const char *name;
-        uint64_t min;
-        uint64_t max;
-        uint64_t *place;
-    } numbers[] = {
-        { "--threads", 1, 1024, &options->threads },
-        { "--outstanding", 1, 65536, &options->outstanding },
-        { "--duration", 1, 3600, &options->duration_s },
-        { "--warmup", 0, 600000, &options->warmup_ms },
-        { "--keys", 1, 100000000, &options->keys },
-        { "--value-bytes", 0, 6291456, &options->value_bytes },
-        { "--stores", 1, 100, &options->stores },
-        { "--regions", 1, 10000, &options->regions },
-    };
-    size_t i;
-
-    for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (strcmp(name, numbers[i].name) == 0) {
-            return number(name, value, numbers[i].min, numbers[i].max,
-                          numbers[i].place);
+    if (is_done) {
+        if (output->json != stdout) {
+            bench_print_table(load->options, result, round);
         }
-    }
-    *known = false;
-    return true;
-}
-
-static bool
-take(struct bench_options *options, const char *name, const char *value)
-{
-    bool known = true;
-
-    if (!take_number(options, name, value, &known)) {
-        return false;
-    }
-    if (known) {
-        return true;
-    }
-    if (strcmp(name, "--mode") == 0) {
-        options->is_blocking = strcmp(value, "blocking") == 0;
-        return options->is_blocking || strcmp(value, "futures") == 0 ||
-               usage("--mode is blocking or futures, not", value);
-    }
-    if (strcmp(name, "--pd") == 0) {
-        options->pd = value;
-        return true;
-    }
-    if (strcmp(name, "--json") == 0) {
-        options->json = value;
-        return true;
-    }
-    if (strcmp(name, "--set") == 0) {
-        return set_setting(options, value);
-    }
-    return usage("unknown option", name);
-}
-
-static bool
-parse(struct bench_options *options, int argc, char **argv)
-{
-    int i;
-
-    if (argc < 3 || strcmp(argv[1], "raw") != 0 ||
-        (strcmp(argv[2], "get") != 0 && strcmp(argv[2], "put") != 0)) {
-        return usage("wants: raw get, or raw put", NULL);
-    }
-    options->operation = strcmp(argv[2], "get") == 0 ? BENCH_GET : BENCH_PUT;
-    for (i = 3; i < argc; i++) {
-        if (strcmp(argv[i], "--spawn") == 0) {
-            options->pd = NULL;
-        } else if (i + 1 == argc) {
-            return usage("unknown, or wants a value:", argv[i]);
-        } else if (!take(options, argv[i], argv[i + 1])) {
-            return false;
-        } else {
-            i++;
+        if (output->json != NULL) {
+            bench_print_json(output->json, load->options, result, round);
         }
+        histogram_merge(output->all, &result->latency_ns);
+        *errors += result->errors.count;
     }
-    return true;
+    free(result);
+    return is_done;
+}
+
+static bool
+fill(const struct bench_load *load)
+{
+    struct bench_caller caller;
+    bool is_done = bench_caller_init(&caller, load->options, load->client,
+                                     load->keys, load->value, 1) &&
+                   bench_fill(&caller);
+
+    bench_caller_fini(&caller);
+    return is_done;
 }
 
 static int
-run(struct bench_options *options, struct playground *playground)
+run_rounds(struct bench_load *load, struct output *output)
 {
-    struct bench_result *result = calloc(1, sizeof(*result));
+    const struct bench_options *options = load->options;
+    bool needs_data =
+        options->workload->percent[BENCH_TSO] == 0 && !options->is_filled;
+    uint64_t round, errors = 0;
+
+    if (needs_data && !fill(load)) {
+        return RUN_ERRORS;
+    }
+    for (round = 1; round <= options->rounds; round++) {
+        if (!run_round(load, output, round, &errors)) {
+            return RUN_ERRORS;
+        }
+    }
+    if (options->hdr != NULL && !bench_write_hdr(options->hdr, output->all)) {
+        return RUN_USAGE;
+    }
+    return errors > 0 ? RUN_ERRORS : RUN_OK;
+}
+
+static int
+run(struct bench_options *options, struct playground *playground,
+    struct output *output)
+{
+    struct bench_keys keys;
+    uint8_t *value = malloc(options->value_bytes + 1);
     tikv_client *client = NULL;
     tikv_error *error = tikv_config_parse(
         options->config,
@@ -179,14 +102,19 @@ run(struct bench_options *options, struct playground *playground)
     if (error != NULL) {
         fprintf(stderr, "tikv-bench: %s\n", tikv_error_message(error));
         tikv_error_free(error);
-    } else if (result != NULL &&
-               bench_run(options, client, playground, result)) {
-        status = !bench_report(options, result) ? RUN_USAGE
-                 : result->errors > 0           ? RUN_ERRORS
-                                                : RUN_OK;
+    } else if (value != NULL) {
+        struct bench_load load = { .options = options,
+                                   .client = client,
+                                   .playground = playground,
+                                   .keys = &keys,
+                                   .value = value };
+
+        memset(value, 'v', options->value_bytes);
+        bench_keys_init(&keys, options);
+        status = run_rounds(&load, output);
     }
     tikv_client_close(client);
-    free(result);
+    free(value);
     return status;
 }
 
@@ -208,27 +136,87 @@ spawn(struct playground *playground, const char *program,
     return playground_start(playground, path, arguments);
 }
 
+/* The playground inherits where it is started. */
+static int
+run_spawned(struct bench_options *options, const char *program,
+            struct output *output)
+{
+    struct playground playground;
+    cpu_set_t before;
+    int status = RUN_CLUSTER;
+
+    CPU_ZERO(&before);
+    sched_getaffinity(0, sizeof(before), &before);
+    if (options->server_cpu >= 0) {
+        pin(options->server_cpu);
+    }
+    if (spawn(&playground, program, options)) {
+        sched_setaffinity(0, sizeof(before), &before);
+        if (options->client_cpu >= 0) {
+            pin(options->client_cpu);
+        }
+        status = run(options, &playground, output);
+        playground_stop(&playground);
+    }
+    return status;
+}
+
+static bool
+open_output(const struct bench_options *options, struct output *output)
+{
+    output->all = calloc(1, sizeof(*output->all));
+    if (options->json != NULL) {
+        output->json = strcmp(options->json, "-") == 0
+                           ? stdout
+                           : fopen(options->json, "w");
+        if (output->json == NULL) {
+            fprintf(stderr, "tikv-bench: %s: %s\n", options->json,
+                    strerror(errno));
+            return false;
+        }
+    }
+    return output->all != NULL;
+}
+
+static bool
+close_output(struct output *output)
+{
+    bool is_ok = output->json == NULL || output->json == stdout ||
+                 fclose(output->json) == 0;
+
+    free(output->all);
+    return is_ok;
+}
+
 int
 main(int argc, char **argv)
 {
-    struct bench_options options = { BENCH_GET, true, 1,      256,  5,
-                                     500,       60,   1,      100000,
-                                     100,       NULL, NULL,   NULL };
-    struct playground playground;
-    int status = RUN_CLUSTER;
+    struct bench_options options = { 0 };
+    struct output output = { NULL, NULL };
+    int status = RUN_USAGE;
 
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        help(stdout);
-        return RUN_OK;
-    }
     tikv_error_free(tikv_config_new(&options.config));
-    if (!parse(&options, argc, argv)) {
-        status = RUN_USAGE;
-    } else if (options.pd != NULL) {
-        status = run(&options, NULL);
-    } else if (spawn(&playground, argv[0], &options)) {
-        status = run(&options, &playground);
-        playground_stop(&playground);
+    switch (bench_parse(&options, argc, argv)) {
+    case BENCH_HELP:
+        status = RUN_OK;
+        break;
+    case BENCH_GO:
+        if (!open_output(&options, &output)) {
+            break;
+        }
+        if (options.pd == NULL) {
+            status = run_spawned(&options, argv[0], &output);
+        } else {
+            if (options.client_cpu >= 0) {
+                pin(options.client_cpu);
+            }
+            status = run(&options, NULL, &output);
+        }
+        status = close_output(&output) ? status : RUN_USAGE;
+        break;
+    case BENCH_WRONG:
+    default:
+        break;
     }
     tikv_config_free(options.config);
     return status;

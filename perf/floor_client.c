@@ -64,13 +64,12 @@ message_of(unsigned bytes)
 }
 
 static grpc_call *
-new_call(grpc_channel *channel, grpc_completion_queue *queue,
-         const char *path)
+new_call(grpc_channel *channel, grpc_completion_queue *queue, const char *path)
 {
-    return grpc_channel_create_call(
-        channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
-        grpc_slice_from_static_string(path), NULL,
-        gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    return grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+                                    queue, grpc_slice_from_static_string(path),
+                                    NULL, gpr_inf_future(GPR_CLOCK_REALTIME),
+                                    NULL);
 }
 
 static void
@@ -98,8 +97,8 @@ call_once(struct caller *caller, grpc_completion_queue *queue)
     ops[5].data.recv_status_on_client.status_details = &details;
     must(grpc_call_start_batch(call, ops, 6, call, NULL) == GRPC_CALL_OK,
          "a unary call");
-    grpc_completion_queue_pluck(queue, call,
-                                gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_completion_queue_pluck(queue, call, gpr_inf_future(GPR_CLOCK_REALTIME),
+                                NULL);
     must(status == GRPC_STATUS_OK && in != NULL, "a unary answer");
     grpc_slice_unref(details);
     grpc_metadata_array_destroy(&initial);
@@ -113,8 +112,7 @@ static void *
 call_often(void *arg)
 {
     struct caller *caller = arg;
-    grpc_completion_queue *queue =
-        grpc_completion_queue_create_for_pluck(NULL);
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
 
     while (usage_clock() < caller->until_ns) {
         call_once(caller, queue);
@@ -153,13 +151,12 @@ floor_unary(struct floor_result *result, int port, unsigned threads,
 
 /* One batch of operations, waited for. */
 static void
-step(grpc_call *call, grpc_completion_queue *queue, grpc_op *ops,
-     size_t count)
+step(grpc_call *call, grpc_completion_queue *queue, grpc_op *ops, size_t count)
 {
     must(grpc_call_start_batch(call, ops, count, call, NULL) == GRPC_CALL_OK,
          "a step of the stream");
-    grpc_completion_queue_pluck(queue, call,
-                                gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_completion_queue_pluck(queue, call, gpr_inf_future(GPR_CLOCK_REALTIME),
+                                NULL);
 }
 
 static uint64_t
@@ -188,8 +185,7 @@ void
 floor_stream(struct floor_result *result, int port, unsigned bytes,
              unsigned weight, unsigned seconds)
 {
-    grpc_completion_queue *queue =
-        grpc_completion_queue_create_for_pluck(NULL);
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
     grpc_channel *channel = floor_channel(port);
     grpc_call *call = new_call(channel, queue, FLOOR_STREAM);
     grpc_metadata_array initial, trailing;

@@ -96,8 +96,7 @@ measure_core(int port, unsigned seconds, FILE *json)
         if (rows[i].threads > 0) {
             floor_unary(&result, port, rows[i].threads, seconds);
         } else {
-            floor_stream(&result, port, rows[i].bytes, rows[i].weight,
-                         seconds);
+            floor_stream(&result, port, rows[i].bytes, rows[i].weight, seconds);
         }
         print(&result, json);
     }

@@ -37,8 +37,8 @@ static grpc_server *server;
 static void
 start(struct session *session, grpc_op *ops, size_t count, enum step step)
 {
-    if (grpc_call_start_batch(session->call, ops, count,
-                              &session->tags[step], NULL) != GRPC_CALL_OK) {
+    if (grpc_call_start_batch(session->call, ops, count, &session->tags[step],
+                              NULL) != GRPC_CALL_OK) {
         abort();
     }
 }

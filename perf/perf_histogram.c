@@ -2,6 +2,7 @@
 /* Latencies by log-linear buckets. */
 #include "perf_histogram.h"
 
+#include <math.h>
 #include <stddef.h>
 
 static size_t
@@ -77,4 +78,37 @@ histogram_at(const struct histogram *histogram, double percent)
         }
     }
     return top_of(i) < histogram->max ? top_of(i) : histogram->max;
+}
+
+uint64_t
+histogram_below(const struct histogram *histogram, uint64_t value)
+{
+    size_t i, last = cell_of(value);
+    uint64_t seen = 0;
+
+    for (i = 0; i <= last; i++) {
+        seen += histogram->cells[i];
+    }
+    return seen;
+}
+
+void
+histogram_moments(const struct histogram *histogram, double *mean,
+                  double *deviation)
+{
+    double count = (double)(histogram->count + (histogram->count == 0));
+    double sum = 0, squares = 0;
+    size_t i;
+
+    for (i = 0; i < HISTOGRAM_CELLS; i++) {
+        double top = (double)top_of(i);
+        double bottom = i == 0 ? 0 : (double)top_of(i - 1) + 1;
+        double middle = (top + bottom) / 2;
+        double weight = (double)histogram->cells[i];
+
+        sum += weight * middle;
+        squares += weight * middle * middle;
+    }
+    *mean = sum / count;
+    *deviation = sqrt(fmax(0, squares / count - *mean * *mean));
 }

@@ -27,4 +27,13 @@ histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t
 histogram_at(const struct histogram *histogram, double percent);
 
+/* Values known to be at most `value`: exact at values of histogram_at(). */
+uint64_t
+histogram_below(const struct histogram *histogram, uint64_t value);
+
+/* By the middles of the cells. */
+void
+histogram_moments(const struct histogram *histogram, double *mean,
+                  double *deviation);
+
 #endif

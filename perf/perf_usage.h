@@ -4,6 +4,7 @@
 #ifndef PERF_USAGE_H
 #define PERF_USAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct usage {
@@ -22,6 +23,10 @@ void
 usage_now(struct usage *usage);
 
 /* to - from; rss_bytes is that of `to`. */
+/* Little enough was stolen that the figures mean something. */
+bool
+usage_is_clean(const struct usage *usage);
+
 struct usage
 usage_between(const struct usage *from, const struct usage *to);
 
