@@ -151,6 +151,7 @@ tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
     }
     tk_mutex_init(&cluster->lock, TK_RANK_CLUSTER);
     tk_engine_init(&cluster->engine);
+    tk_mvcc_init(&cluster->mvcc);
     cluster->rt = rt;
     cluster->seed = params->seed;
     cluster->api = params->api;
@@ -211,6 +212,8 @@ tk_cluster_free(struct tk_cluster *cluster)
     tk_cl_rules_fini(cluster);
     tk_cl_regions_fini(&cluster->regions);
     tk_engine_fini(&cluster->engine);
+    tk_cl_txn_fini(cluster);
+    tk_mvcc_fini(&cluster->mvcc);
     tk_free(cluster->stores);
     tk_free(cluster->members);
     tk_mutex_fini(&cluster->lock);

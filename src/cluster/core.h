@@ -153,6 +153,13 @@ tk_cluster_stream_finish(struct tk_cluster_stream *stream);
 void
 tk_cluster_stream_free(struct tk_cluster_stream *stream);
 
+/* ---- data ---- */
+
+/* Garbage collection of all regions at once: versions that nobody who reads
+ * at `safe_point` or later sees. */
+void
+tk_cluster_gc(struct tk_cluster *cluster, uint64_t safe_point);
+
 /* ---- topology, faults, counters: what <tikv/cluster.h> promises ---- */
 
 uint64_t

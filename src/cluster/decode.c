@@ -130,6 +130,9 @@ add_field(struct tk_cl_context *context, const struct tk_field *field)
     case 5:
         context->term = field->value;
         return true;
+    case 7:
+        context->isolation = field->value;
+        return true;
     case 12:
         context->replica_read = field->value != 0;
         return true;
@@ -139,11 +142,20 @@ add_field(struct tk_cl_context *context, const struct tk_field *field)
     case 17:
         context->stale_read = field->value != 0;
         return true;
+    case 20:
+        context->is_retry = field->value != 0;
+        return true;
     case 21:
         context->api_version = field->value;
         return true;
+    case 25:
+        context->txn_source = field->value;
+        return true;
     case 27:
         context->busy_threshold_ms = field->value;
+        return true;
+    case 29:
+        context->origin = field->value;
         return true;
     case 35:
         context->cluster_id = field->value;
@@ -166,6 +178,9 @@ tk_cl_context_add(struct tk_cl_context *context, tikv_slice piece)
     while (tk_cursor_field(&cursor, &field)) {
         bool is_message = field.number == 2 || field.number == 3;
 
+        if (field.number == 13 || field.number == 22) {
+            context->has_lists = true;
+        }
         if (is_message != (field.type == TK_WIRE_BYTES)) {
             continue;
         }

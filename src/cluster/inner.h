@@ -9,6 +9,7 @@
 
 #include "cluster/core.h"
 #include "cluster/engine.h"
+#include "cluster/mvcc.h"
 #include "cluster/put.h"
 #include "exec/mutex.h"
 #include "wire/commands.h"
@@ -133,6 +134,10 @@ struct tk_cl_store {
     int64_t load_ns;
     uint64_t load;
     uint32_t ports; /* invented addresses so far */
+    uint64_t max_ts; /* no commit_ts is computed at or below it */
+    bool max_ts_stale; /* since a change of leader: not synced with PD */
+    struct tk_cl_memory_lock *memory_locks;
+    struct tk_cl_outcome *outcomes; /* of recent transactions; or NULL */
 };
 
 struct tk_cl_member {
@@ -162,6 +167,11 @@ struct tk_cl_context {
     uint64_t cluster_id;
     uint64_t api_version;
     uint64_t busy_threshold_ms;
+    uint64_t isolation; /* kvrpcpb.IsolationLevel */
+    uint64_t txn_source;
+    uint64_t origin; /* kvrpcpb.RequestOrigin */
+    bool is_retry;
+    bool has_lists; /* resolved_locks, committed_locks */
     bool has_epoch;
     bool replica_read;
     bool stale_read;
@@ -169,7 +179,7 @@ struct tk_cl_context {
 
 /* The top-level fields of a message by number: the last bytes and the last
  * number of each. Repeated fields are walked again, tk_cl_each(). */
-enum { TK_CL_FIELDS = 9 };
+enum { TK_CL_FIELDS = 17 };
 
 struct tk_cl_fields {
     tikv_slice bytes[TK_CL_FIELDS];
@@ -229,6 +239,7 @@ struct tk_cluster {
     uint64_t ids; /* last one given out */
     uint32_t replicas;
     struct tk_engine engine;
+    struct tk_mvcc mvcc;
     struct tk_cl_regions regions;
     struct tk_cl_store *stores; /* id - 1 is the place; count is fixed */
     uint32_t stores_count;
@@ -379,6 +390,18 @@ tk_cl_status(struct tk_cl_request *request, int status, const char *format,
 int
 tk_cl_run(struct tk_cl_request *request);
 
+/* ---- txn_common.c ---- */
+
+/* What stores keep of transactions. */
+void
+tk_cl_txn_fini(struct tk_cluster *cluster);
+
+/* The region has a new leader: its store must not commit below what the one
+ * before has been read at. Locks in memory move with a plan, else are lost. */
+void
+tk_cl_txn_lead(struct tk_cluster *cluster, const struct tk_cl_region *region,
+               bool is_planned);
+
 /* ---- tso.c ---- */
 
 /* The last of `count` timestamps. */
@@ -399,7 +422,8 @@ struct tk_cl_store *
 tk_cl_store(struct tk_cluster *cluster, uint64_t store_id);
 
 void
-tk_cl_lead(struct tk_cl_region *region, uint64_t peer_id);
+tk_cl_lead(struct tk_cluster *cluster, struct tk_cl_region *region,
+           uint64_t peer_id, bool is_planned);
 
 bool
 tk_cl_resolve(const struct tk_cluster *cluster, const char *address,
@@ -425,6 +449,13 @@ tk_cl_handler tk_cl_raw_get, tk_cl_raw_put, tk_cl_raw_delete,
     tk_cl_raw_ttl, tk_cl_raw_cas, tk_cl_raw_scan, tk_cl_raw_batch_scan,
     tk_cl_raw_delete_range, tk_cl_raw_checksum, tk_cl_raw_coprocessor,
     tk_cl_split_region, tk_cl_health, tk_cl_empty;
+tk_cl_handler tk_cl_txn_get, tk_cl_txn_batch_get, tk_cl_txn_scan,
+    tk_cl_txn_buffer_get, tk_cl_txn_prewrite, tk_cl_txn_flush,
+    tk_cl_txn_commit, tk_cl_txn_batch_rollback, tk_cl_txn_cleanup,
+    tk_cl_txn_heart_beat, tk_cl_txn_check_status,
+    tk_cl_txn_check_secondaries, tk_cl_txn_resolve, tk_cl_txn_scan_lock,
+    tk_cl_txn_lock, tk_cl_txn_unlock, tk_cl_txn_mvcc_by_key,
+    tk_cl_txn_mvcc_by_start, tk_cl_txn_delete_range, tk_cl_txn_broadcast;
 tk_cl_handler tk_cl_pd_members, tk_cl_pd_info, tk_cl_pd_min_ts,
     tk_cl_pd_bootstrapped, tk_cl_pd_alloc_id, tk_cl_pd_recovering,
     tk_cl_pd_store, tk_cl_pd_stores, tk_cl_pd_region, tk_cl_pd_prev_region,

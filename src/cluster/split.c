@@ -172,7 +172,7 @@ scatter(struct tk_cluster *cluster, struct tk_cl_region *region)
 
         if (peer->role == 0 && !peer->is_witness &&
             tk_cl_store_is_up(cluster, peer->store_id)) {
-            tk_cl_lead(region, peer->id);
+            tk_cl_lead(cluster, region, peer->id, true);
             break;
         }
     }

@@ -51,11 +51,13 @@ tk_cl_resolve(const struct tk_cluster *cluster, const char *address,
 }
 
 void
-tk_cl_lead(struct tk_cl_region *region, uint64_t peer_id)
+tk_cl_lead(struct tk_cluster *cluster, struct tk_cl_region *region,
+           uint64_t peer_id, bool is_planned)
 {
     if (region->leader != peer_id) {
         region->leader = peer_id;
         region->term++;
+        tk_cl_txn_lead(cluster, region, is_planned);
     }
 }
 
@@ -163,7 +165,7 @@ transfer(struct tk_cluster *cluster, struct tk_cl_region *region,
     const struct tk_cl_peer *peer;
 
     if (store_id == 0) {
-        tk_cl_lead(region, 0);
+        tk_cl_lead(cluster, region, 0, false);
         return NULL;
     }
     peer = tk_cl_peer_on(region, store_id);
@@ -177,7 +179,7 @@ transfer(struct tk_cluster *cluster, struct tk_cl_region *region,
         return tk_error(TIKV_ERR_ARGUMENT, "store %llu is down",
                         (unsigned long long)store_id);
     }
-    tk_cl_lead(region, peer->id);
+    tk_cl_lead(cluster, region, peer->id, true);
     return NULL;
 }
 
@@ -270,7 +272,7 @@ take_down(struct tk_cluster *cluster, struct tk_cl_store *store)
         }
         next = candidate(cluster, region, store->id);
         if (next != NULL) {
-            tk_cl_lead(region, next->id);
+            tk_cl_lead(cluster, region, next->id, false);
         }
     }
 }
@@ -409,7 +411,7 @@ remove_peer(struct tk_cluster *cluster, struct tk_cl_region *region,
         peer->store_id = free_store(cluster, region);
         peer->id = ++cluster->ids;
         region->conf_ver += 2;
-        tk_cl_lead(region, peer->id);
+        tk_cl_lead(cluster, region, peer->id, false);
         return;
     }
     region->peers_count--;
@@ -419,7 +421,7 @@ remove_peer(struct tk_cluster *cluster, struct tk_cl_region *region,
     region->conf_ver++;
     if (region->leader == gone) {
         next = candidate(cluster, region, 0);
-        tk_cl_lead(region, next == NULL ? 0 : next->id);
+        tk_cl_lead(cluster, region, next == NULL ? 0 : next->id, false);
     }
 }
 

@@ -258,12 +258,14 @@ fx_header(struct fx *fx)
 }
 
 static inline const pdpb_GetRegionResponse *
-fx_region(struct fx *fx, const char *key)
+fx_region_of(struct fx *fx, tikv_slice key)
 {
     pdpb_GetRegionRequest *request = pdpb_GetRegionRequest_new(fx->arena);
 
     pdpb_GetRegionRequest_set_header(request, fx_header(fx));
-    pdpb_GetRegionRequest_set_region_key(request, fx_view(key));
+    pdpb_GetRegionRequest_set_region_key(
+        request,
+        upb_StringView_FromDataAndSize((const char *)key.data, key.len));
     FX_CALL(fx, tk_cluster_pd_leader(fx->cluster), "/pdpb.PD/GetRegion", pdpb,
             GetRegionRequest, request);
     assert_true(fx->replied);
@@ -271,11 +273,17 @@ fx_region(struct fx *fx, const char *key)
     return FX_PARSE(fx, pdpb, GetRegionResponse);
 }
 
+static inline const pdpb_GetRegionResponse *
+fx_region(struct fx *fx, const char *key)
+{
+    return fx_region_of(fx, fx_slice(key));
+}
+
 /* What a client would send for a key: region, epoch, leader. */
 static inline kvrpcpb_Context *
-fx_context(struct fx *fx, const char *key)
+fx_context_of(struct fx *fx, tikv_slice key)
 {
-    const pdpb_GetRegionResponse *answer = fx_region(fx, key);
+    const pdpb_GetRegionResponse *answer = fx_region_of(fx, key);
     const metapb_Region *region = pdpb_GetRegionResponse_region(answer);
     const metapb_RegionEpoch *from = metapb_Region_region_epoch(region);
     const metapb_Peer *leader = pdpb_GetRegionResponse_leader(answer);
@@ -296,6 +304,12 @@ fx_context(struct fx *fx, const char *key)
     metapb_Peer_set_id(peer, metapb_Peer_id(leader));
     metapb_Peer_set_store_id(peer, metapb_Peer_store_id(leader));
     return context;
+}
+
+static inline kvrpcpb_Context *
+fx_context(struct fx *fx, const char *key)
+{
+    return fx_context_of(fx, fx_slice(key));
 }
 
 static inline tk_node

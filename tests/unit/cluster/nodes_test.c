@@ -325,7 +325,7 @@ cluster__counts_calls(void **state)
     assert_int_equal(tk_cluster_calls(fx.cluster, "no.Such"), 0);
     fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/NoSuch", NULL, "", 0);
     assert_int_equal(fx.status, TK_GRPC_UNIMPLEMENTED);
-    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/KvGet", NULL, "", 0);
+    fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/KvGC", NULL, "", 0);
     assert_int_equal(fx.status, TK_GRPC_UNIMPLEMENTED);
     fx_call_with(&fx, fx_store(1), "/tikvpb.Tikv/RawGet", NULL, "\x12\x64x",
                  3);
