@@ -23,6 +23,7 @@ struct step {
     size_t event;
     uint32_t value; /* before */
     int64_t front;  /* before */
+    bool is_free;   /* nothing else needs to be tried in its place */
 };
 
 struct search {
@@ -30,9 +31,12 @@ struct search {
     size_t count;
     bool *taken;
     struct place *marks;
+    uint32_t *wants; /* number of the value an event asks for; NONE */
+    uint32_t *gives; /* number of the value it leaves */
+    uint32_t *asked; /* by number: events left that ask for it */
     struct step *steps;
     size_t steps_count;
-    size_t owed; /* events that are not optional and not taken */
+    size_t owed;  /* events that are not optional and not taken */
     size_t first; /* none before it is owed */
     uint32_t value;
     int64_t front; /* the latest call of those taken */
@@ -61,12 +65,30 @@ compare(const void *a, const void *b)
 
 /* ---- where it has been ---- */
 
+/* An optional event that can no longer be of use. */
+static bool
+is_dead(const struct search *search, size_t index)
+{
+    return search->events[index].ret < search->front ||
+           search->asked[search->gives[index]] == 0;
+}
+
+/* Whether the dead were taken makes no difference for what may follow. */
 static struct place
 here(const struct search *search)
 {
-    struct tk_rng mixer = { search->place.low + search->value };
     struct place place = search->place;
+    struct tk_rng mixer;
+    size_t i;
 
+    for (i = 0; i < search->count; i++) {
+        if (search->events[i].is_optional && !search->taken[i] &&
+            is_dead(search, i)) {
+            place.high += search->marks[i].high;
+            place.low += search->marks[i].low;
+        }
+    }
+    mixer.state = place.low + search->value;
     place.high += tk_rng_next(&mixer);
     place.low = tk_rng_next(&mixer) | 1; /* 0, 0 is an empty slot */
     return place;
@@ -115,7 +137,7 @@ is_new(struct search *search)
     struct place place = here(search);
     size_t at;
 
-    if (!make_room(search) || search->seen_count >= search->states_max) {
+    if (search->seen_count >= search->states_max || !make_room(search)) {
         search->gave_up = true;
         return false;
     }
@@ -183,13 +205,15 @@ limit_of(const struct search *search)
     return limit;
 }
 
-/* Whether an event that is left asks for the value. */
+/* Whether an event that may come next asks for the value: taking an optional
+ * event before anything else would be for nothing. */
 static bool
-is_asked_for(const struct search *search, size_t writer, uint32_t value)
+is_asked_for(const struct search *search, size_t writer, uint32_t value,
+             int64_t limit)
 {
     size_t i;
 
-    for (i = 0; i < search->count; i++) {
+    for (i = 0; i < search->count && search->events[i].call <= limit; i++) {
         const struct tk_linear_event *event = &search->events[i];
 
         if (search->taken[i] || i == writer) {
@@ -207,21 +231,49 @@ is_asked_for(const struct search *search, size_t writer, uint32_t value)
     return false;
 }
 
+/* Whether another optional event does the same, is over no later and was
+ * called no later: that one is taken first. */
 static bool
-take(struct search *search, size_t index)
+has_a_better_twin(const struct search *search, size_t index)
+{
+    const struct tk_linear_event *event = &search->events[index];
+    size_t i;
+
+    for (i = 0; i < search->count && search->events[i].call <= event->call;
+         i++) {
+        const struct tk_linear_event *twin = &search->events[i];
+
+        if (twin->is_optional && !search->taken[i] && i != index &&
+            twin->ret >= search->front && twin->value == event->value &&
+            (twin->kind == TK_SIM_CAS) == (event->kind == TK_SIM_CAS) &&
+            twin->expected == event->expected &&
+            (twin->ret < event->ret ||
+             (twin->ret == event->ret && i < index))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+take(struct search *search, size_t index, int64_t limit)
 {
     const struct tk_linear_event *event = &search->events[index];
     uint32_t value = search->value;
 
     if (!apply(event, &value) ||
-        (event->is_optional && (event->ret < search->front ||
-                                !is_asked_for(search, index, value)))) {
+        (event->is_optional &&
+         (is_dead(search, index) || has_a_better_twin(search, index) ||
+          !is_asked_for(search, index, value, limit)))) {
         return false;
     }
     search->steps[search->steps_count++] =
-        (struct step){ index, search->value, search->front };
+        (struct step){ index, search->value, search->front, false };
     search->taken[index] = true;
     search->owed -= !event->is_optional;
+    if (search->wants[index] != TK_SIM_NONE) {
+        search->asked[search->wants[index]]--;
+    }
     search->value = value;
     if (event->call > search->front) {
         search->front = event->call;
@@ -244,6 +296,9 @@ take_back(struct search *search)
 
     search->taken[step->event] = false;
     search->owed += !search->events[step->event].is_optional;
+    if (search->wants[step->event] != TK_SIM_NONE) {
+        search->asked[search->wants[step->event]]++;
+    }
     search->value = step->value;
     search->front = step->front;
     search->place.high -= search->marks[step->event].high;
@@ -267,6 +322,60 @@ remember_longest(const struct search *search, struct tk_linear_report *report)
     }
 }
 
+/* Whether an order that fits may as well go on with this read: it changes
+ * nothing now, and if it is late, no optional event would be too late. */
+static bool
+is_free(const struct search *search, size_t index)
+{
+    const struct tk_linear_event *event = &search->events[index];
+    uint32_t value = search->value;
+    size_t i;
+
+    if (search->taken[index] || event->is_optional || event->result != value ||
+        !apply(event, &value) || value != search->value ||
+        event->kind == TK_SIM_PUT || event->kind == TK_SIM_DELETE) {
+        return false;
+    }
+    for (i = 0; i < index && event->call > search->front; i++) {
+        if (search->events[i].is_optional && !search->taken[i] &&
+            search->events[i].ret >= search->front &&
+            search->events[i].ret < event->call) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes one event, from `next` on, that leads to a place not yet seen. */
+static bool
+advance(struct search *search, size_t next)
+{
+    int64_t limit = limit_of(search);
+    size_t i;
+
+    for (i = 0;
+         next == 0 && i < search->count && search->events[i].call <= limit;
+         i++) {
+        if (is_free(search, i) && take(search, i, limit)) {
+            search->steps[search->steps_count - 1].is_free = true;
+            if (is_new(search)) {
+                return true;
+            }
+            (void)take_back(search);
+            return false;
+        }
+    }
+    for (i = next; i < search->count && search->events[i].call <= limit; i++) {
+        if (!search->taken[i] && take(search, i, limit)) {
+            if (is_new(search)) {
+                return true;
+            }
+            (void)take_back(search);
+        }
+    }
+    return false;
+}
+
 /* Depth first; true when nothing is owed any more. */
 static bool
 run(struct search *search, struct tk_linear_report *report)
@@ -275,30 +384,66 @@ run(struct search *search, struct tk_linear_report *report)
 
     (void)is_new(search);
     while (search->owed != 0 && !search->gave_up) {
-        int64_t limit = limit_of(search);
-        bool took = false;
-
-        for (; next < search->count && search->events[next].call <= limit;
-             next++) {
-            if (search->taken[next] || !take(search, next)) {
-                continue;
-            }
-            if (is_new(search)) {
-                took = true;
-                break;
-            }
-            (void)take_back(search);
-        }
-        if (took) {
+        if (advance(search, next)) {
             remember_longest(search, report);
             next = 0;
-        } else if (search->steps_count == 0) {
-            return false;
-        } else {
-            next = take_back(search) + 1;
+            continue;
         }
+        /* Back to the last step that had a choice. */
+        do {
+            if (search->steps_count == 0) {
+                return false;
+            }
+            next = take_back(search) + 1;
+        } while (search->steps[search->steps_count].is_free);
     }
     return search->owed == 0;
+}
+
+/* The value an event must find, if it must; true. */
+static bool
+wanted_by(const struct tk_linear_event *event, uint32_t *value)
+{
+    if (event->kind == TK_SIM_PUT || event->kind == TK_SIM_DELETE) {
+        return false;
+    }
+    *value = event->is_optional ? event->expected : event->result;
+    return true;
+}
+
+/* Values that are asked for get the numbers 1 .. count, others 0, for which
+ * nobody asks. */
+static uint32_t
+number_of(const struct search *search, uint32_t value)
+{
+    uint32_t wanted;
+    size_t i;
+
+    for (i = 0; i < search->count; i++) {
+        if (wanted_by(&search->events[i], &wanted) && wanted == value) {
+            return (uint32_t)i + 1;
+        }
+    }
+    return 0;
+}
+
+static void
+number_values(struct search *search)
+{
+    uint32_t value;
+    size_t i;
+
+    for (i = 0; i < search->count; i++) {
+        const struct tk_linear_event *event = &search->events[i];
+
+        search->wants[i] = TK_SIM_NONE;
+        if (wanted_by(event, &value)) {
+            search->wants[i] = number_of(search, value);
+            search->asked[search->wants[i]]++;
+        }
+        search->gives[i] =
+            number_of(search, event->kind == TK_SIM_DELETE ? 0 : event->value);
+    }
 }
 
 static bool
@@ -309,14 +454,19 @@ prepare(struct search *search)
     size_t i;
 
     search->taken = (bool *)tk_calloc(count * sizeof(*search->taken));
-    search->marks = (struct place *)tk_alloc_array(count,
-                                                   sizeof(*search->marks));
-    search->steps = (struct step *)tk_alloc_array(count,
-                                                  sizeof(*search->steps));
+    search->marks =
+        (struct place *)tk_alloc_array(count, sizeof(*search->marks));
+    search->steps =
+        (struct step *)tk_alloc_array(count, sizeof(*search->steps));
+    search->wants = (uint32_t *)tk_calloc(count * sizeof(uint32_t));
+    search->gives = (uint32_t *)tk_calloc(count * sizeof(uint32_t));
+    search->asked = (uint32_t *)tk_calloc(count * sizeof(uint32_t));
     if (search->taken == NULL || search->marks == NULL ||
-        search->steps == NULL) {
+        search->steps == NULL || search->wants == NULL ||
+        search->gives == NULL || search->asked == NULL) {
         return false;
     }
+    number_values(search);
     search->front = INT64_MIN;
     search->first = search->count;
     for (i = search->count; i > 0; i--) {
@@ -356,6 +506,9 @@ tk_linear_check(struct tk_linear_event *events, size_t count, uint32_t value,
     tk_free(search.taken);
     tk_free(search.marks);
     tk_free(search.steps);
+    tk_free(search.wants);
+    tk_free(search.gives);
+    tk_free(search.asked);
     tk_free(search.seen);
     return answer;
 }

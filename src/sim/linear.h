@@ -9,8 +9,8 @@
  * there or never. The rule that makes an order e1, e2, ... possible is
  * call(ei) <= ret(ej) for all i < j: then the moments max(call(e1..ei)) fit.
  *
- * Optional events are taken only when their value is asked for later: values
- * are unique, so taking any other one is never needed.
+ * An optional event is taken only right before one that asks for its value,
+ * and a read that fits is taken at once: other orders are not needed.
  */
 #ifndef TK_SIM_LINEAR_H
 #define TK_SIM_LINEAR_H

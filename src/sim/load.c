@@ -54,8 +54,8 @@ below(struct call *call, uint64_t limit)
 static void
 raise_cancel(struct tk_timer *timer)
 {
-    struct call *call = (struct call *)(void *)((char *)timer -
-                                                offsetof(struct call, timer));
+    struct call *call =
+        (struct call *)(void *)((char *)timer - offsetof(struct call, timer));
 
     tikv_cancel_raise(call->cancel);
 }
@@ -97,11 +97,10 @@ choose_expected(struct call *call)
 
         if (op->key == call->keys[0] && op->outcome == TK_SIM_OK &&
             op->kind != TK_SIM_DELETE) {
-            call->expected =
-                op->kind == TK_SIM_PUT || (op->kind == TK_SIM_CAS &&
-                                           op->swapped)
-                    ? op->value
-                    : op->result;
+            call->expected = op->kind == TK_SIM_PUT ||
+                                     (op->kind == TK_SIM_CAS && op->swapped)
+                                 ? op->value
+                                 : op->result;
             return;
         }
     }
@@ -333,11 +332,10 @@ run_blocking(struct call *call)
                     : tikv_raw_get(client, call->slices[0], options, &value);
         break;
     case TK_SIM_PUT:
-        error = call->is_batch
-                    ? tikv_raw_batch_put(client, call->pairs, call->count,
-                                         options)
-                    : tikv_raw_put(client, call->slices[0],
-                                   call->pairs[0].value, options);
+        error = call->is_batch ? tikv_raw_batch_put(client, call->pairs,
+                                                    call->count, options)
+                               : tikv_raw_put(client, call->slices[0],
+                                              call->pairs[0].value, options);
         break;
     case TK_SIM_DELETE:
         error = call->is_batch
@@ -377,24 +375,22 @@ start(struct call *call)
                 : tikv_raw_get_async(client, call->slices[0], options);
         break;
     case TK_SIM_PUT:
-        call->future =
-            call->is_batch
-                ? tikv_raw_batch_put_async(client, call->pairs, call->count,
-                                           options)
-                : tikv_raw_put_async(client, call->slices[0],
-                                     call->pairs[0].value, options);
+        call->future = call->is_batch
+                           ? tikv_raw_batch_put_async(client, call->pairs,
+                                                      call->count, options)
+                           : tikv_raw_put_async(client, call->slices[0],
+                                                call->pairs[0].value, options);
         break;
     case TK_SIM_DELETE:
         call->future =
             call->is_batch
-                ? tikv_raw_batch_delete_async(client, call->slices,
-                                              call->count, options)
+                ? tikv_raw_batch_delete_async(client, call->slices, call->count,
+                                              options)
                 : tikv_raw_delete_async(client, call->slices[0], options);
         break;
     case TK_SIM_CAS:
-        call->future =
-            tikv_raw_swap_async(client, call->slices[0], expected,
-                                call->pairs[0].value, options);
+        call->future = tikv_raw_swap_async(client, call->slices[0], expected,
+                                           call->pairs[0].value, options);
         break;
     }
 }

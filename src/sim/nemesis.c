@@ -160,9 +160,9 @@ stores(struct tk_nemesis *nemesis)
         count(world, TK_DEED_STORE_STOP,
               tk_cluster_store_stop(world->cluster, store));
     } else if (below(nemesis, 2) == 0) {
-        count(world, TK_DEED_STORE_SWAP,
-              tk_cluster_store_swap(world->cluster, store,
-                                    some_store(nemesis)));
+        count(
+            world, TK_DEED_STORE_SWAP,
+            tk_cluster_store_swap(world->cluster, store, some_store(nemesis)));
     }
 }
 
@@ -196,8 +196,7 @@ static void
 faults(struct tk_nemesis *nemesis)
 {
     struct tk_world *world = nemesis->world;
-    const char *rule =
-        rules[below(nemesis, sizeof(rules) / sizeof(rules[0]))];
+    const char *rule = rules[below(nemesis, sizeof(rules) / sizeof(rules[0]))];
     uint64_t id;
     tikv_error *error = tk_cluster_fault(world->cluster, rule, &id);
 
@@ -258,8 +257,7 @@ tk_nemesis_heal(struct tk_world *world)
     tk_buf_init(&start, 65536);
     for (i = 0; tk_cluster_region_at(cluster, i, &region, &start); i++) {
         if (tk_cluster_leader_of(cluster, region) == 0) {
-            tikv_error_free(
-                tk_cluster_transfer_leader(cluster, region, 1));
+            tikv_error_free(tk_cluster_transfer_leader(cluster, region, 1));
         }
         tk_buf_clear(&start);
     }

@@ -102,8 +102,7 @@ tk_world_value_of_slice(tikv_slice bytes)
 uint32_t
 tk_world_value_of(const tikv_value *value)
 {
-    return value == NULL ? 0
-                         : tk_world_value_of_slice(tikv_value_slice(value));
+    return value == NULL ? 0 : tk_world_value_of_slice(tikv_value_slice(value));
 }
 
 /* ---- services ---- */
@@ -181,16 +180,16 @@ open_client(struct tk_world *world)
     tikv_error *error = configure(world, &config);
 
     if (error == NULL) {
-        error = tk_memory_transport_new(world->rt, world->cluster,
-                                        &world->network);
+        error =
+            tk_memory_transport_new(world->rt, world->cluster, &world->network);
     }
     if (error == NULL) {
         error = tk_tap_new(world->rt, world->network, &world->history,
                            tk_world_key_of, TK_SIM_LATE_NS, &transport);
     }
     if (error == NULL) {
-        error = tk_client_open_with(world->rt, transport, config,
-                                    &world->client);
+        error =
+            tk_client_open_with(world->rt, transport, config, &world->client);
     }
     tikv_config_free(config);
     return error;
@@ -254,8 +253,7 @@ work(struct tk_world *world)
             ops->spawn(world->rt, "nemesis", tk_nemesis_run, &nemeses[i]);
     }
     if (closes) {
-        tk_world_sleep(world,
-                       (int64_t)tk_rng_below(&world->rng, 300 * TK_MS));
+        tk_world_sleep(world, (int64_t)tk_rng_below(&world->rng, 300 * TK_MS));
         rest(world, nemeses);
         close_client(world);
         world->counts->closes++;
@@ -334,10 +332,8 @@ judge_key(struct tk_world *world, uint32_t key)
     if (answer == TK_LINEAR_YES) {
         return;
     }
-    tk_world_complain(world, "key %u is %s; it fits up to operation #%u\n",
-                      key,
-                      answer == TK_LINEAR_NO ? "not linearizable"
-                                             : "undecided",
+    tk_world_complain(world, "key %u is %s; it fits up to operation #%u\n", key,
+                      answer == TK_LINEAR_NO ? "not linearizable" : "undecided",
                       report.stuck);
     tk_history_print(&world->history, key, report.stuck, world->report);
 }

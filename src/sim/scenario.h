@@ -44,8 +44,8 @@ struct tk_scenario_counts {
     uint64_t failed;
     uint64_t undetermined;
     uint64_t swaps;
-    uint64_t sends; /* requests of writes on the wire */
-    uint64_t again; /* sent more than once */
+    uint64_t sends;  /* requests of writes on the wire */
+    uint64_t again;  /* sent more than once */
     uint64_t states; /* of the checker */
     uint64_t histories;
     uint64_t closes; /* under load */

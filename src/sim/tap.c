@@ -93,8 +93,7 @@ group_of(tikv_slice request)
     size_t i;
 
     if (!find_bytes(request, 1, &context) ||
-        !find_bytes(context, CONTEXT_SOURCE, &source) ||
-        source.len <= prefix ||
+        !find_bytes(context, CONTEXT_SOURCE, &source) || source.len <= prefix ||
         memcmp(source.data, TK_SIM_SOURCE, prefix) != 0) {
         return TK_SIM_NONE;
     }
@@ -133,8 +132,8 @@ record(struct pipe *pipe, uint64_t id, enum tk_command command,
     }
     if (pipe->marks_count == pipe->marks_room) {
         size_t room = pipe->marks_room == 0 ? 16 : pipe->marks_room * 2;
-        struct mark *grown = (struct mark *)tk_realloc(
-            pipe->marks, room * sizeof(*grown));
+        struct mark *grown =
+            (struct mark *)tk_realloc(pipe->marks, room * sizeof(*grown));
 
         if (grown == NULL) {
             tap->history->failed = true;
@@ -169,8 +168,9 @@ judge_answer(struct pipe *pipe, uint64_t id, tikv_slice response)
         if (pipe->marks[i].id == id) {
             tk_peek(pipe->marks[i].command, response, &peek);
             if (peek.is_valid) {
-                judge(pipe, i, tk_peek_is_clean(&peek) ? TK_SIM_APPLIED
-                                                       : TK_SIM_REFUSED);
+                judge(pipe, i,
+                      tk_peek_is_clean(&peek) ? TK_SIM_APPLIED
+                                              : TK_SIM_REFUSED);
             }
             return;
         }
@@ -327,8 +327,7 @@ open_stream(struct tk_transport *transport, struct tk_link *link,
     pipe->stream.received = received;
     pipe->stream.sent = sent;
     pipe->stream.closed = closed;
-    pipe->is_batch =
-        tk_command_by_path(path) == TK_CMD_BATCH_COMMANDS;
+    pipe->is_batch = tk_command_by_path(path) == TK_CMD_BATCH_COMMANDS;
     stream->inside = pipe;
     if (!tap->inner->ops->open(tap->inner, link, path, metadata,
                                &pipe->stream)) {

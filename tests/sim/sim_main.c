@@ -126,6 +126,17 @@ clear_progress(void)
     }
 }
 
+/* A name as JSON keys are here: with underscores. */
+static void
+print_key(const char *name)
+{
+    printf(",\"");
+    for (; *name != '\0'; name++) {
+        putchar(*name == ' ' ? '_' : *name);
+    }
+    printf("\":");
+}
+
 static void
 print_counts(const struct tk_scenario_counts *counts)
 {
@@ -137,12 +148,12 @@ print_counts(const struct tk_scenario_counts *counts)
            ",\"histories\":%" PRIu64 ",\"states\":%" PRIu64
            ",\"closes\":%" PRIu64 ",\"steps\":%" PRIu64
            ",\"rule_hits\":%" PRIu64,
-           counts->operations, counts->ok, counts->failed,
-           counts->undetermined, counts->swaps, counts->sends, counts->again,
-           counts->histories, counts->states, counts->closes, counts->steps,
-           counts->faults);
+           counts->operations, counts->ok, counts->failed, counts->undetermined,
+           counts->swaps, counts->sends, counts->again, counts->histories,
+           counts->states, counts->closes, counts->steps, counts->faults);
     for (i = 0; i < TK_DEEDS; i++) {
-        printf(",\"%s\":%" PRIu64, tk_sim_deed_names[i], counts->deeds[i]);
+        print_key(tk_sim_deed_names[i]);
+        printf("%" PRIu64, counts->deeds[i]);
     }
 }
 
@@ -160,8 +171,7 @@ print_seed(const struct settings *settings, uint64_t seed, bool passed,
         printf("seed %" PRIu64 ": %s, %" PRIu64 " operations, %" PRIu64
                " undetermined, %" PRIu64 " steps, hash %016" PRIx64 "\n",
                seed, passed ? "passed" : "FAILED", result->counts.operations,
-               result->counts.undetermined, result->counts.steps,
-               result->hash);
+               result->counts.undetermined, result->counts.steps, result->hash);
     }
 }
 
@@ -195,8 +205,8 @@ run_seed(const struct settings *settings, uint64_t seed, const char *name,
     passed = first.passed;
     if (!hung) {
         tk_scenario_run(&options, &second);
-        is_repeated = second.hash == first.hash &&
-                      second.passed == first.passed;
+        is_repeated =
+            second.hash == first.hash && second.passed == first.passed;
         hung = second.hung;
         tk_scenario_fini(&second);
     }
@@ -228,8 +238,8 @@ print_summary(const struct totals *totals, double spent)
 
     printf("%" PRIu64 " operations: %" PRIu64 " ok, %" PRIu64
            " failed, %" PRIu64 " undetermined; %" PRIu64 " swaps\n",
-           counts->operations, counts->ok, counts->failed,
-           counts->undetermined, counts->swaps);
+           counts->operations, counts->ok, counts->failed, counts->undetermined,
+           counts->swaps);
     printf("%" PRIu64 " write requests, %" PRIu64
            " operations sent again, %" PRIu64 " clients closed under load\n",
            counts->sends, counts->again, counts->closes);
