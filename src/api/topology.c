@@ -152,8 +152,8 @@ list_page(tikv_client *client, struct tk_op *op, tikv_range range, size_t limit,
     } else {
         tikv_range encoded = { tk_buf_slice(&keys[0]), tk_buf_slice(&keys[1]) };
 
-        error = tk_pd_regions_in(client->router.pd, op, encoded, wanted, arena,
-                                 &page, &count);
+        error = tk_pd_regions_in(client->router.pd, op, &encoded, 1, wanted,
+                                 arena, &page, &count);
     }
     *more = count == wanted;
     for (i = 0; i < count && error == NULL; i++) {

@@ -79,11 +79,13 @@ tikv_error *
 tk_pd_region_before(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
                     struct tk_arena *arena, struct tk_pd_region *out);
 
-/* Regions from the one that holds range.start, at most `limit`. The array
- * lives in the arena. */
+/* Regions that hold keys of the ranges, at most `limit`; of each range they
+ * begin with the one that holds its start. Ranges ascend and do not overlap.
+ * PD may know less than all: the array, which lives in the arena, can have
+ * gaps. UNSUPPORTED: this PD is too old to be asked so. */
 tikv_error *
-tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, tikv_range range,
-                 uint32_t limit, struct tk_arena *arena,
+tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
+                 size_t ranges_count, uint32_t limit, struct tk_arena *arena,
                  struct tk_pd_region **out, size_t *count);
 
 /* NULL in *out when PD says there is no such store. */

@@ -97,22 +97,27 @@ tk_pd_region_before(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
 }
 
 static struct tk_encoded
-encode_scan(struct tk_pd *pd, tikv_range range, uint32_t limit,
-            struct tk_arena *arena)
+encode_scan(struct tk_pd *pd, const tikv_range *ranges, size_t ranges_count,
+            uint32_t limit, struct tk_arena *arena)
 {
     pdpb_BatchScanRegionsRequest *request =
         pdpb_BatchScanRegionsRequest_new(arena->upb);
-    pdpb_KeyRange *keys =
-        request == NULL
-            ? NULL
-            : pdpb_BatchScanRegionsRequest_add_ranges(request, arena->upb);
+    size_t i;
 
-    if (keys == NULL) {
+    if (request == NULL) {
         return (struct tk_encoded){ NULL, 0 };
     }
+    for (i = 0; i < ranges_count; i++) {
+        pdpb_KeyRange *keys =
+            pdpb_BatchScanRegionsRequest_add_ranges(request, arena->upb);
+
+        if (keys == NULL) {
+            return (struct tk_encoded){ NULL, 0 };
+        }
+        pdpb_KeyRange_set_start_key(keys, view(ranges[i].start));
+        pdpb_KeyRange_set_end_key(keys, view(ranges[i].end));
+    }
     pdpb_BatchScanRegionsRequest_set_header(request, tk_pd_header(pd, arena));
-    pdpb_KeyRange_set_start_key(keys, view(range.start));
-    pdpb_KeyRange_set_end_key(keys, view(range.end));
     pdpb_BatchScanRegionsRequest_set_limit(
         request, limit > INT32_MAX ? INT32_MAX : (int32_t)limit);
     pdpb_BatchScanRegionsRequest_set_contain_all_key_range(request, true);
@@ -121,12 +126,14 @@ encode_scan(struct tk_pd *pd, tikv_range range, uint32_t limit,
 }
 
 tikv_error *
-tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, tikv_range range,
-                 uint32_t limit, struct tk_arena *arena,
+tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
+                 size_t ranges_count, uint32_t limit, struct tk_arena *arena,
                  struct tk_pd_region **out, size_t *count)
 {
     struct tk_pd_ask ask = { TK_CMD_PD_BATCH_SCAN_REGIONS,
-                             encode_scan(pd, range, limit, arena), NULL };
+                             encode_scan(pd, ranges, ranges_count, limit,
+                                         arena),
+                             NULL };
     const pdpb_Region *const *list;
     const void *message;
     tikv_error *error;

@@ -201,6 +201,17 @@ look(struct tk_cache *cache, tikv_slice key, bool before, struct tk_route *out,
     return is_found;
 }
 
+bool
+tk_cache_has(struct tk_cache *cache, tikv_slice key)
+{
+    bool has;
+
+    tk_epoch_enter(cache->rt);
+    has = find(cache, key, false) != NULL;
+    tk_epoch_leave(cache->rt);
+    return has;
+}
+
 /* The key that PD is asked for; `before` and no key: the end of our keys. */
 static void
 pd_key(const struct tk_cache *cache, tikv_slice key, bool before,
@@ -264,12 +275,21 @@ ask_pd(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
     return error;
 }
 
+struct lookup {
+    struct tk_load load; /* first */
+    tikv_slice key;
+    bool before;
+};
+
 /* One lookup at PD, put into the cache. *found is false when PD knows no
  * region that can be used. */
 static tikv_error *
-load(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
-     bool *found)
+load_one(struct tk_cache *cache, struct tk_op *op, struct tk_load *load,
+         bool *found)
 {
+    const struct lookup *lookup = (struct lookup *)(void *)load;
+    tikv_slice key = lookup->key;
+    bool before = lookup->before;
     struct tk_arena *arena = tk_arena_new();
     struct tk_pd_region facts;
     struct tk_region *region = NULL;
@@ -303,10 +323,9 @@ load(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
     return error;
 }
 
-/* Joins the flight for that key, or makes one: *mine. */
-static tikv_error *
-fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
-    bool *mine, bool *found)
+tikv_error *
+tk_cache_fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
+             bool before, struct tk_load *load, bool *mine, bool *found)
 {
     struct tk_flight own = { key, before, { NULL }, NULL };
     struct tk_route route;
@@ -338,7 +357,7 @@ fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
     /* Somebody may have landed between our look and our flight. */
     *found = look(cache, key, before, &route, NULL, NULL);
     if (!*found) {
-        error = load(cache, op, key, before, found);
+        error = load->run(cache, op, load, found);
     }
     tk_mutex_lock(&cache->lock);
     for (at = &cache->flights; *at != &own; at = &(*at)->next) {
@@ -401,6 +420,7 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 bool before, struct tk_backoff *backoff, struct tk_route *out,
                 struct tk_buf *start, struct tk_buf *end)
 {
+    struct lookup lookup = { { load_one }, key, before };
     unsigned loads = 0;
 
     for (;;) {
@@ -415,7 +435,8 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 return error;
             }
         } else {
-            error = fly(cache, op, key, before, &is_mine, &is_found);
+            error = tk_cache_fly(cache, op, key, before, &lookup.load,
+                                 &is_mine, &is_found);
             loads += is_mine;
             again = is_mine && (!is_found || loads > 2);
         }

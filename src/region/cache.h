@@ -53,6 +53,26 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 bool before, struct tk_backoff *backoff, struct tk_route *out,
                 struct tk_buf *start, struct tk_buf *end);
 
+/* Whether a lookup would be answered by the cache. */
+bool
+tk_cache_has(struct tk_cache *cache, tikv_slice key);
+
+/* What a job is about to ask for: items [first, first + count) in ascending
+ * order of their keys, or, where `key` is NULL, a range. */
+struct tk_wants {
+    tikv_slice (*key)(void *arg, size_t item);
+    void *arg;
+    size_t first;
+    size_t count;
+    tikv_range range;
+};
+
+/* Loads what of that is not cached, many regions by one call of PD, as much
+ * as fits into one call. What PD left out is found by tk_cache_locate(). */
+tikv_error *
+tk_cache_fill(struct tk_cache *cache, struct tk_op *op,
+              const struct tk_wants *wants) __attribute__((warn_unused_result));
+
 /* Reasons, for tests and the log. */
 enum tk_invalid {
     TK_INVALID_OK,

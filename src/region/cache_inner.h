@@ -68,7 +68,24 @@ struct tk_cache {
     struct tk_region **index;
     size_t index_size; /* a power of two */
     struct tk_flight *flights;
+    _Atomic bool lacks_bulk; /* PD cannot be asked for many; relaxed */
 };
+
+/* What the one whose flight it is does at PD; *found when something that can
+ * be used went into the cache. */
+struct tk_load {
+    tikv_error *(*run)(struct tk_cache *, struct tk_op *, struct tk_load *,
+                       bool *found);
+};
+
+/* ---- cache.c ---- */
+
+/* Joins the flight for that key, or makes one: *mine, and the load is run
+ * unless the key is there by then. */
+tikv_error *
+tk_cache_fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
+             bool before, struct tk_load *load, bool *mine, bool *found)
+    __attribute__((warn_unused_result));
 
 /* ---- record.c ---- */
 

@@ -42,6 +42,33 @@ is_range(const struct tk_run *run)
     return run->job->items_count == 0;
 }
 
+static tikv_slice
+key_of(void *arg, size_t item)
+{
+    struct tk_job *job = arg;
+
+    return job->ops->key(job, item);
+}
+
+/* Where the first region is not known, the next ones often are not either:
+ * one call of PD tells of many. */
+static tikv_error *
+look_ahead(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
+{
+    const struct tk_piece *piece = &shard->piece;
+    struct tk_wants wants = {
+        .key = is_range(run) ? NULL : key_of,
+        .arg = run->job,
+        .first = piece->first,
+        .count = piece->count,
+        .range = { piece->start, piece->end },
+    };
+
+    return tk_cache_has(run->router->cache, key)
+               ? NULL
+               : tk_cache_fill(run->router->cache, run->op, &wants);
+}
+
 static tikv_error *
 locate(struct tk_run *run, struct tk_shard *shard, bool needs_end)
 {
@@ -54,9 +81,12 @@ locate(struct tk_run *run, struct tk_shard *shard, bool needs_end)
     if (!needs_end && tk_cache_route(router->cache, key, &shard->route)) {
         return NULL;
     }
-    error = tk_cache_locate(router->cache, run->op, key, false,
-                            &shard->backoff, &shard->route, NULL,
-                            needs_end ? &run->end : NULL);
+    error = needs_end ? look_ahead(run, shard, key) : NULL;
+    if (error == NULL) {
+        error = tk_cache_locate(router->cache, run->op, key, false,
+                                &shard->backoff, &shard->route, NULL,
+                                needs_end ? &run->end : NULL);
+    }
     if (error == NULL && run->end.failed) {
         error = tk_error_immortal(TIKV_ERR_MEMORY);
     }
