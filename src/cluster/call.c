@@ -56,7 +56,8 @@ follow_metadata(struct tk_cl_request *request, tk_node *node,
     if (strstr(host, "://") != NULL) {
         address = strstr(host, "://") + 3;
     }
-    if (!tk_cl_resolve(request->cluster, address, &target)) {
+    if (!tk_cl_resolve(request->cluster, address, &target) ||
+        at_store != ((target & TK_NODE_STORE) != 0)) {
         return tk_cl_status(request,
                             at_store ? TK_GRPC_UNAVAILABLE
                                      : TK_GRPC_INVALID_ARGUMENT,
@@ -173,6 +174,7 @@ fire(struct tk_timer *timer)
     give_answer(delayed->call, delayed->plan.silent, delayed->status,
                 delayed->request.text, &delayed->out);
     tk_cl_delayed_free(delayed);
+    tk_cl_streams_push(cluster);
     /* Last: the cluster may be gone afterwards. */
     tk_mutex_lock(&cluster->lock);
     tk_cl_delayed_gone(cluster);
@@ -234,6 +236,7 @@ tk_cluster_unary(struct tk_cluster *cluster, tk_node node, const char *path,
     struct tk_cl_plan plan;
     struct tk_buf out;
     bool is_waiting = false;
+    bool has_news;
     int status;
 
     memset(&request, 0, sizeof(request));
@@ -252,7 +255,12 @@ tk_cluster_unary(struct tk_cluster *cluster, tk_node node, const char *path,
     } else if (status == TK_GRPC_OK) {
         is_waiting = execute(&request, &plan, call, &status);
     }
+    has_news = cluster->has_news;
     tk_mutex_unlock(&cluster->lock);
+    /* Before the answer: who has it may free the cluster. */
+    if (has_news) {
+        tk_cl_streams_push(cluster);
+    }
     if (!is_waiting) {
         give_answer(call, plan.silent, status, request.text, &out);
     }

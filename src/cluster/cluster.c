@@ -170,6 +170,7 @@ tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
     ok = cluster->stores != NULL && cluster->members != NULL;
     if (ok) {
         fill_nodes(cluster);
+        ok = tk_cl_pd_open(cluster);
     }
     for (i = 0; ok && i < regions; i++) {
         ok = add_region(cluster, i, regions);
@@ -208,7 +209,9 @@ tk_cluster_free(struct tk_cluster *cluster)
         return;
     }
     tk_cl_calls_drop(cluster);
+    tk_cl_pd_close(cluster);
     wait_for_pending(cluster);
+    tk_cl_pd_free(cluster);
     tk_cl_rules_fini(cluster);
     tk_cl_regions_fini(&cluster->regions);
     tk_engine_fini(&cluster->engine);
@@ -254,8 +257,10 @@ tk_cluster_set_address(struct tk_cluster *cluster, tk_node node,
     to = address_of(cluster, node);
     if (to != NULL) {
         (void)snprintf(to, TK_CL_ADDRESS_MAX, "%s", address);
+        tk_cl_pd_publish(cluster);
     }
     tk_mutex_unlock(&cluster->lock);
+    tk_cl_streams_push(cluster);
 }
 
 bool

@@ -62,6 +62,12 @@ struct tk_cluster_events {
     void *arg;
 };
 
+/* Services that PD has as their own: where they are is announced, and TSO is
+ * to be had from them. They are the members, on the same ports. */
+#define TK_CLUSTER_SERVICE_TSO 1u
+#define TK_CLUSTER_SERVICE_ROUTER 2u
+#define TK_CLUSTER_SERVICE_RESOURCE 4u
+
 /* The runtime gives clock, timers and randomness; it outlives the cluster. */
 tikv_error *
 tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
@@ -213,6 +219,49 @@ tk_cluster_pd_leaderless(struct tk_cluster *cluster);
 
 uint32_t
 tk_cluster_pd_leader(struct tk_cluster *cluster);
+
+/* ---- PD: what a test sets ---- */
+
+/* TK_CLUSTER_SERVICE_..., at any time. */
+void
+tk_cluster_set_services(struct tk_cluster *cluster, uint32_t services);
+
+/* What IsSnapshotRecovering tells. */
+void
+tk_cluster_set_recovering(struct tk_cluster *cluster, bool is_recovering);
+
+/* How long an operator of scattering runs; 0 to begin with. */
+void
+tk_cluster_set_scatter_ms(struct tk_cluster *cluster, int64_t ms);
+
+/* Timestamps as servers of old with local TSO give them. */
+void
+tk_cluster_set_suffix_bits(struct tk_cluster *cluster, uint32_t bits);
+
+/* `config` is name, value, ..., NULL, or NULL. Without its regions it is
+ * hidden from lookups by name, unless those are shown. */
+tikv_error *
+tk_cluster_keyspace_create(struct tk_cluster *cluster, const char *name,
+                           const char *const *config, bool with_regions,
+                           uint32_t *id);
+
+void
+tk_cluster_keyspace_show_unsplit(struct tk_cluster *cluster, bool shows);
+
+/* Buckets of a region, for as long as it is not split or merged: keys with
+ * the region's bounds, in order. No keys: none. */
+tikv_error *
+tk_cluster_set_buckets(struct tk_cluster *cluster, uint64_t region_id,
+                       uint64_t version, const tikv_slice *keys,
+                       size_t count);
+
+/* A page of a node's HTTP service, JSON appended to `out`; the HTTP status.
+ * `target` is path and query. */
+int
+tk_cluster_http(struct tk_cluster *cluster, tk_node node, const char *method,
+                const char *target, struct tk_buf *out);
+
+/* ---- faults ---- */
 
 tikv_error *
 tk_cluster_fault(struct tk_cluster *cluster, const char *rule, uint64_t *id);

@@ -54,6 +54,7 @@ struct tk_cl_region {
     bool in_flashback;
     uint64_t flashback_ts;
     const char *operator_kind; /* last operator; NULL: none */
+    int64_t operator_ends;     /* it runs until then */
     struct tk_cl_region *next; /* same bucket of the ids */
 };
 
@@ -193,6 +194,10 @@ struct tk_cl_request {
     struct tk_cl_store *store; /* NULL: at a PD member */
     uint32_t member;
     bool follower_ok; /* pd-allow-follower-handle */
+    bool is_quiet;    /* in a stream: no message answers this one */
+    bool is_last;     /* in a stream: it ends behind the answer, so: */
+    int end_status;
+    struct tk_cluster_stream *stream; /* NULL: a unary call */
     tikv_slice body;
     struct tk_cl_fields fields;
     struct tk_cl_context context;
@@ -212,8 +217,14 @@ enum {
     TK_CL_READ = 2,      /* reads data of a region */
     TK_CL_ANY_CLUSTER = 4, /* no look at the cluster id */
     TK_CL_ANY_MEMBER = 8,  /* PD: any member answers */
-    TK_CL_FOLLOWER = 16    /* PD: a follower may, when it is asked to */
+    TK_CL_FOLLOWER = 16,   /* PD: a follower may, when it is asked to */
+    TK_CL_AT_STORE = 32,   /* where it is known: from the label */
+    TK_CL_AT_MEMBER = 64,
+    TK_CL_NEEDS_STREAM = 128
 };
+
+/* Beside enum tk_command_kind: a stream of requests, one response. */
+enum { TK_CL_KIND_UP = 16 };
 
 struct tk_cl_method {
     const char *label; /* "tikv.RawGet" */
@@ -225,9 +236,11 @@ struct tk_cl_method {
     uint32_t error;        /* field of the command's own; 0: none */
     uint32_t context;      /* field of the request; 0: none */
     uint32_t index;        /* of the counters */
+    uint8_t kind;          /* enum tk_command_kind, TK_CL_KIND_UP */
 };
 
-enum { TK_CL_METHODS = TK_COMMANDS + 2 };
+/* Behind the commands: methods that no client of ours sends. */
+enum { TK_CL_METHODS = TK_COMMANDS + 32 };
 
 struct tk_cluster {
     struct tk_runtime *rt;
@@ -249,11 +262,13 @@ struct tk_cluster {
     bool leader_held; /* leaderless until the next transfer */
     struct tk_cl_tso tso;
     uint32_t scattered; /* where the next scattered leader goes */
+    struct tk_cl_pd *pd;
     struct tk_cl_rule *rules;
     uint64_t rules_last;
     uint64_t calls[TK_CL_METHODS];
     uint64_t calls_total;
     struct tk_cluster_stream *streams;
+    bool has_news; /* some stream has, tk_cl_streams_push() is due */
     struct tk_cl_delayed *delayed; /* unary ones */
     size_t pending; /* delayed requests, streams' and unary */
     struct tk_parker *closer; /* waits for the last of them */
@@ -437,6 +452,32 @@ bool
 tk_cl_split_keys(struct tk_cluster *cluster, tikv_slice *keys, size_t count,
                  struct tk_buf *ids);
 
+/* ---- pd_method.c ---- */
+
+/* PD's rows of the table: `methods` has TK_CL_METHODS places. */
+void
+tk_cl_pd_methods(struct tk_cl_method *methods);
+
+/* ---- pd_state.c: what PD keeps ---- */
+
+bool
+tk_cl_pd_open(struct tk_cluster *cluster);
+
+/* No lock held: its timers end. */
+void
+tk_cl_pd_close(struct tk_cluster *cluster);
+
+void
+tk_cl_pd_free(struct tk_cluster *cluster);
+
+/* Who leads, addresses or services have changed. */
+void
+tk_cl_pd_publish(struct tk_cluster *cluster);
+
+/* Queues for those who watch what has changed since the last time. */
+void
+tk_cl_pd_tell(struct tk_cluster *cluster);
+
 /* ---- pd ---- */
 
 /* Field 1 of every answer of PD; type 0 is success. */
@@ -556,6 +597,15 @@ tk_node
 tk_cl_node_of(const struct tk_cl_request *request);
 
 /* ---- stream.c ---- */
+
+/* The stream of the request ends behind the answer. */
+void
+tk_cl_stream_last_words(struct tk_cl_request *request, int status,
+                        const char *text);
+
+/* No lock held: streams that others gave something to say, say it. */
+void
+tk_cl_streams_push(struct tk_cluster *cluster);
 
 /* No lock held: the connections of a node break. */
 void

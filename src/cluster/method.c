@@ -11,12 +11,6 @@
 #include "base/slice.h"
 #include "cluster/inner.h"
 
-/* Methods that no client of ours sends. */
-enum {
-    METHOD_ALLOC_ID = TK_COMMANDS,
-    METHOD_RECOVERING
-};
-
 struct entry {
     uint32_t index;
     tk_cl_handler *run;
@@ -68,8 +62,6 @@ static const struct entry entries[] = {
     { TK_CMD_PD_TSO, tk_cl_pd_tso, TK_CL_ANY_CLUSTER | TK_CL_ANY_MEMBER },
     { TK_CMD_PD_QUERY_REGION, tk_cl_pd_query, TK_CL_FOLLOWER },
     { TK_CMD_PD_IS_BOOTSTRAPPED, tk_cl_pd_bootstrapped, 0 },
-    { METHOD_ALLOC_ID, tk_cl_pd_alloc_id, 0 },
-    { METHOD_RECOVERING, tk_cl_pd_recovering, 0 },
     { TK_CMD_PD_GET_STORE, tk_cl_pd_store, 0 },
     { TK_CMD_PD_GET_ALL_STORES, tk_cl_pd_stores, 0 },
     { TK_CMD_PD_GET_REGION, tk_cl_pd_region, TK_CL_FOLLOWER },
@@ -85,6 +77,18 @@ static const struct entry entries[] = {
 
 static struct tk_cl_method methods[TK_CL_METHODS];
 static const struct tk_cl_method *by_slot[256];
+
+/* Stores, members of PD, or both know a service. */
+static uint32_t
+place_of(const char *label)
+{
+    if (strncmp(label, "tikv.", 5) == 0 || strncmp(label, "debug.", 6) == 0) {
+        return TK_CL_AT_STORE;
+    }
+    return strncmp(label, "health.", 7) == 0
+               ? TK_CL_AT_STORE | TK_CL_AT_MEMBER
+               : TK_CL_AT_MEMBER;
+}
 
 /* Constant once the library is loaded, hence without a lock. */
 __attribute__((constructor)) static void
@@ -102,20 +106,23 @@ fill_methods(void)
         method->region_error = row->region_error;
         method->error = row->error;
         method->context = row->context_field;
+        method->kind = row->kind;
         if (method->slot > 0 && method->slot < 256) {
             by_slot[method->slot] = method;
         }
     }
-    methods[METHOD_ALLOC_ID].label = "pd.AllocID";
-    methods[METHOD_ALLOC_ID].path = "/pdpb.PD/AllocID";
-    methods[METHOD_RECOVERING].label = "pd.IsSnapshotRecovering";
-    methods[METHOD_RECOVERING].path = "/pdpb.PD/IsSnapshotRecovering";
-    for (i = 0; i < TK_CL_METHODS; i++) {
-        methods[i].index = (uint32_t)i;
-    }
     for (i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
         methods[entries[i].index].run = entries[i].run;
         methods[entries[i].index].flags = entries[i].flags;
+    }
+    tk_cl_pd_methods(methods);
+    for (i = 0; i < TK_CL_METHODS && methods[i].label != NULL; i++) {
+        methods[i].index = (uint32_t)i;
+        methods[i].flags |= place_of(methods[i].label);
+        if (methods[i].kind == TK_KIND_DOWN ||
+            methods[i].kind == TK_CL_KIND_UP) {
+            methods[i].flags |= TK_CL_NEEDS_STREAM;
+        }
     }
 }
 
@@ -129,7 +136,7 @@ tk_cl_method_by_path(const char *path)
         return &methods[command];
     }
     for (i = TK_COMMANDS; i < TK_CL_METHODS; i++) {
-        if (strcmp(methods[i].path, path) == 0) {
+        if (methods[i].path != NULL && strcmp(methods[i].path, path) == 0) {
             return &methods[i];
         }
     }
@@ -245,10 +252,14 @@ open_at_member(struct tk_cl_request *request)
 int
 tk_cl_run(struct tk_cl_request *request)
 {
+    uint32_t flags = request->method->flags;
     int status;
 
     request->now_s = (uint64_t)(tk_cl_wall_ms(request->cluster) / 1000);
-    if (request->method->run == NULL) {
+    if (request->method->run == NULL ||
+        (flags & (request->store != NULL ? TK_CL_AT_STORE
+                                         : TK_CL_AT_MEMBER)) == 0 ||
+        ((flags & TK_CL_NEEDS_STREAM) != 0 && request->stream == NULL)) {
         return tk_cl_status(request, TK_GRPC_UNIMPLEMENTED,
                             "unknown method %s", request->method->label);
     }
@@ -261,5 +272,9 @@ tk_cl_run(struct tk_cl_request *request)
     if (status != TK_GRPC_OK) {
         return status;
     }
-    return request->method->run(request);
+    status = request->method->run(request);
+    if (request->store == NULL) {
+        tk_cl_pd_tell(request->cluster);
+    }
+    return status;
 }

@@ -6,9 +6,14 @@
  */
 #include <stdio.h>
 
-#include "cluster/inner.h"
+#include "cluster/pd.h"
 
-enum { ERROR_UNKNOWN = 1, PD_SERVICE_MODE = 1, TOMBSTONE = 2 };
+enum {
+    ERROR_UNKNOWN = 1,
+    PD_SERVICE_MODE = 1,
+    API_SERVICE_MODE = 2,
+    TOMBSTONE = 2
+};
 
 static const char pd_version[] = "v8.5.0";
 static const char tikv_version[] = "8.5.0";
@@ -68,10 +73,19 @@ tk_cl_pd_members(struct tk_cl_request *request)
 int
 tk_cl_pd_info(struct tk_cl_request *request)
 {
-    const uint64_t modes[] = { PD_SERVICE_MODE };
+    struct tk_cluster *cluster = request->cluster;
+    bool is_api = (cluster->pd->services & TK_CLUSTER_SERVICE_TSO) != 0;
+    const uint64_t modes[] = { is_api ? API_SERVICE_MODE : PD_SERVICE_MODE };
+    char url[TK_CL_ADDRESS_MAX + 16];
+    uint32_t i;
 
     tk_cl_put_header(request, 0, NULL);
     tk_put_packed(request->out, 2, modes, 1);
+    for (i = 0; is_api && i < cluster->members_count; i++) {
+        (void)snprintf(url, sizeof(url), "http://%s",
+                       cluster->members[i].address);
+        tk_put_text(request->out, 3, url);
+    }
     return TK_GRPC_OK;
 }
 
@@ -80,13 +94,6 @@ tk_cl_pd_bootstrapped(struct tk_cl_request *request)
 {
     tk_cl_put_header(request, 0, NULL);
     tk_put_u64(request->out, 2, 1);
-    return TK_GRPC_OK;
-}
-
-int
-tk_cl_pd_recovering(struct tk_cl_request *request)
-{
-    tk_cl_put_header(request, 0, NULL);
     return TK_GRPC_OK;
 }
 
@@ -119,6 +126,7 @@ put_store(struct tk_cl_request *request, uint32_t field,
     tk_put_u64(out, 3, store->is_removed ? TOMBSTONE : 0);
     tk_put_text(out, 5, tikv_version);
     tk_put_text(out, 6, store->address);
+    tk_put_text(out, 7, store->address); /* HTTP is on the same port */
     tk_put_u64(out, 9, (uint64_t)(store->started_ms / 1000));
     tk_put_u64(out, 11, (uint64_t)(beat_ms * TK_MS));
     tk_put_u64(out, 13, store->is_removed ? 3 : 1);

@@ -5,9 +5,9 @@
  * lookup by key always finds one.
  */
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/pd.h"
 
-enum { ERROR_UNKNOWN = 1 };
+enum { ERROR_UNKNOWN = 1, DOWN_MS = 600000 };
 
 static const struct tk_cl_peer *
 leader_of(const struct tk_cl_region *region)
@@ -33,15 +33,52 @@ region_before(struct tk_cl_request *request, tikv_slice key)
     return place == 0 ? NULL : all->sorted[place - 1];
 }
 
-/* No region is an answer too: an OK header alone. */
+/* What the region's leader would report: peers whose store has been down for
+ * long, and those that lag. */
+static void
+put_sick_peers(struct tk_cl_request *request, uint32_t down_field,
+               uint32_t pending_field, const struct tk_cl_region *region)
+{
+    int64_t now_ms = tk_cl_wall_ms(request->cluster);
+    struct tk_buf *out = request->out;
+    size_t i;
+
+    for (i = 0; i < region->peers_count; i++) {
+        const struct tk_cl_peer *peer = &region->peers[i];
+        const struct tk_cl_store *store =
+            tk_cl_store(request->cluster, peer->store_id);
+        int64_t down_ms =
+            store == NULL || store->is_up ? 0 : now_ms - store->beat_ms;
+
+        if (down_ms >= DOWN_MS) {
+            size_t mark = tk_put_begin(out, down_field);
+
+            tk_cl_put_peer(out, 1, peer);
+            tk_put_u64(out, 2, (uint64_t)(down_ms / 1000));
+            tk_put_end(out, mark);
+        }
+        if (peer->state != TK_CL_PEER_NORMAL) {
+            tk_cl_put_peer(out, pending_field, peer);
+        }
+    }
+}
+
+/* No region is an answer too: an OK header alone. Followers do not have
+ * buckets. */
 static int
 answer_region(struct tk_cl_request *request, const struct tk_cl_region *region)
 {
+    bool is_leader = request->cluster->leader == request->member;
+
     tk_cl_put_header(request, 0, NULL);
     if (region != NULL) {
         tk_cl_put_region(request->out, 2, region);
         if (leader_of(region) != NULL) {
             tk_cl_put_peer(request->out, 3, leader_of(region));
+        }
+        put_sick_peers(request, 5, 6, region);
+        if (is_leader && request->fields.numbers[3] != 0) {
+            tk_cl_put_buckets(request->out, 7, request->cluster, region);
         }
     }
     return TK_GRPC_OK;
@@ -72,13 +109,18 @@ tk_cl_pd_region_by_id(struct tk_cl_request *request)
 /* pdpb.Region and RegionResponse look alike. An absent leader is an empty
  * peer, not none. */
 static void
-put_pd_region(struct tk_buf *out, uint32_t field,
-              const struct tk_cl_region *region)
+put_pd_region(struct tk_cl_request *request, uint32_t field,
+              const struct tk_cl_region *region, bool with_buckets)
 {
+    struct tk_buf *out = request->out;
     size_t mark = tk_put_begin(out, field);
 
     tk_cl_put_region(out, 1, region);
     tk_cl_put_peer(out, 2, leader_of(region));
+    put_sick_peers(request, 3, 4, region);
+    if (with_buckets && request->cluster->leader == request->member) {
+        tk_cl_put_buckets(out, 5, request->cluster, region);
+    }
     tk_put_end(out, mark);
 }
 
@@ -108,7 +150,7 @@ tk_cl_pd_scan(struct tk_cl_request *request)
         }
         tk_cl_put_region(request->out, 2, region);
         tk_cl_put_peer(request->out, 3, leader_of(region));
-        put_pd_region(request->out, 4, region);
+        put_pd_region(request, 4, region, false);
     }
     return TK_GRPC_OK;
 }
@@ -156,6 +198,7 @@ tk_cl_pd_batch_scan(struct tk_cl_request *request)
     const struct tk_cl_regions *all = &request->cluster->regions;
     const char *refusal = check_ranges(request->body);
     int32_t limit = (int32_t)request->fields.numbers[4];
+    bool with_buckets = request->fields.numbers[2] != 0;
     size_t next = 0; /* behind the last region in the answer */
     size_t count = 0;
     size_t at = 0;
@@ -174,7 +217,7 @@ tk_cl_pd_batch_scan(struct tk_cl_request *request)
         }
         while (place < all->count && (limit <= 0 || count < (size_t)limit) &&
                starts_before(all->sorted[place], range.end)) {
-            put_pd_region(request->out, 2, all->sorted[place]);
+            put_pd_region(request, 2, all->sorted[place], with_buckets);
             next = ++place;
             count++;
         }
@@ -258,7 +301,8 @@ tk_cl_pd_query(struct tk_cl_request *request)
 
         tk_put_u64_always(request->out, 1, numbers[i]);
         if (region != NULL) {
-            put_pd_region(request->out, 2, region);
+            put_pd_region(request, 2, region,
+                          request->fields.numbers[2] != 0);
         } else {
             tk_put_end(request->out, tk_put_begin(request->out, 2));
         }

@@ -7,7 +7,9 @@
 
 #include "base/alloc.h"
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/pd.h"
+
+enum { OPERATOR_RUNNING = 4 }; /* 0: success */
 
 static int
 compare_keys(const void *left, const void *right)
@@ -177,6 +179,8 @@ scatter(struct tk_cluster *cluster, struct tk_cl_region *region)
         }
     }
     region->operator_kind = "scatter-region";
+    region->operator_ends =
+        tk_after(tk_now(cluster->rt), cluster->pd->scatter_ms * TK_MS);
 }
 
 static size_t
@@ -223,7 +227,10 @@ tk_cl_pd_scatter(struct tk_cl_request *request)
         uint64_t id = request->fields.numbers[2];
 
         if (tk_cl_region_by_id(&request->cluster->regions, id) == NULL) {
-            tk_cl_put_header(request, 6, "region not found");
+            /* One that PD has not heard of yet may be told with the call. */
+            bool is_told = request->fields.counts[3] > 0;
+
+            tk_cl_put_header(request, is_told ? 0 : 6, "region not found");
             goto out;
         }
         tk_buf_append(&ids, &id, sizeof(id));
@@ -294,6 +301,9 @@ tk_cl_pd_operator(struct tk_cl_request *request)
     tk_cl_put_header(request, 0, NULL);
     tk_put_u64(request->out, 2, region->id);
     tk_put_text(request->out, 3, region->operator_kind);
-    tk_put_text(request->out, 5, "leader,region"); /* status 0: SUCCESS */
+    if (tk_now(request->cluster->rt) < region->operator_ends) {
+        tk_put_u64(request->out, 4, OPERATOR_RUNNING);
+    }
+    tk_put_text(request->out, 5, "leader,region");
     return TK_GRPC_OK;
 }

@@ -2,8 +2,9 @@
 /*
  * Streams of the core. What a stream has to say is queued under the lock and
  * said without it, by one thread at a time (the speaker), so events come in
- * order. Tso and QueryRegion answer message by message; BatchCommands is in
- * batch.c.
+ * order. A stream answers message by message, its handler may queue more and
+ * may ask for silence; a stream down stays when the client is done, a stream
+ * up answers then. BatchCommands is in batch.c.
  *
  *     open --message..--> finished --all answered--> end(OK)
  *       \---trouble------------------------------> end(status)
@@ -109,9 +110,22 @@ tk_cl_stream_over(struct tk_cluster_stream *stream, int status,
     }
 }
 
+void
+tk_cl_stream_conclude(struct tk_cluster_stream *stream, int status,
+                      const char *text)
+{
+    if (!stream->is_over) {
+        tk_cl_stream_over(stream, TK_GRPC_OK, text);
+        stream->status = status;
+        cancel_delayed(stream);
+    }
+}
+
 static void
 free_memory(struct tk_cluster_stream *stream)
 {
+    tk_cl_watches_free(stream);
+    tk_cl_message_free(stream, stream->summary);
     drop_messages(stream);
     if (stream->spare != NULL) {
         tk_buf_fini(&stream->spare->bytes);
@@ -163,7 +177,12 @@ tk_cl_stream_pump(struct tk_cluster_stream *stream)
     bool is_last;
 
     if (stream->is_finished && stream->delayed == NULL &&
-        !stream->is_over) {
+        !stream->is_over &&
+        stream->request.method->kind != TK_KIND_DOWN) {
+        if (stream->summary != NULL) {
+            tk_cl_stream_queue(stream, stream->summary);
+            stream->summary = NULL;
+        }
         tk_cl_stream_over(stream, TK_GRPC_OK, "");
     }
     if (stream->is_speaking) {
@@ -219,10 +238,13 @@ fire(struct tk_timer *timer)
     if (delayed->next != NULL) {
         delayed->next->prev = delayed->prev;
     }
-    cluster->pending--;
     stream->answer(stream, delayed);
     tk_cl_delayed_free(delayed);
     tk_cl_stream_pump(stream);
+    tk_cl_streams_push(cluster);
+    /* Last: the cluster may be gone afterwards. */
+    tk_mutex_lock(&cluster->lock);
+    tk_cl_delayed_gone(cluster);
 }
 
 bool
@@ -247,6 +269,18 @@ tk_cl_stream_delay(struct tk_cluster_stream *stream,
 /* ---- streams that answer message by message ---- */
 
 static void
+queue_in_order(struct tk_cluster_stream *stream,
+               struct tk_cl_message *message)
+{
+    if (stream->request.method->kind == TK_CL_KIND_UP) {
+        tk_cl_message_free(stream, stream->summary);
+        stream->summary = message;
+    } else {
+        tk_cl_stream_queue(stream, message);
+    }
+}
+
+static void
 answer_in_order(struct tk_cluster_stream *stream,
                 struct tk_cl_delayed *delayed)
 {
@@ -256,7 +290,7 @@ answer_in_order(struct tk_cluster_stream *stream,
         tk_cl_stream_over(stream, delayed->status, delayed->request.text);
         return;
     }
-    if (delayed->plan.silent) {
+    if (delayed->plan.silent || delayed->request.is_quiet) {
         return;
     }
     message = tk_cl_message_new(stream);
@@ -269,7 +303,19 @@ answer_in_order(struct tk_cluster_stream *stream,
                           "out of memory");
         return;
     }
-    tk_cl_stream_queue(stream, message);
+    queue_in_order(stream, message);
+    if (delayed->request.is_last) {
+        tk_cl_stream_conclude(stream, delayed->request.end_status,
+                              delayed->request.text);
+    }
+}
+
+void
+tk_cl_stream_last_words(struct tk_cl_request *request, int status,
+                        const char *text)
+{
+    request->is_last = true;
+    request->end_status = tk_cl_status(request, status, "%s", text);
 }
 
 /* A request behind a delayed one waits too: answers keep their order. */
@@ -322,24 +368,32 @@ message_in_order(struct tk_cluster_stream *stream, tikv_slice bytes)
         return;
     }
     status = tk_cl_run_planned(&request, &plan);
-    if (status != TK_GRPC_OK || plan.silent) {
+    if (status != TK_GRPC_OK || plan.silent || request.is_quiet) {
         tk_cl_message_free(stream, message);
     } else {
-        tk_cl_stream_queue(stream, message);
+        queue_in_order(stream, message);
     }
     if (status != TK_GRPC_OK) {
         tk_cl_stream_over(stream, status, request.text);
+    } else if (request.is_last) {
+        tk_cl_stream_conclude(stream, request.end_status, request.text);
     }
 }
 
 /* ---- the face ---- */
 
 static bool
-is_stream(const struct tk_cl_method *method, bool *is_batch)
+is_stream(const struct tk_cl_method *method, tk_node node, bool *is_batch)
 {
+    uint32_t place = (node & TK_NODE_STORE) != 0 ? TK_CL_AT_STORE
+                                                 : TK_CL_AT_MEMBER;
+
     *is_batch = strcmp(method->label, "tikv.BatchCommands") == 0;
-    return *is_batch || strcmp(method->label, "pd.Tso") == 0 ||
-           strcmp(method->label, "pd.QueryRegion") == 0;
+    return (method->flags & place) != 0 &&
+           (*is_batch || (method->run != NULL &&
+                          (method->kind == TK_KIND_DOWN ||
+                           method->kind == TK_KIND_BIDI ||
+                           method->kind == TK_CL_KIND_UP)));
 }
 
 struct tk_cluster_stream *
@@ -353,8 +407,7 @@ tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
     bool is_batch = false;
     int status;
 
-    if (method == NULL || !is_stream(method, &is_batch) ||
-        is_batch != ((node & TK_NODE_STORE) != 0)) {
+    if (method == NULL || !is_stream(method, node, &is_batch)) {
         return NULL;
     }
     stream = tk_calloc(sizeof(*stream));
@@ -369,6 +422,7 @@ tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
     stream->node = node;
     stream->request.cluster = cluster;
     stream->request.method = method;
+    stream->request.stream = stream;
     stream->take = is_batch ? tk_cl_batch_message : message_in_order;
     stream->answer = is_batch ? tk_cl_batch_answer : answer_in_order;
     tk_mutex_lock(&cluster->lock);
@@ -400,11 +454,18 @@ is_refused(struct tk_cluster_stream *stream)
 void
 tk_cluster_stream_message(struct tk_cluster_stream *stream, tikv_slice bytes)
 {
-    tk_mutex_lock(&stream->cluster->lock);
+    struct tk_cluster *cluster = stream->cluster;
+    bool has_news;
+
+    tk_mutex_lock(&cluster->lock);
     if (!is_refused(stream) && !stream->is_over && !stream->is_freed) {
         stream->take(stream, bytes);
     }
+    has_news = cluster->has_news;
     tk_cl_stream_pump(stream);
+    if (has_news) {
+        tk_cl_streams_push(cluster);
+    }
 }
 
 void
@@ -468,6 +529,27 @@ tk_cluster_stream_free(struct tk_cluster_stream *stream)
     if (is_mine) {
         free_memory(stream);
     }
+}
+
+void
+tk_cl_streams_push(struct tk_cluster *cluster)
+{
+    for (;;) {
+        struct tk_cluster_stream *stream;
+
+        tk_mutex_lock(&cluster->lock);
+        stream = cluster->has_news ? cluster->streams : NULL;
+        while (stream != NULL && !stream->has_news) {
+            stream = stream->next;
+        }
+        if (stream == NULL) {
+            break;
+        }
+        stream->has_news = false;
+        tk_cl_stream_pump(stream);
+    }
+    cluster->has_news = false;
+    tk_mutex_unlock(&cluster->lock);
 }
 
 /* A stream of the node that is not over yet; with the lock. */

@@ -39,6 +39,9 @@ struct tk_cluster_stream {
     bool has_ended;   /* and the client was told */
     bool is_freed;
     bool is_orphan; /* freed by the speaker when it is done */
+    bool has_news;  /* others have queued something */
+    struct tk_cl_watch *watches;  /* pd_watch.c, in order of ids */
+    struct tk_cl_message *summary; /* of a stream up: said at its end */
     /* batch */
     struct tk_buf ids;      /* of the message that is taken */
     struct tk_buf answered; /* ids of the message that is made */
@@ -61,6 +64,11 @@ void
 tk_cl_stream_over(struct tk_cluster_stream *stream, int status,
                   const char *text);
 
+/* As above, but what is queued is said first in any case. */
+void
+tk_cl_stream_conclude(struct tk_cluster_stream *stream, int status,
+                      const char *text);
+
 /* Says what is to be said and unlocks; the stream may be gone then. */
 void
 tk_cl_stream_pump(struct tk_cluster_stream *stream);
@@ -68,6 +76,11 @@ tk_cl_stream_pump(struct tk_cluster_stream *stream);
 bool
 tk_cl_stream_delay(struct tk_cluster_stream *stream,
                    struct tk_cl_delayed *delayed, int64_t when);
+
+/* ---- pd_watch.c ---- */
+
+void
+tk_cl_watches_free(struct tk_cluster_stream *stream);
 
 /* ---- batch.c ---- */
 

@@ -470,6 +470,7 @@ set_leader(struct tk_cluster *cluster, uint32_t member)
     cluster->leader_held = false;
     cluster->members[member].has_led = true;
     tk_cl_tso_lead(cluster);
+    tk_cl_pd_publish(cluster);
 }
 
 static void
@@ -508,8 +509,10 @@ tk_cluster_pd_stop(struct tk_cluster *cluster, uint32_t member)
     cluster->members[member].is_up = false;
     if (was_up && cluster->leader == member) {
         elect(cluster);
+        tk_cl_pd_publish(cluster);
     }
     tk_mutex_unlock(&cluster->lock);
+    tk_cl_streams_push(cluster);
     if (was_up) {
         tell(cluster, member, false, false);
     }
@@ -556,6 +559,7 @@ tk_cluster_pd_transfer(struct tk_cluster *cluster, uint32_t member)
         set_leader(cluster, member);
     }
     tk_mutex_unlock(&cluster->lock);
+    tk_cl_streams_push(cluster);
     return error;
 }
 
@@ -565,7 +569,9 @@ tk_cluster_pd_leaderless(struct tk_cluster *cluster)
     tk_mutex_lock(&cluster->lock);
     cluster->leader = UINT32_MAX;
     cluster->leader_held = true;
+    tk_cl_pd_publish(cluster);
     tk_mutex_unlock(&cluster->lock);
+    tk_cl_streams_push(cluster);
 }
 
 uint32_t

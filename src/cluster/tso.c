@@ -6,7 +6,7 @@
  * leader begins. There is no timer: ticks that are due are made up for when
  * somebody asks.
  */
-#include "cluster/inner.h"
+#include "cluster/pd.h"
 
 enum { TICK_MS = 50, SAVE_MS = 5000, GUARD_MS = 1, LOGICAL_BITS = 18 };
 
@@ -69,25 +69,41 @@ tk_cl_tso_take(struct tk_cluster *cluster, uint32_t count, int64_t *physical,
 }
 
 static void
-put_timestamp(struct tk_buf *out, uint32_t field, int64_t physical,
-              int64_t logical)
+put_timestamp(struct tk_cl_request *request, uint32_t field, uint32_t count)
 {
+    uint32_t bits = request->cluster->pd->suffix_bits;
+    struct tk_buf *out = request->out;
     size_t mark = tk_put_begin(out, field);
+    int64_t physical;
+    int64_t logical;
 
+    /* Suffixes space the logical parts out, all are multiples. */
+    tk_cl_tso_take(request->cluster, count << bits, &physical, &logical);
+    logical = logical >> bits << bits;
     tk_put_u64(out, 1, (uint64_t)physical);
     tk_put_u64(out, 2, (uint64_t)logical);
+    tk_put_u64(out, 3, bits);
     tk_put_end(out, mark);
+}
+
+void
+tk_cl_tso_answer(struct tk_cl_request *request, uint32_t count)
+{
+    tk_put_u64(request->out, 2, count);
+    put_timestamp(request, 3, count);
+}
+
+void
+tk_cl_tso_put_one(struct tk_cl_request *request, uint32_t field)
+{
+    put_timestamp(request, field, 1);
 }
 
 int
 tk_cl_pd_min_ts(struct tk_cl_request *request)
 {
-    int64_t physical;
-    int64_t logical;
-
-    tk_cl_tso_take(request->cluster, 1, &physical, &logical);
     tk_cl_put_header(request, 0, NULL);
-    put_timestamp(request->out, 2, physical, logical);
+    tk_cl_tso_put_one(request, 2);
     return TK_GRPC_OK;
 }
 
@@ -98,8 +114,6 @@ tk_cl_pd_tso(struct tk_cl_request *request)
     struct tk_cluster *cluster = request->cluster;
     uint32_t count = (uint32_t)request->fields.numbers[2];
     struct tk_cl_fields header;
-    int64_t physical;
-    int64_t logical;
 
     if (!tk_cl_decode(request->fields.bytes[1], &header)) {
         return tk_cl_status(request, TK_GRPC_INTERNAL,
@@ -124,9 +138,7 @@ tk_cl_pd_tso(struct tk_cl_request *request)
                             count == 0 ? "tso count should be positive"
                                        : "tso count is too large");
     }
-    tk_cl_tso_take(cluster, count, &physical, &logical);
     tk_cl_put_header(request, 0, NULL);
-    tk_put_u64(request->out, 2, count);
-    put_timestamp(request->out, 3, physical, logical);
+    tk_cl_tso_answer(request, count);
     return TK_GRPC_OK;
 }
