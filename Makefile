@@ -465,12 +465,15 @@ conformance: $(if $(wildcard scripts/conformance.sh),all) ## the embedded cluste
 demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a table of what happened
 	$(Q)BUILD='$(BUILD)' scripts/demo.sh
 
-.PHONY: perf perf-gate
-perf: $(PERF_release) $(PROGRAMS_release) ## benchmark and floor programs, in $(BUILD)/release/perf
-perf-gate: perf ## compare the benchmarks with the limits that are kept
-	$(if $(wildcard scripts/perf_gate.sh), \
-	    $(Q)BUILD='$(BUILD)' scripts/perf_gate.sh, \
-	    @echo 'no scripts/perf_gate.sh')
+# A row of a report is 2 s; DURATION, ROUNDS and CELLS are scripts/perf.sh's.
+.PHONY: perf perf-programs perf-micro perf-gate
+perf-programs: $(PERF_release) $(PROGRAMS_release) ## benchmark programs, in $(BUILD)/release/perf
+perf: perf-programs ## floor and product measured, $(BUILD)/perf/report.md; DURATION=S ROUNDS=N
+	$(Q)BUILD='$(BUILD)' scripts/perf.sh
+perf-micro: perf-programs ## micro benchmarks and timestamps, by the clock
+	$(Q)BUILD='$(BUILD)' scripts/perf_micro.sh
+perf-gate: perf-programs | deps-valgrind ## counted instructions against perf/gate.tsv
+	$(Q)BUILD='$(BUILD)' scripts/perf_gate.sh
 
 # Examples see what a user sees: an installed copy and pkg-config.
 STAGE := $(abspath $(BUILD))/stage
@@ -580,7 +583,7 @@ help: ## this list
 
 .PHONY: clean
 clean: ## remove what was built, except $(DEPS)
-	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) fuzz stage pc \
+	$(Q)rm -rf $(addprefix $(BUILD)/,$(VARIANTS) fuzz perf stage pc \
 	    examples proto-check)
 
 $(BUILD)/pc/%.pc: src/api/%.pc.in include/tikv/version.h FORCE

@@ -151,11 +151,14 @@ struct bench_op {
     bool is_second;  /* the write after the read */
 };
 
-/* `shared` stays the caller's. False without memory. */
+enum { BENCH_FILL_COUNT = 1000 };
+
+/* `places`: keys of the largest batch it will make. False without memory. */
 bool
 bench_caller_init(struct bench_caller *caller,
                   const struct bench_options *options, tikv_client *client,
-                  struct bench_keys *keys, const uint8_t *value, uint64_t seed);
+                  struct bench_keys *keys, const uint8_t *value, uint64_t seed,
+                  uint64_t places);
 
 void
 bench_caller_fini(struct bench_caller *caller);

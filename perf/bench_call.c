@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILL_COUNT = 1000, FILL_BYTES = 4 << 20 };
+enum { FILL_BYTES = 4 << 20 };
 
 bool
 bench_caller_init(struct bench_caller *caller,
                   const struct bench_options *options, tikv_client *client,
-                  struct bench_keys *keys, const uint8_t *value, uint64_t seed)
+                  struct bench_keys *keys, const uint8_t *value, uint64_t seed,
+                  uint64_t places)
 {
-    uint64_t places = options->batch > FILL_COUNT ? options->batch : FILL_COUNT;
-
     memset(caller, 0, sizeof(*caller));
     caller->options = options;
     caller->client = client;
@@ -327,7 +326,7 @@ bench_fill(struct bench_caller *caller)
         FILL_BYTES / (options->key_bytes + options->value_bytes) + 1;
     uint64_t i, j, count;
 
-    most = most > FILL_COUNT ? FILL_COUNT : most;
+    most = most > BENCH_FILL_COUNT ? BENCH_FILL_COUNT : most;
     for (i = 0; i < options->keys; i += count) {
         tikv_error *error;
 

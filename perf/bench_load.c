@@ -350,14 +350,18 @@ collect(const struct bench_options *options, struct bench_worker *workers,
 static bool
 prepare(struct bench_load *load, struct bench_worker *worker, uint64_t index)
 {
+    const uint8_t *percent = load->options->workload->percent;
+    bool is_batch =
+        percent[BENCH_BATCH_GET] > 0 || percent[BENCH_BATCH_PUT] > 0;
+    uint64_t places = is_batch ? load->options->batch : 1;
     uint64_t seed = load->options->seed + 2 * index;
 
     worker->load = load;
     worker->index = index;
     return bench_caller_init(&worker->caller, load->options, load->client,
-                             load->keys, load->value, seed) &&
+                             load->keys, load->value, seed, places) &&
            bench_caller_init(&worker->collector, load->options, load->client,
-                             load->keys, load->value, seed + 1);
+                             load->keys, load->value, seed + 1, 1);
 }
 
 static void

@@ -54,9 +54,10 @@ static bool
 fill(const struct bench_load *load)
 {
     struct bench_caller caller;
-    bool is_done = bench_caller_init(&caller, load->options, load->client,
-                                     load->keys, load->value, 1) &&
-                   bench_fill(&caller);
+    bool is_done =
+        bench_caller_init(&caller, load->options, load->client, load->keys,
+                          load->value, 1, BENCH_FILL_COUNT) &&
+        bench_fill(&caller);
 
     bench_caller_fini(&caller);
     return is_done;

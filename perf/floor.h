@@ -9,12 +9,14 @@
 
 #include <stdint.h>
 
+#include "perf_histogram.h"
 #include "perf_usage.h"
 
 struct floor_result {
     const char *name;
     uint64_t operations;
-    struct usage usage; /* of the client side */
+    struct usage usage;          /* of the client side */
+    struct histogram latency_ns; /* of a message; streams only */
 };
 
 /* `depth` messages of 100 bytes in flight on one TCP connection. */

@@ -161,11 +161,12 @@ step(grpc_call *call, grpc_completion_queue *queue, grpc_op *ops, size_t count)
 
 static uint64_t
 exchange(grpc_call *call, grpc_completion_queue *queue, unsigned bytes,
-         int64_t until_ns)
+         int64_t until_ns, struct histogram *latency_ns)
 {
     uint64_t messages = 0;
+    int64_t now_ns;
 
-    while (usage_clock() < until_ns) {
+    while ((now_ns = usage_clock()) < until_ns) {
         grpc_byte_buffer *out = message_of(bytes), *in = NULL;
         grpc_op ops[2] = { { .op = GRPC_OP_SEND_MESSAGE },
                            { .op = GRPC_OP_RECV_MESSAGE } };
@@ -176,6 +177,7 @@ exchange(grpc_call *call, grpc_completion_queue *queue, unsigned bytes,
         must(in != NULL, "a stream answer");
         grpc_byte_buffer_destroy(out);
         grpc_byte_buffer_destroy(in);
+        histogram_add(latency_ns, (uint64_t)(usage_clock() - now_ns));
         messages++;
     }
     return messages;
@@ -207,7 +209,8 @@ floor_stream(struct floor_result *result, int port, unsigned bytes,
     usage_now(&from);
     result->operations =
         weight * exchange(call, queue, bytes,
-                          from.wall_ns + (int64_t)seconds * 1000000000);
+                          from.wall_ns + (int64_t)seconds * 1000000000,
+                          &result->latency_ns);
     usage_now(&to);
     result->usage = usage_between(&from, &to);
     step(call, queue, end, 2);

@@ -50,9 +50,14 @@ print(const struct floor_result *result, FILE *json)
     if (json != NULL) {
         fprintf(json,
                 "{\"floor\":\"%s\",\"ops_per_s\":%.1f,\"cpu_us_per_op\":"
-                "%.4f,\"steal_ticks\":%" PRIu64 "}\n",
+                "%.4f,\"steal_ticks\":%" PRIu64 ",\"rss_bytes\":%" PRIu64,
                 result->name, per_s(result), cpu_us(result),
-                result->usage.steal_ticks);
+                result->usage.steal_ticks, result->usage.rss_bytes);
+        if (result->latency_ns.count > 0) {
+            fprintf(json, ",\"p50_us\":%.1f",
+                    (double)histogram_at(&result->latency_ns, 50) / 1000);
+        }
+        fputs("}\n", json);
     }
 }
 
@@ -83,11 +88,11 @@ measure_core(int port, unsigned seconds, FILE *json)
         unsigned threads; /* unary */
         unsigned bytes;   /* stream */
         unsigned weight;
-    } rows[] = { { "C core unary, 1 thread", 1, 0, 0 },
+    } rows[] = { { "C core stream, 100 B x 1", 0, 100, 1 },
+                 { "C core stream, 10 KB as 128", 0, 10240, 128 },
+                 { "C core unary, 1 thread", 1, 0, 0 },
                  { "C core unary, 16 threads", 16, 0, 0 },
-                 { "C core unary, 64 threads", 64, 0, 0 },
-                 { "C core stream, 100 B x 1", 0, 100, 1 },
-                 { "C core stream, 10 KB as 128", 0, 10240, 128 } };
+                 { "C core unary, 64 threads", 64, 0, 0 } };
     size_t i;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

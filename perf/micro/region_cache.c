@@ -3,7 +3,7 @@
  * Nanoseconds of one tk_cache_route() over N regions (default 100000) whose
  * keys share long prefixes, in random order, by one thread: the goal is 100.
  *
- *     make perf && build/release/perf/micro/region_cache [regions]
+ *     make perf-programs && build/release/perf/micro/region_cache [regions]
  */
 #include <stdio.h>
 #include <stdlib.h>
