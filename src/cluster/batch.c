@@ -137,6 +137,23 @@ end_by(struct tk_cluster_stream *stream, int status, const char *text)
     tk_cl_stream_over(stream, status, text);
 }
 
+/* It waits for a lock, and is answered by a message of its own. */
+static void
+park(struct tk_cluster_stream *stream, struct tk_cl_request *request,
+     const struct tk_cl_plan *plan, uint64_t id)
+{
+    struct tk_cl_delayed *delayed = tk_cl_delayed_new(request, plan);
+
+    if (delayed == NULL) {
+        tk_cl_wait_forget(request);
+        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    delayed->id = id;
+    tk_cl_wait_attach(delayed);
+    (void)tk_cl_stream_delay(stream, delayed, 0);
+}
+
 /* Runs one request into `out`. */
 static void
 run_one(struct tk_cluster_stream *stream, struct tk_cl_request *request,
@@ -150,6 +167,11 @@ run_one(struct tk_cluster_stream *stream, struct tk_cl_request *request,
     request->out = out;
     request->out_start = out->len;
     status = tk_cl_run_planned(request, plan);
+    if (status == TK_CL_PARKED) {
+        tk_buf_cut(out, before, out->len - before);
+        park(stream, request, plan, id);
+        return;
+    }
     if (status != TK_GRPC_OK) {
         end_by(stream, status, request->text);
         return;
@@ -176,6 +198,7 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     request.arrived = stream->request.arrived;
     request.follower_ok = false;
     request.region = NULL;
+    request.waiter = NULL;
     request.out_start = 0;
     request.text[0] = '\0';
     if (!open_slot(bytes, &request)) {

@@ -140,6 +140,7 @@ tk_cl_calls_drop(struct tk_cluster *cluster)
         /* One that is firing is answered by its timer, now. */
         if (cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
             cluster->pending--;
+            tk_cl_wait_forget(&delayed->request);
             delayed->next = dropped;
             dropped = delayed;
         }
@@ -157,19 +158,23 @@ fire(struct tk_timer *timer)
 {
     struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
     struct tk_cluster *cluster = delayed->cluster;
-    int64_t after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
+    int64_t after_ns;
 
     tk_mutex_lock(&cluster->lock);
+    after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
     tk_cl_delayed_run(delayed);
-    if (after_ns > 0 && !delayed->is_dropped) {
-        cluster->rt->ops->arm(cluster->rt, timer,
-                              tk_after(tk_now(cluster->rt), after_ns));
+    if ((after_ns > 0 || !delayed->is_done) && !delayed->is_dropped) {
+        cluster->rt->ops->arm(
+            cluster->rt, timer,
+            tk_cl_delayed_due(delayed,
+                              tk_after(tk_now(cluster->rt), after_ns)));
         tk_mutex_unlock(&cluster->lock);
         return;
     }
     if (!delayed->is_dropped) {
         forget(delayed);
     }
+    tk_cl_wait_forget(&delayed->request);
     tk_mutex_unlock(&cluster->lock);
     give_answer(delayed->call, delayed->plan.silent, delayed->status,
                 delayed->request.text, &delayed->out);
@@ -194,7 +199,9 @@ delay(const struct tk_cl_request *request, const struct tk_cl_plan *plan,
     }
     delayed->call = call;
     delayed->timer.fn = fire;
-    if (out != NULL) {
+    if (status == TK_CL_PARKED) {
+        tk_cl_wait_attach(delayed);
+    } else if (out != NULL) {
         delayed->is_done = true;
         delayed->status = status;
         tk_buf_append_slice(&delayed->out, tk_buf_slice(out));
@@ -207,8 +214,9 @@ delay(const struct tk_cl_request *request, const struct tk_cl_plan *plan,
     }
     cluster->pending++;
     remember(delayed);
-    cluster->rt->ops->arm(cluster->rt, &delayed->timer,
-                          tk_after(tk_now(cluster->rt), wait));
+    cluster->rt->ops->arm(
+        cluster->rt, &delayed->timer,
+        tk_cl_delayed_due(delayed, tk_after(tk_now(cluster->rt), wait)));
     return true;
 }
 
@@ -223,6 +231,14 @@ execute(struct tk_cl_request *request, struct tk_cl_plan *plan,
         return true;
     }
     *status = tk_cl_run_planned(request, plan);
+    if (*status == TK_CL_PARKED) {
+        if (delay(request, plan, call, NULL, *status)) {
+            return true;
+        }
+        tk_cl_wait_forget(request);
+        *status = tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
+                               "out of memory");
+    }
     return plan->after_ns > 0 &&
            delay(request, plan, call, request->out, *status);
 }

@@ -90,6 +90,7 @@ fill_nodes(struct tk_cluster *cluster)
         store->is_up = true;
         store->started_ms = now_ms;
         store->slow_score = 1;
+        tk_cl_map_init(&store->queues);
         (void)snprintf(store->address, sizeof(store->address),
                        "tikv-%u:20160", i + 1);
     }

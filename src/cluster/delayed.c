@@ -52,9 +52,22 @@ tk_cl_delayed_run(struct tk_cl_delayed *delayed)
     if (!tk_cl_node_is_up(delayed->cluster, tk_cl_node_of(request))) {
         delayed->status =
             tk_cl_status(request, TK_GRPC_UNAVAILABLE, "node is down");
+        tk_cl_wait_forget(request);
         return;
     }
     delayed->status = tk_cl_run_planned(request, &delayed->plan);
+    if (delayed->status == TK_CL_PARKED) {
+        delayed->is_done = false;
+        tk_cl_wait_attach(delayed);
+    }
+}
+
+int64_t
+tk_cl_delayed_due(const struct tk_cl_delayed *delayed, int64_t otherwise)
+{
+    return delayed->request.waiter == NULL
+               ? otherwise
+               : tk_cl_wait_deadline(delayed->request.waiter);
 }
 
 void

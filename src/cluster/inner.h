@@ -139,6 +139,7 @@ struct tk_cl_store {
     bool max_ts_stale; /* since a change of leader: not synced with PD */
     struct tk_cl_memory_lock *memory_locks;
     struct tk_cl_outcome *outcomes; /* of recent transactions; or NULL */
+    struct tk_cl_map queues; /* of who waits for a lock, by key */
 };
 
 struct tk_cl_member {
@@ -206,8 +207,13 @@ struct tk_cl_request {
     struct tk_cl_region *region; /* set by tk_cl_check_region() */
     struct tk_buf *out;          /* the response is appended */
     size_t out_start;
+    struct tk_cl_waiter *waiter; /* it has waited for a lock, or does */
     char text[160]; /* of a status */
 };
+
+/* What a handler gives when there is no answer yet: request->waiter waits
+ * for a lock. */
+enum { TK_CL_PARKED = -1 };
 
 /* Answers into request->out; the result is a gRPC status. */
 typedef int tk_cl_handler(struct tk_cl_request *request);
@@ -253,6 +259,7 @@ struct tk_cluster {
     uint32_t replicas;
     struct tk_engine engine;
     struct tk_mvcc mvcc;
+    struct tk_cl_edge *edges; /* of the deadlock detector */
     struct tk_cl_regions regions;
     struct tk_cl_store *stores; /* id - 1 is the place; count is fixed */
     uint32_t stores_count;
@@ -561,7 +568,7 @@ struct tk_cl_delayed {
     struct tk_buf body;
     struct tk_buf out;
     int status;
-    bool is_done;    /* executed */
+    bool is_done;    /* executed, and not parked */
     bool is_dropped; /* unary: the cluster ends, do not wait any longer */
 };
 
@@ -577,6 +584,23 @@ tk_cl_delayed_free(struct tk_cl_delayed *delayed);
 /* Executes unless that has been done, or the node is down by now. */
 void
 tk_cl_delayed_run(struct tk_cl_delayed *delayed);
+
+/* When to look at it again: when its wait for a lock ends, if it waits. */
+int64_t
+tk_cl_delayed_due(const struct tk_cl_delayed *delayed, int64_t otherwise);
+
+/* ---- txn_wait.c ---- */
+
+/* A parked request goes on by timer. */
+void
+tk_cl_wait_attach(struct tk_cl_delayed *delayed);
+
+/* The request is given up, it may be while it waits. */
+void
+tk_cl_wait_forget(struct tk_cl_request *request);
+
+int64_t
+tk_cl_wait_deadline(const struct tk_cl_waiter *waiter);
 
 /* One less; unlocks, and rings who waits for the last. */
 void

@@ -46,6 +46,7 @@ static const struct entry entries[] = {
       TK_CL_WRITE },
     { TK_CMD_KV_RESOLVE_LOCK, tk_cl_txn_resolve, TK_CL_WRITE },
     { TK_CMD_KV_SCAN_LOCK, tk_cl_txn_scan_lock, 0 },
+    { TK_CMD_KV_PESSIMISTIC_LOCK, tk_cl_txn_lock, TK_CL_WRITE },
     { TK_CMD_KV_PESSIMISTIC_ROLLBACK, tk_cl_txn_unlock, TK_CL_WRITE },
     { TK_CMD_KV_DELETE_RANGE, tk_cl_txn_delete_range, TK_CL_WRITE },
     { TK_CMD_MVCC_GET_BY_KEY, tk_cl_txn_mvcc_by_key, TK_CL_READ },

@@ -85,6 +85,7 @@ cancel_delayed(struct tk_cluster_stream *stream)
         stream->delayed = delayed->next;
         if (cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
             cluster->pending--;
+            tk_cl_wait_forget(&delayed->request);
             tk_cl_delayed_free(delayed);
         } else {
             /* It is firing: it will find no stream, and go. */
@@ -214,19 +215,23 @@ fire(struct tk_timer *timer)
     struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
     struct tk_cluster *cluster = delayed->cluster;
     struct tk_cluster_stream *stream;
-    int64_t after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
+    int64_t after_ns;
 
     tk_mutex_lock(&cluster->lock);
+    after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
     stream = delayed->stream;
     if (stream == NULL) {
+        tk_cl_wait_forget(&delayed->request);
         tk_cl_delayed_free(delayed);
         tk_cl_delayed_gone(cluster);
         return;
     }
     tk_cl_delayed_run(delayed);
-    if (after_ns > 0) {
-        cluster->rt->ops->arm(cluster->rt, timer,
-                              tk_after(tk_now(cluster->rt), after_ns));
+    if (after_ns > 0 || !delayed->is_done) {
+        cluster->rt->ops->arm(
+            cluster->rt, timer,
+            tk_cl_delayed_due(delayed,
+                              tk_after(tk_now(cluster->rt), after_ns)));
         tk_mutex_unlock(&cluster->lock);
         return;
     }
@@ -262,7 +267,8 @@ tk_cl_stream_delay(struct tk_cluster_stream *stream,
     }
     stream->delayed = delayed;
     cluster->pending++;
-    cluster->rt->ops->arm(cluster->rt, &delayed->timer, when);
+    cluster->rt->ops->arm(cluster->rt, &delayed->timer,
+                          tk_cl_delayed_due(delayed, when));
     return true;
 }
 

@@ -49,6 +49,9 @@ struct tk_key_error {
     uint64_t min_commit_ts;
     uint64_t assertion;
     const struct tk_mvcc_lock *lock;
+    const struct tk_cl_edge *chain; /* of a deadlock: by `link` */
+    uint64_t deadlock_hash;
+    uint64_t duration_ms;
     const struct tk_mvcc_node *debug; /* is dumped beside the error */
     bool wants_debug;
     bool hide_ttl;
@@ -80,6 +83,18 @@ tk_cl_put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
 void
 tk_cl_put_mvcc(struct tk_buf *out, uint32_t field,
                const struct tk_mvcc_node *node);
+
+/* The waiter waits for the holder, at a key. */
+struct tk_cl_edge {
+    struct tk_cl_edge *next;
+    struct tk_cl_edge *link; /* of the chain that was found last */
+    uint64_t waiter_ts;
+    uint64_t holder_ts;
+    uint64_t hash;
+    int64_t until; /* ns */
+    tikv_slice key; /* behind the struct, as the tag */
+    tikv_slice tag;
+};
 
 /* ---- a command ---- */
 
@@ -167,6 +182,77 @@ void
 tk_cl_outcome_add(struct tk_cl_store *store, uint64_t start_ts,
                   uint64_t commit_ts);
 
+/* ---- txn_wait.c: who waits for a lock ---- */
+
+enum tk_cl_waiting {
+    TK_WAITING,
+    TK_WOKEN,  /* the lock was let go: answer a conflict */
+    TK_RESUMED /* the lock was let go: take it */
+};
+
+struct tk_cl_waiter {
+    struct tk_cl_waiter *next; /* in the queue, by start_ts */
+    struct tk_cl_queue *queue; /* NULL: it is in none */
+    struct tk_cl_delayed *delayed;
+    enum tk_cl_waiting state;
+    uint64_t start_ts;
+    uint64_t index; /* wake-ups of the queue when it came */
+    uint64_t holder_ts; /* of its edge in the detector; 0: none */
+    uint64_t released_start; /* who let go */
+    uint64_t released_commit;
+    int64_t deadline;
+    int64_t changed;  /* ns: another has taken the lock; 0: nobody */
+    bool is_force;
+    bool is_first;
+    tikv_slice key;            /* behind the struct */
+    struct tk_mvcc_lock *lock; /* that it met */
+};
+
+struct tk_cl_wait {
+    tikv_slice key;
+    const struct tk_mvcc_lock *lock;
+    uint64_t start_ts;
+    int64_t timeout_ms;
+    bool is_force;
+    bool is_first;
+};
+
+/* Puts the request into the key's queue, or back there. False: *error is a
+ * deadlock, or memory ended (TK_KE_NONE). */
+bool
+tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
+                 struct tk_key_error *error);
+
+/* Queues of the locks that a batch drops; notes who is the holder now. */
+struct tk_cl_queue *
+tk_cl_wait_collect(struct tk_cl_store *store,
+                   const struct tk_mvcc_batch *batch);
+
+void
+tk_cl_wait_release(struct tk_cl_queue *released);
+
+void
+tk_cl_wait_fini(struct tk_cl_store *store);
+
+/* ---- txn_deadlock.c ---- */
+
+/* Somebody waits for the holder; true: that closes a circle. */
+bool
+tk_cl_detect(struct tk_cluster *cluster, uint64_t waiter_ts,
+             uint64_t holder_ts, tikv_slice key, tikv_slice tag,
+             struct tk_key_error *error);
+
+void
+tk_cl_detector_forget(struct tk_cluster *cluster, uint64_t waiter_ts,
+                      uint64_t holder_ts, tikv_slice key);
+
+void
+tk_cl_detector_clear(struct tk_cluster *cluster);
+
+/* The fingerprint that deadlocks carry of keys. */
+uint64_t
+tk_cl_key_hash(tikv_slice key);
+
 /* ---- txn_view.c: how a reader sees keys ---- */
 
 struct tk_cl_view {
@@ -232,7 +318,11 @@ enum tk_cl_status {
     TK_ST_ERROR
 };
 
-enum tk_cl_missing { TK_MISSING_ROLLBACK, TK_MISSING_PROTECT, TK_MISSING_ERROR };
+enum tk_cl_missing {
+    TK_MISSING_ROLLBACK,
+    TK_MISSING_PROTECT,
+    TK_MISSING_ERROR
+};
 
 /* The key carries no lock of the transaction: finds out what became of it,
  * and unless told otherwise makes sure that it will not lock it any more. */

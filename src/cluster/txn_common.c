@@ -131,7 +131,11 @@ tk_cl_txn_begin(struct tk_cl_txn *txn, struct tk_cl_request *request,
 void
 tk_cl_txn_apply(struct tk_cl_txn *txn)
 {
+    struct tk_cl_queue *released =
+        tk_cl_wait_collect(txn->request->store, &txn->batch);
+
     tk_mvcc_apply(&txn->batch);
+    tk_cl_wait_release(released);
 }
 
 int
@@ -256,6 +260,9 @@ tk_cl_txn_lead(struct tk_cluster *cluster, const struct tk_cl_region *region,
     int64_t physical;
     int64_t logical;
 
+    if (region->start_len == 0) {
+        tk_cl_detector_clear(cluster);
+    }
     tk_mvcc_leave_memory(&cluster->mvcc, tk_cl_region_start(region),
                          tk_cl_region_end(region), !is_planned);
     if (leader != NULL) {
@@ -316,6 +323,7 @@ tk_cl_txn_fini(struct tk_cluster *cluster)
 {
     uint32_t i;
 
+    tk_cl_detector_clear(cluster);
     for (i = 0; cluster->stores != NULL && i < cluster->stores_count; i++) {
         struct tk_cl_store *store = &cluster->stores[i];
 
@@ -323,5 +331,6 @@ tk_cl_txn_fini(struct tk_cluster *cluster)
             tk_cl_memory_lock_remove(store, store->memory_locks->key);
         }
         tk_free(store->outcomes);
+        tk_cl_wait_fini(store);
     }
 }

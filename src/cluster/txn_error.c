@@ -24,9 +24,9 @@ op_of(uint8_t type)
     }
 }
 
-void
-tk_cl_put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
-               const struct tk_mvcc_lock *lock, bool hide_ttl)
+static void
+put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
+         const struct tk_mvcc_lock *lock, bool hide_ttl, uint64_t duration_ms)
 {
     size_t mark = tk_put_begin(out, field);
     uint32_t i;
@@ -43,7 +43,15 @@ tk_cl_put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
     for (i = 0; i < lock->names->count; i++) {
         tk_put_bytes_always(out, 10, lock->names->secondaries[i]);
     }
+    tk_put_u64(out, 11, duration_ms);
     tk_put_end(out, mark);
+}
+
+void
+tk_cl_put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
+               const struct tk_mvcc_lock *lock, bool hide_ttl)
+{
+    put_lock(out, field, key, lock, hide_ttl, 0);
 }
 
 static void
@@ -193,6 +201,28 @@ put_message(struct tk_buf *out, uint32_t field,
 }
 
 static void
+put_deadlock(struct tk_buf *out, const struct tk_key_error *error)
+{
+    size_t mark = tk_put_begin(out, 6);
+    const struct tk_cl_edge *edge;
+
+    tk_put_u64(out, 1, error->conflict_ts);
+    tk_put_bytes(out, 2, error->key);
+    tk_put_u64(out, 3, error->deadlock_hash);
+    for (edge = error->chain; edge != NULL; edge = edge->link) {
+        size_t entry = tk_put_begin(out, 4);
+
+        tk_put_u64(out, 1, edge->waiter_ts);
+        tk_put_u64(out, 2, edge->holder_ts);
+        tk_put_u64(out, 3, edge->hash);
+        tk_put_bytes(out, 4, edge->key);
+        tk_put_bytes(out, 5, edge->tag);
+        tk_put_end(out, entry);
+    }
+    tk_put_end(out, mark);
+}
+
+static void
 put_debug(struct tk_buf *out, const struct tk_key_error *error)
 {
     size_t info = tk_put_begin(out, 100);
@@ -212,7 +242,8 @@ tk_cl_put_key_error(struct tk_buf *out, uint32_t field,
 
     switch (error->kind) {
     case TK_KE_LOCKED:
-        tk_cl_put_lock(out, 1, error->key, error->lock, error->hide_ttl);
+        put_lock(out, 1, error->key, error->lock, error->hide_ttl,
+                 error->duration_ms);
         break;
     case TK_KE_CONFLICT:
         put_conflict(out, error);
@@ -239,9 +270,11 @@ tk_cl_put_key_error(struct tk_buf *out, uint32_t field,
     case TK_KE_UNHELD:
         tk_put_text(out, 3, "PessimisticLockNotFound");
         break;
+    case TK_KE_DEADLOCK:
+        put_deadlock(out, error);
+        break;
     case TK_KE_ABORT:
     case TK_KE_NONE:
-    case TK_KE_DEADLOCK:
     case TK_KE_TOO_LARGE:
         tk_put_text(out, 3, error->text == NULL ? "aborted" : error->text);
         break;
