@@ -26,7 +26,8 @@ tk_cl_decode(tikv_slice message, struct tk_cl_fields *out)
         if (field.type == TK_WIRE_BYTES) {
             out->bytes[field.number] = field.bytes;
             out->counts[field.number]++;
-        } else if (field.type == TK_WIRE_VARINT) {
+        } else if (field.type == TK_WIRE_VARINT ||
+                   field.type == TK_WIRE_64) {
             out->numbers[field.number] = field.value;
         }
     }

@@ -42,8 +42,7 @@ put_tso_header(struct tk_cl_request *request, uint32_t type,
         tk_put_text(out, 2, message);
         tk_put_end(out, error);
     }
-    if (tk_cl_decode(request->fields.bytes[1], &header) &&
-        header.counts[3] > 0) {
+    if (tk_cl_decode(request->fields.bytes[1], &header)) {
         tk_put_u64_always(out, 3, header.numbers[3]);
     }
     tk_put_end(out, mark);
