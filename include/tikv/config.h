@@ -29,6 +29,10 @@
  * rpc.keepalive_ms          10000     1000 .. 3600000
  * rpc.keepalive_timeout_ms  3000      50 .. 600000
  * rpc.inflight_max_count    65536     16 .. 65536
+ * rpc.reconnect_ms          100       100 .. 60000
+ * rpc.reconnect_max_ms      3000      100 .. 600000
+ * rpc.window_bytes          0         0 .. 1073741824, 0 adapts to the network
+ * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000
  * raw.atomic              * false     a switch
  * raw.column_family         -         a text
@@ -37,10 +41,14 @@
  * raw.batch_put_bytes     * 16384     1 .. 8388608
  * raw.batch_keys_count    * 512       1 .. 65536
  * scan.page_count         * 256       1 .. 10240
- * security.ca_file          -         a path; its presence turns TLS on
+ * security.ca_file          -         a path; a CA turns TLS on
  * security.cert_file        -         a path, with security.key_file
  * security.key_file         -         a path, with security.cert_file
+ * security.ca_pem           -         the text of such a file, in its place
+ * security.cert_pem         -         the text of such a file, in its place
+ * security.key_pem          -         the text of such a file, in its place
  * security.target_name      -         a text
+ * security.verify_cn        -         name,name; empty allows all
  * log.level               * warn      off, error, warn, info, debug
  */
 

@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-enum kind { INT, SWITCH, LEVEL, TEXT, ENDPOINTS };
+enum kind { INT, SWITCH, LEVEL, COMPRESSION, TEXT, ENDPOINTS };
 
 #define HOT 1
 #define AT(member) offsetof(struct tk_config, member)
@@ -79,6 +79,15 @@ static const struct row rows[] = {
     { "rpc.inflight_max_count", INT, AT(rpc_inflight_max_count),
       16, 65536, "65536", 0,
       "requests without answer on one connection" },
+    { "rpc.reconnect_ms", INT, AT(rpc_reconnect_ms), 100, 60000, "100", 0,
+      "wait before the second attempt to connect; grows by 1.6" },
+    { "rpc.reconnect_max_ms", INT, AT(rpc_reconnect_max_ms),
+      100, 600000, "3000", 0,
+      "longest wait between attempts to connect" },
+    { "rpc.window_bytes", INT, AT(rpc_window_bytes), 0, 1073741824, "0", 0,
+      "bytes under way to us on one stream; 0 adapts to the network" },
+    { "rpc.compression", COMPRESSION, AT(rpc_compression), 0, 1, "none", 0,
+      "of what is sent: none or gzip" },
     { "region.cache_ttl_ms", INT, AT(region_cache_ttl_ms),
       10, 86400000, "600000", HOT,
       "a cached region nobody asked for" },
@@ -105,8 +114,16 @@ static const struct row rows[] = {
       "PEM file of the client's certificate" },
     { "security.key_file", TEXT, AT(security_key_file), 0, 0, "", 0,
       "PEM file of the client's key" },
+    { "security.ca_pem", TEXT, AT(security_ca_pem), 0, 0, "", 0,
+      "PEM text of trusted roots, in place of security.ca_file" },
+    { "security.cert_pem", TEXT, AT(security_cert_pem), 0, 0, "", 0,
+      "PEM text, in place of security.cert_file" },
+    { "security.key_pem", TEXT, AT(security_key_pem), 0, 0, "", 0,
+      "PEM text, in place of security.key_file" },
     { "security.target_name", TEXT, AT(security_target_name), 0, 0, "", 0,
       "name expected in servers' certificates" },
+    { "security.verify_cn", TEXT, AT(security_verify_cn), 0, 0, "", 0,
+      "common names servers may have, name,name; empty allows all" },
     { "log.level", LEVEL, AT(log_level), 0, 4, "warn", HOT,
       "off, error, warn, info or debug" },
 };
@@ -117,6 +134,7 @@ static const struct row rows[] = {
 _Static_assert(ROWS <= TK_SETTINGS_MAX, "more rows than lent texts");
 
 static const char *const levels[] = { "off", "error", "warn", "info", "debug" };
+static const char *const compressions[] = { "none", "gzip" };
 
 static bool
 is_text(const struct row *row)
@@ -194,13 +212,15 @@ read_switch(const char *text, int64_t *out)
     return false;
 }
 
+/* One of the words; its place is the number. */
 static bool
-read_level(const char *text, int64_t *out)
+read_word(const char *const *words, size_t count, const char *text,
+          int64_t *out)
 {
     size_t i;
 
-    for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-        if (strcmp(text, levels[i]) == 0) {
+    for (i = 0; i < count; i++) {
+        if (strcmp(text, words[i]) == 0) {
             *out = (int64_t)i;
             return true;
         }
@@ -220,11 +240,18 @@ read_number(const struct row *row, const char *text, int64_t *out)
                               row->name, text);
     }
     if (row->kind == LEVEL) {
-        return read_level(text, out)
+        return read_word(levels, 5, text, out)
                    ? NULL
                    : tk_error(TIKV_ERR_ARGUMENT,
                               "%s: \"%s\" is not one of off, error, warn, "
                               "info, debug",
+                              row->name, text);
+    }
+    if (row->kind == COMPRESSION) {
+        return read_word(compressions, 2, text, out)
+                   ? NULL
+                   : tk_error(TIKV_ERR_ARGUMENT,
+                              "%s: \"%s\" is not one of none, gzip",
                               row->name, text);
     }
     if (!read_int(text, out) || *out < row->min || *out > row->max) {
@@ -341,6 +368,9 @@ tikv_config_get(const tikv_config *config, const char *name)
     if (row->kind == LEVEL) {
         return levels[number];
     }
+    if (row->kind == COMPRESSION) {
+        return compressions[number];
+    }
     lent = config->lent[row - rows];
     snprintf(lent, sizeof(config->lent[0]), "%" PRId64, number);
     return lent;
@@ -371,21 +401,53 @@ tk_config_of(const tikv_config *config)
     return &config->values;
 }
 
+/* A file or its text; *out is the name of the one that is set, or NULL. */
+static tikv_error *
+check_source(const char *file, const char *file_name, const char *pem,
+             const char *pem_name, const char **out)
+{
+    *out = *file != '\0' ? file_name : *pem != '\0' ? pem_name : NULL;
+    if (*file != '\0' && *pem != '\0') {
+        return tk_error(TIKV_ERR_ARGUMENT, "%s and %s are both set", file_name,
+                        pem_name);
+    }
+    return NULL;
+}
+
 static tikv_error *
 check_together(const struct tk_config *config)
 {
-    bool has_cert = *config->security_cert_file != '\0';
-    bool has_key = *config->security_key_file != '\0';
+    const char *ca = NULL;
+    const char *cert = NULL;
+    const char *key = NULL;
+    tikv_error *error;
 
-    if (has_cert != has_key) {
-        return tk_error(TIKV_ERR_ARGUMENT, "%s is set but %s is not",
-                        has_cert ? "security.cert_file" : "security.key_file",
-                        has_cert ? "security.key_file" : "security.cert_file");
+    error = check_source(config->security_ca_file, "security.ca_file",
+                         config->security_ca_pem, "security.ca_pem", &ca);
+    if (error == NULL) {
+        error = check_source(config->security_cert_file, "security.cert_file",
+                             config->security_cert_pem, "security.cert_pem",
+                             &cert);
     }
-    if (has_cert && *config->security_ca_file == '\0') {
+    if (error == NULL) {
+        error = check_source(config->security_key_file, "security.key_file",
+                             config->security_key_pem, "security.key_pem",
+                             &key);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    if ((cert == NULL) != (key == NULL)) {
+        return tk_error(TIKV_ERR_ARGUMENT, "%s is set but %s is not",
+                        cert != NULL ? cert : key,
+                        cert != NULL ? "security.key_file"
+                                     : "security.cert_file");
+    }
+    if (ca == NULL && (cert != NULL || *config->security_verify_cn != '\0')) {
         return tk_error(TIKV_ERR_ARGUMENT,
-                        "security.cert_file is set but security.ca_file is "
-                        "not: TLS would be off");
+                        "%s is set but security.ca_file is not: TLS would be "
+                        "off",
+                        cert != NULL ? cert : "security.verify_cn");
     }
     return NULL;
 }

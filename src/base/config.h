@@ -34,6 +34,10 @@ struct tk_config {
     tk_setting rpc_keepalive_ms;
     tk_setting rpc_keepalive_timeout_ms;
     tk_setting rpc_inflight_max_count;
+    tk_setting rpc_reconnect_ms;
+    tk_setting rpc_reconnect_max_ms;
+    tk_setting rpc_window_bytes;
+    tk_setting rpc_compression; /* 0 none, 1 gzip */
     tk_setting region_cache_ttl_ms;
     tk_setting raw_atomic;
     tk_setting raw_max_key_bytes;
@@ -50,7 +54,11 @@ struct tk_config {
     char *security_ca_file;
     char *security_cert_file;
     char *security_key_file;
+    char *security_ca_pem;
+    char *security_cert_pem;
+    char *security_key_pem;
     char *security_target_name;
+    char *security_verify_cn;
 
     tikv_log_fn *log_fn;
     void *log_arg;

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a channel: the arguments, each for a reason. No state, any thread.
+ * The channel of a link: its arguments, each for a reason, and its versions.
+ * A link makes one when something begins, and another when credentials were
+ * renewed, it was at rest, or it got too old. The one replaced serves those
+ * that are on it and goes with the last of them. Any thread; C core is
+ * entered without the transport's lock.
  */
 #include <limits.h>
 
+#include <grpc/compression.h>
+
 #include <tikv/version.h>
 
-#include "base/error.h"
+#include "base/alloc.h"
 #include "rpc/grpc_inside.h"
 
 #define ARGS_MAX 24
@@ -68,12 +74,36 @@ add_liveness(struct args *args, const struct tk_config *config)
     add_int(args, GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     /* The "minimum backoff" is the limit of one connection attempt. */
     add_int(args, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, (int)dial);
-    add_int(args, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    add_int(args, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3000);
+    add_int(args, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+            (int)tk_config_int(&config->rpc_reconnect_ms));
+    add_int(args, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
+            (int)tk_config_int(&config->rpc_reconnect_max_ms));
 }
 
 static void
-fill(struct args *args, const struct tk_config *config, uint32_t ordinal)
+add_flow(struct args *args, const struct tk_config *config)
+{
+    int64_t window = tk_config_int(&config->rpc_window_bytes);
+    bool is_gzip = tk_config_int(&config->rpc_compression) != 0;
+
+    /* A window asked for is kept to: the probe would change it. */
+    if (window != 0) {
+        add_int(args, GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, (int)window);
+        add_int(args, GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    }
+    /* A minimal stack leaves both out unless they are asked for. Answers may
+     * be compressed whatever we do. */
+    add_int(args, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 1);
+    if (is_gzip) {
+        add_int(args, GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 1);
+        add_int(args, GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM,
+                GRPC_COMPRESS_GZIP);
+    }
+}
+
+static void
+fill(struct args *args, const struct tk_config *config, uint32_t ordinal,
+     bool is_tls)
 {
     args->count = 0;
     /* Cheaper calls; the deadline filter must come back by hand, or a call
@@ -92,33 +122,115 @@ fill(struct args *args, const struct tk_config *config, uint32_t ordinal)
     add_int(args, GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
     add_text(args, GRPC_ARG_PRIMARY_USER_AGENT_STRING, AGENT);
     add_liveness(args, config);
-    if (config->security_ca_file[0] != '\0' &&
-        config->security_target_name[0] != '\0') {
+    add_flow(args, config);
+    if (is_tls && config->security_target_name[0] != '\0') {
         add_text(args, GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
                  config->security_target_name);
     }
 }
 
-tikv_error *
-tk_grpc_channel(const struct tk_config *config, const char *address,
-                uint32_t ordinal, grpc_channel **out)
+/* Takes the reference of `creds`; NULL without memory. */
+static struct tk_channel *
+make(struct tk_grpc *grpc, const struct tk_link *link, struct tk_creds *creds)
 {
-    grpc_channel_credentials *creds;
-    struct args args;
+    struct tk_channel *channel =
+        (struct tk_channel *)tk_calloc(sizeof(*channel));
     grpc_channel_args all;
-    tikv_error *error = tk_grpc_creds(config, &creds);
+    struct args args;
 
-    *out = NULL;
-    if (error != NULL) {
-        return tk_error_wrap(error, "connection to %s", address);
+    if (channel == NULL) {
+        tk_creds_unref(creds);
+        return NULL;
     }
-    fill(&args, config, ordinal);
+    fill(&args, grpc->config, link->ordinal, creds->is_tls);
     all.num_args = args.count;
     all.args = args.at;
-    *out = grpc_channel_create(address, creds, &all);
-    grpc_channel_credentials_release(creds);
-    if (*out == NULL) {
-        return tk_error(TIKV_ERR_UNAVAILABLE, "no channel to %s", address);
+    atomic_init(&channel->refs, 1);
+    channel->creds = creds;
+    channel->made_at = tk_now(grpc->rt);
+    /* Never NULL: what is wrong shows when it is used. */
+    channel->channel = grpc_channel_create(link->address, creds->creds, &all);
+    return channel;
+}
+
+void
+tk_channel_unref(struct tk_channel *channel)
+{
+    if (channel != NULL &&
+        atomic_fetch_sub_explicit(&channel->refs, 1, memory_order_acq_rel) ==
+            1) {
+        grpc_channel_destroy(channel->channel);
+        tk_creds_unref(channel->creds);
+        tk_free(channel);
     }
-    return NULL;
+}
+
+/* Transport's lock held. */
+static struct tk_channel *
+usable(struct tk_grpc *grpc, struct tk_link *link)
+{
+    struct tk_channel *channel = link->channel;
+
+    if (channel == NULL || channel->creds != grpc->creds) {
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&channel->refs, 1, memory_order_relaxed);
+    return channel;
+}
+
+struct tk_channel *
+tk_link_channel(struct tk_grpc *grpc, struct tk_link *link)
+{
+    struct tk_channel *old = NULL;
+    struct tk_creds *creds;
+    struct tk_channel *made;
+    struct tk_channel *channel;
+
+    tk_mutex_lock(&grpc->lock);
+    channel = usable(grpc, link);
+    creds = grpc->creds;
+    if (channel == NULL) {
+        atomic_fetch_add_explicit(&creds->refs, 1, memory_order_relaxed);
+    }
+    tk_mutex_unlock(&grpc->lock);
+    if (channel != NULL) {
+        return channel;
+    }
+    made = make(grpc, link, creds);
+    if (made == NULL) {
+        return NULL;
+    }
+    tk_mutex_lock(&grpc->lock);
+    /* Somebody else may have been faster. */
+    channel = usable(grpc, link);
+    if (channel == NULL) {
+        old = link->channel;
+        link->channel = made;
+        channel = made;
+        atomic_fetch_add_explicit(&made->refs, 1, memory_order_relaxed);
+    } else {
+        old = made;
+    }
+    tk_mutex_unlock(&grpc->lock);
+    tk_channel_unref(old);
+    return channel;
+}
+
+void
+tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_idle)
+{
+    struct tk_channel *channel;
+
+    tk_mutex_lock(&grpc->lock);
+    channel = link->channel;
+    /* New references are made under the lock only. */
+    if (is_idle && channel != NULL &&
+        atomic_load_explicit(&channel->refs, memory_order_relaxed) != 1) {
+        channel = NULL;
+    }
+    if (channel != NULL) {
+        link->channel = NULL;
+    }
+    tk_mutex_unlock(&grpc->lock);
+    tk_channel_unref(channel);
 }

@@ -14,11 +14,13 @@
 #include "rpc/grpc_inside.h"
 
 static void
-prepare(struct tk_exchange *exchange, struct tk_link *link, const void *owner)
+prepare(struct tk_exchange *exchange, struct tk_link *link,
+        struct tk_channel *channel, const void *owner)
 {
     tk_mutex_lock(&exchange->lock);
     exchange->owner = owner;
     exchange->link = link;
+    exchange->channel = channel;
     exchange->call = NULL;
     exchange->ops_out = 0;
     exchange->has_status = false;
@@ -71,15 +73,18 @@ pick(struct tk_grpc *grpc)
 struct tk_exchange *
 tk_exchange_begin(struct tk_grpc *grpc, struct tk_link *link, const void *owner)
 {
+    struct tk_channel *channel = tk_link_channel(grpc, link);
     struct tk_exchange *exchange = NULL;
 
     tk_mutex_lock(&grpc->lock);
-    if (!grpc->closed) {
+    if (channel != NULL && !grpc->closed) {
         exchange = pick(grpc);
     }
     tk_mutex_unlock(&grpc->lock);
     if (exchange != NULL) {
-        prepare(exchange, link, owner);
+        prepare(exchange, link, channel, owner);
+    } else {
+        tk_channel_unref(channel);
     }
     return exchange;
 }
@@ -90,7 +95,7 @@ tk_exchange_call(struct tk_exchange *exchange, const char *path,
 {
     grpc_slice method = grpc_slice_from_copied_string(path);
     grpc_call *call = grpc_channel_create_call(
-        exchange->link->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+        exchange->channel->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
         exchange->link->poller->cq, method, NULL, deadline, NULL);
     bool is_closed;
 
@@ -134,7 +139,7 @@ static bool
 has_no_peer(const struct tk_exchange *exchange)
 {
     char *peer = grpc_call_get_peer(exchange->call);
-    char *target = grpc_channel_get_target(exchange->link->channel);
+    char *target = grpc_channel_get_target(exchange->channel->channel);
     bool is_same = peer != NULL && target != NULL &&
                    strcmp(peer, target) == 0 && strncmp(peer, "ip", 2) != 0 &&
                    strncmp(peer, "unix", 4) != 0;
@@ -168,6 +173,12 @@ tk_exchange_status(struct tk_exchange *exchange, char *buffer, size_t size,
     out->grpc = (int)exchange->status;
     out->details = buffer;
     out->never_sent = can_tell(exchange->status) && has_no_peer(exchange);
+    if (exchange->status == GRPC_STATUS_UNAVAILABLE ||
+        exchange->status == GRPC_STATUS_UNKNOWN) {
+        tk_creds_explain(exchange->channel->creds,
+                         exchange->grpc->rt->ops->wall(exchange->grpc->rt),
+                         out->never_sent, buffer, size);
+    }
     grpc_slice_unref(exchange->details);
     grpc_metadata_array_destroy(&exchange->initial);
     grpc_metadata_array_destroy(&exchange->trailing);
@@ -185,6 +196,8 @@ tk_exchange_end(struct tk_exchange *exchange)
     struct tk_grpc *grpc = exchange->grpc;
     bool is_last;
 
+    tk_channel_unref(exchange->channel);
+    exchange->channel = NULL;
     tk_mutex_lock(&grpc->lock);
     if (exchange->prev != NULL) {
         exchange->prev->next = exchange->next;

@@ -41,10 +41,51 @@ struct tk_poller {
     struct tk_thread *thread;
 };
 
+/* Credentials with what is known of them, to explain failures. */
+struct tk_creds {
+    _Atomic uint32_t refs;
+    grpc_channel_credentials *creds;
+    uint64_t version;
+    uint64_t digest; /* of the texts */
+    bool is_tls;
+    bool has_cert;
+    int64_t ca_end; /* seconds since 1970; where there is one */
+    int64_t cert_end;
+};
+
+/* One version of a link's connection. Exchanges count it, so one that was
+ * replaced lives until its last exchange has ended, and what happens to it
+ * concerns nobody else. */
+struct tk_channel {
+    _Atomic uint32_t refs;
+    grpc_channel *channel;
+    struct tk_creds *creds;
+    int64_t made_at;
+};
+
 struct tk_link {
     struct tk_link *next; /* of the transport's list */
-    grpc_channel *channel;
     struct tk_poller *poller;
+    uint32_t ordinal;
+    struct tk_channel *channel; /* transport's lock; NULL: none yet, or at
+                                   rest */
+    char address[];
+};
+
+/* What of a file shows that it is another than before. */
+struct tk_stamp {
+    uint64_t inode;
+    int64_t size;
+    int64_t changed_s;
+    int64_t changed_ns;
+};
+
+struct tk_watch {
+    struct tk_timer timer;
+    bool is_armed; /* or fired and not yet over */
+    bool is_looking;
+    struct tk_parker *closer;
+    struct tk_stamp stamps[3]; /* who is looking */
 };
 
 struct tk_exchange {
@@ -57,6 +98,7 @@ struct tk_exchange {
     struct tk_mutex lock; /* rank WIRE */
     const void *owner;    /* stream or unary; NULL: not live */
     struct tk_link *link;
+    struct tk_channel *channel; /* a reference, while it is live */
     grpc_call *call;
     uint32_t ops_out;
     bool has_status;
@@ -89,6 +131,8 @@ struct tk_grpc {
     uint32_t pollers_count;
 
     struct tk_mutex lock; /* rank WIRE */
+    struct tk_creds *creds; /* for connections made from now on */
+    struct tk_watch watch;
     struct tk_link *links;
     uint32_t links_count; /* ever made: spreads them over pollers */
     struct tk_exchange *live;
@@ -101,16 +145,47 @@ struct tk_grpc {
 
 /* ---- grpc_creds.c ---- */
 
-/* Reads and checks the files of security.*; insecure credentials without
- * them. */
+/* Reads and checks what security.* names, on the day `wall` (nanoseconds
+ * since 1970); insecure credentials without a CA. */
 tikv_error *
-tk_grpc_creds(const struct tk_config *config, grpc_channel_credentials **out);
+tk_creds_load(const struct tk_config *config, int64_t wall,
+              struct tk_creds **out);
+
+void
+tk_creds_unref(struct tk_creds *creds);
+
+/* Puts what `details` mean for whoever sees them in front of them. */
+void
+tk_creds_explain(const struct tk_creds *creds, int64_t wall, bool never_sent,
+                 char *details, size_t size);
+
+/* ---- grpc_watch.c ---- */
+
+/* Remembers what the files are, before they are read the first time. */
+void
+tk_grpc_watch_look(struct tk_grpc *grpc);
+
+void
+tk_grpc_watch_start(struct tk_grpc *grpc);
+
+/* After `closed` was set. */
+void
+tk_grpc_watch_stop(struct tk_grpc *grpc);
 
 /* ---- grpc_channel.c ---- */
 
-tikv_error *
-tk_grpc_channel(const struct tk_config *config, const char *address,
-                uint32_t ordinal, grpc_channel **out);
+/* The link's connection for something new, with a reference: made where there
+ * is none, or where credentials were renewed. NULL: closed, or no memory. */
+struct tk_channel *
+tk_link_channel(struct tk_grpc *grpc, struct tk_link *link);
+
+void
+tk_channel_unref(struct tk_channel *channel);
+
+/* Takes the link's connection away from it; with `is_idle` only if nobody
+ * uses it. */
+void
+tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_idle);
 
 /* ---- grpc_poll.c ---- */
 

@@ -9,6 +9,8 @@
  */
 #include "rpc/grpc_transport.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/error.h"
 #include "rpc/grpc_inside.h"
@@ -26,18 +28,16 @@ connect_link(struct tk_transport *transport, const char *address,
              uint32_t ordinal, struct tk_link **out)
 {
     struct tk_grpc *grpc = of(transport);
-    struct tk_link *link = (struct tk_link *)tk_calloc(sizeof(*link));
-    tikv_error *error;
+    size_t size = strlen(address) + 1;
+    struct tk_link *link = (struct tk_link *)tk_calloc(sizeof(*link) + size);
+    tikv_error *error = NULL;
 
     *out = NULL;
     if (link == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_grpc_channel(grpc->config, address, ordinal, &link->channel);
-    if (error != NULL) {
-        tk_free(link);
-        return error;
-    }
+    link->ordinal = ordinal;
+    memcpy(link->address, address, size);
     tk_mutex_lock(&grpc->lock);
     if (grpc->closed) {
         error = tk_error_immortal(TIKV_ERR_CLOSED);
@@ -49,7 +49,6 @@ connect_link(struct tk_transport *transport, const char *address,
     }
     tk_mutex_unlock(&grpc->lock);
     if (error != NULL) {
-        grpc_channel_destroy(link->channel);
         tk_free(link);
         return error;
     }
@@ -70,7 +69,7 @@ disconnect_link(struct tk_transport *transport, struct tk_link *link)
     }
     *at = link->next;
     tk_mutex_unlock(&grpc->lock);
-    grpc_channel_destroy(link->channel);
+    tk_link_drop(grpc, link, false);
     tk_free(link);
 }
 
@@ -102,6 +101,7 @@ close_transport(struct tk_transport *transport)
     } else {
         tk_exchange_stop_all(grpc, NULL, GRPC_STATUS_CANCELLED);
     }
+    tk_grpc_watch_stop(grpc);
     tk_grpc_pollers_join(grpc);
 }
 
@@ -115,6 +115,7 @@ free_transport(struct tk_transport *transport)
         disconnect_link(transport, grpc->links);
     }
     tk_exchange_free_all(grpc);
+    tk_creds_unref(grpc->creds);
     tk_mutex_fini(&grpc->lock);
     tk_free(grpc);
     grpc_shutdown_blocking();
@@ -150,36 +151,33 @@ tikv_error *
 tk_grpc_transport_new(struct tk_runtime *rt, const struct tk_config *config,
                       struct tk_log *log, struct tk_transport **out)
 {
-    grpc_channel_credentials *creds;
-    struct tk_grpc *grpc;
+    struct tk_grpc *grpc = (struct tk_grpc *)tk_calloc(sizeof(*grpc));
     tikv_error *error;
 
     *out = NULL;
-    init_quietly();
-    /* What is wrong with the files shows here, not at the first call. */
-    error = tk_grpc_creds(config, &creds);
-    if (error != NULL) {
-        grpc_shutdown_blocking();
-        return error;
-    }
-    grpc_channel_credentials_release(creds);
-    grpc = (struct tk_grpc *)tk_calloc(sizeof(*grpc));
     if (grpc == NULL) {
-        grpc_shutdown_blocking();
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
+    init_quietly();
     grpc->base.ops = &ops;
     grpc->rt = rt;
     grpc->config = config;
     grpc->log = log;
     tk_mutex_init(&grpc->lock, TK_RANK_WIRE);
-    error = tk_grpc_pollers_start(grpc);
+    /* What is wrong with the files shows here, not at the first call. */
+    tk_grpc_watch_look(grpc);
+    error = tk_creds_load(config, rt->ops->wall(rt), &grpc->creds);
+    if (error == NULL) {
+        error = tk_grpc_pollers_start(grpc);
+    }
     if (error != NULL) {
+        tk_creds_unref(grpc->creds);
         tk_mutex_fini(&grpc->lock);
         tk_free(grpc);
         grpc_shutdown_blocking();
         return error;
     }
+    tk_grpc_watch_start(grpc);
     *out = &grpc->base;
     return NULL;
 }

@@ -32,7 +32,7 @@ config__begins_with_the_defaults_of_its_table(void **state)
         assert_true(*text != '\0');
         assert_null(tikv_config_set(config, name, initial));
     }
-    assert_int_equal(i, 32);
+    assert_int_equal(i, 40);
     assert_false(tikv_config_describe(i, NULL, NULL, NULL));
     assert_null(tikv_config_get(config, "no.such"));
     tikv_config_free(config);
@@ -251,6 +251,64 @@ copy__refuses_a_certificate_without_its_key(void **state)
 }
 
 static void
+copy__refuses_a_file_beside_its_text(void **state)
+{
+    static const char *const names[] = { "security.ca", "security.cert",
+                                         "security.key" };
+    struct tk_config copy;
+    char name[2][40];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < 3; i++) {
+        tikv_config *config;
+
+        assert_null(tikv_config_new(&config));
+        snprintf(name[0], sizeof(name[0]), "%s_file", names[i]);
+        snprintf(name[1], sizeof(name[1]), "%s_pem", names[i]);
+        assert_null(tikv_config_set(config, name[0], "/x"));
+        assert_null(tikv_config_set(config, name[1], "x"));
+        ends_with(tk_config_copy(tk_config_of(config), &copy),
+                  TIKV_ERR_ARGUMENT, name[1]);
+        tikv_config_free(config);
+    }
+}
+
+/* Names would be checked by nobody. */
+static void
+copy__refuses_names_without_tls(void **state)
+{
+    struct tk_config copy;
+    tikv_config *config;
+
+    (void)state;
+    assert_null(tikv_config_new(&config));
+    assert_null(tikv_config_set(config, "security.verify_cn", "store"));
+    ends_with(tk_config_copy(tk_config_of(config), &copy), TIKV_ERR_ARGUMENT,
+              "security.verify_cn");
+    assert_null(tikv_config_set(config, "security.ca_pem", "x"));
+    assert_null(tk_config_copy(tk_config_of(config), &copy));
+    tikv_config_free(config);
+    assert_string_equal(copy.security_verify_cn, "store");
+    tk_config_fini(&copy);
+}
+
+static void
+config__reads_a_compression(void **state)
+{
+    tikv_config *config;
+
+    (void)state;
+    assert_null(tikv_config_new(&config));
+    assert_null(tikv_config_set(config, "rpc.compression", "gzip"));
+    assert_string_equal(tikv_config_get(config, "rpc.compression"), "gzip");
+    ends_with(tikv_config_set(config, "rpc.compression", "brotli"),
+              TIKV_ERR_ARGUMENT, "none, gzip");
+    assert_string_equal(tikv_config_get(config, "rpc.compression"), "gzip");
+    tikv_config_free(config);
+}
+
+static void
 set_hot__changes_only_hot_settings(void **state)
 {
     struct tk_config copy;
@@ -312,6 +370,9 @@ main(void)
         harness_test(parse__takes_a_connection_string),
         harness_test(parse__changes_nothing_on_error),
         harness_test(copy__refuses_a_certificate_without_its_key),
+        harness_test(copy__refuses_a_file_beside_its_text),
+        harness_test(copy__refuses_names_without_tls),
+        harness_test(config__reads_a_compression),
         harness_test(set_hot__changes_only_hot_settings),
 #ifdef TK_DEBUG
         harness_test(parse__survives_every_failed_allocation),
