@@ -503,7 +503,8 @@ tk_cl_handler tk_cl_txn_get, tk_cl_txn_batch_get, tk_cl_txn_scan,
     tk_cl_txn_heart_beat, tk_cl_txn_check_status,
     tk_cl_txn_check_secondaries, tk_cl_txn_resolve, tk_cl_txn_scan_lock,
     tk_cl_txn_lock, tk_cl_txn_unlock, tk_cl_txn_mvcc_by_key,
-    tk_cl_txn_mvcc_by_start, tk_cl_txn_delete_range, tk_cl_txn_broadcast;
+    tk_cl_txn_mvcc_by_start, tk_cl_txn_delete_range, tk_cl_txn_broadcast,
+    tk_cl_txn_wait_info;
 tk_cl_handler tk_cl_pd_members, tk_cl_pd_info, tk_cl_pd_min_ts,
     tk_cl_pd_bootstrapped, tk_cl_pd_alloc_id, tk_cl_pd_recovering,
     tk_cl_pd_store, tk_cl_pd_stores, tk_cl_pd_region, tk_cl_pd_prev_region,

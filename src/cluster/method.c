@@ -51,6 +51,7 @@ static const struct entry entries[] = {
     { TK_CMD_KV_DELETE_RANGE, tk_cl_txn_delete_range, TK_CL_WRITE },
     { TK_CMD_MVCC_GET_BY_KEY, tk_cl_txn_mvcc_by_key, TK_CL_READ },
     { TK_CMD_MVCC_GET_BY_START_TS, tk_cl_txn_mvcc_by_start, TK_CL_READ },
+    { TK_CMD_GET_LOCK_WAIT_INFO, tk_cl_txn_wait_info, 0 },
     { TK_CMD_BROADCAST_TXN_STATUS, tk_cl_txn_broadcast, 0 },
     { TK_CMD_SPLIT_REGION, tk_cl_split_region, TK_CL_ANY_CLUSTER },
     { TK_CMD_GET_HEALTH_FEEDBACK, tk_cl_health, TK_CL_ANY_CLUSTER },

@@ -410,6 +410,44 @@ notify(struct tk_timer *timer)
     tk_cl_delayed_gone(cluster);
 }
 
+/* ---- GetLockWaitInfo ---- */
+
+static void
+put_waiter(struct tk_cl_request *request, const struct tk_cl_queue *queue,
+           const struct tk_cl_waiter *waiter)
+{
+    const struct tk_mvcc_node *node =
+        tk_mvcc_find(&request->cluster->mvcc, queue->item.key);
+    const struct tk_mvcc_lock *lock =
+        node != NULL && node->lock != NULL ? node->lock : waiter->lock;
+    size_t mark = tk_put_begin(request->out, 3);
+
+    tk_put_u64(request->out, 1, waiter->start_ts);
+    tk_put_u64(request->out, 2, lock->start_ts);
+    tk_put_u64(request->out, 3, tk_cl_key_hash(queue->item.key));
+    tk_put_bytes(request->out, 4, queue->item.key);
+    tk_put_bytes(request->out, 5, tag_of(&waiter->delayed->request));
+    tk_put_end(request->out, mark);
+}
+
+int
+tk_cl_txn_wait_info(struct tk_cl_request *request)
+{
+    struct tk_cl_map_at at =
+        tk_cl_map_from(&request->store->queues, (tikv_slice){ NULL, 0 });
+
+    while (at.item != NULL) {
+        const struct tk_cl_queue *queue = (struct tk_cl_queue *)at.item;
+        const struct tk_cl_waiter *waiter;
+
+        for (waiter = queue->first; waiter != NULL; waiter = waiter->next) {
+            put_waiter(request, queue, waiter);
+        }
+        tk_cl_map_next(&at);
+    }
+    return TK_GRPC_OK;
+}
+
 static void
 drop_queue(struct tk_cl_map_item *item)
 {

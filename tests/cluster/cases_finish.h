@@ -133,6 +133,14 @@ static const struct script_case finish_cases[] = {
       "RL a 5:10 6:0\n"
       "M a => 10:put@5=1\nM b => 6:rb@6=p\n"
       "M c => lock(put@7=1 ttl=3000)" },
+    { "RS03", "more locks than one batch holds",
+      "MANY 5 600\n"
+      "SL 100 - - 2 => k000@5 put pk=k000 ttl=3000, "
+      "k001@5 put pk=k000 ttl=3000\n"
+      "RL k 5:10\n"
+      "SL 100 - - 0 => none\n"
+      "M k000 => 10:put@5=v\nM k255 => 10:put@5=v\n"
+      "M k256 => 10:put@5=v\nM k599 => 10:put@5=v" },
     { "RS04", "named keys only",
       "PW 5 a=1 b=1\n"
       "RL a 5:10 : keys=a\n"

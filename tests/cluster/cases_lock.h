@@ -290,6 +290,23 @@ static const struct script_case lock_cases[] = {
       "@3 => conflict c@6 with 5-9 PessimisticRetry pk=c\n"
       "PW 7 d=1\n@4 PL 8 8 d : wait=0 => wait\nCL d 7 0\nWAIT 0\n"
       "@4 => conflict d@8 with 7-0 PessimisticRetry pk=d" },
+    { "WQ19", "a store tells who waits",
+      "LWI x => none\n"
+      "PL 5 5 x\nPL 6 6 y\n"
+      "@1 PL 8 8 x : wait=100 => wait\n@2 PL 7 7 x : wait=100 => wait\n"
+      "@3 PL 9 9 y : wait=100 first => wait\n"
+      "LWI x => 7->5:x 8->5:x 9->6:y\n"
+      "WAIT 100\nLWI x => none" },
+    { "BC05", "who waits holds nobody up",
+      "PL 5 5 x\n@1 PL 6 6 x : wait=0 => wait\n"
+      "PW 7 y=v\nC 7 8 y => 8\nG y 9 => v\n@1 => wait\n"
+      "WAIT 1000\n@1 => locked x@5 pess pk=x ttl=3000 f=5" },
+    { "FI03", "a prewrite that comes after the rollback",
+      "PW 5 x=v\nRB 5 x\n"
+      "PW 5 x=v => conflict x@5 with 5-5 SelfRolledBack pk=x" },
+    { "FI04", "a lock request that comes after the commit",
+      "PL 5 5 x\nPW 5 x=v : f=5 act=p\nC 5 6 x => 6\nPL 5 6 x\n"
+      "LEAD x 2\nRL x 5:6\nM x => 6:put@5=v" },
     { "WQ16", "a resumed lock makes a circle for who waits on",
       "PL 10 10 k\nPL 12 12 j\n"
       "@1 PL 11 11 k : force wait=0 => wait\n"
