@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a transaction sees: its own writes over something below, which is the
+ * snapshot or whatever else speaks these two small faces. The buffer wins, a
+ * tombstone hides.
+ *
+ * Runs on the caller's thread; the faces may wait and fail, the union passes
+ * their errors up and is at its end then.
+ */
+#ifndef TK_TXN_BUFFER_UNION_H
+#define TK_TXN_BUFFER_UNION_H
+
+#include "txn/buffer.h"
+
+/* ---- points ---- */
+
+struct tk_found {
+    tikv_slice value;   /* no data: not there */
+    uint64_t commit_ts; /* 0: not asked for, or the transaction's own */
+};
+
+/* Something that answers keys in one go. `found` has `count` places, all of
+ * them absent at the call; a value lives as its owner says. */
+struct tk_below {
+    tikv_error *(*get)(struct tk_below *below, const tikv_slice *keys,
+                       size_t count, bool with_commit_ts,
+                       struct tk_found *found);
+};
+
+/* Gives found[i] for keys[i]; asks below, once, only for what the buffer does
+ * not know, and not at all when that is nothing. Own values live as those of
+ * the buffer do. */
+tikv_error *
+tk_union_get(const struct tk_buffer *buffer, struct tk_below *below,
+             const tikv_slice *keys, size_t count, bool with_commit_ts,
+             struct tk_found *found) __attribute__((warn_unused_result));
+
+/* ---- ranges ---- */
+
+/* An ordered stream of pairs, placed by its maker on the first of a range in
+ * one direction. Key and value live until the next call of `next`. */
+struct tk_source {
+    tikv_error *(*next)(struct tk_source *source);
+    bool is_valid; /* key and value are there */
+    tikv_slice key;
+    tikv_slice value;
+};
+
+/* Lies where the caller likes and needs no closing; the source is the
+ * caller's. */
+struct tk_union_iter {
+    bool is_valid;
+    tikv_slice key;
+    tikv_slice value;
+    bool is_own; /* from the buffer */
+
+    struct tk_buffer_iter mine;
+    struct tk_source *below;
+    bool is_reverse;
+};
+
+/* `below` covers the same range in the same direction. */
+tikv_error *
+tk_union_iterate(const struct tk_buffer *buffer, struct tk_source *below,
+                 tikv_slice lower, tikv_slice upper, bool reverse,
+                 struct tk_union_iter *iter)
+    __attribute__((warn_unused_result));
+
+/* One further. STATE past the end and after a change of the buffer. */
+tikv_error *
+tk_union_iter_next(struct tk_union_iter *iter)
+    __attribute__((warn_unused_result));
+
+#endif
