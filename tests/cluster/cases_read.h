@@ -117,6 +117,11 @@ static const struct script_case read_cases[] = {
       "(locked b@7 put pk=b min=8 async)\n"
       "UNMEM b\n"
       "BG 10 a b => a=1" },
+    { "RD34", "a lock in memory comes before the region's own errors",
+      "SPLIT b\nMEM a 7 8\n"
+      "SC 10 a - 10 : at=b => locked a@7 put pk=a min=8 async and "
+      "(locked a@7 put pk=a min=8 async)\n"
+      "UNMEM a\nSC 10 a - 10 : at=b => region:key_not_in_region" },
     { "RD22", "scans both ways",
       "PW 1 a=1 b=2 c=3 d=4 e=5\nC 1 2 a b c d e => 2\n"
       "PW 3 -b\nC 3 4 b => 4\nRB 5 c\nPW 6 d=6\n"

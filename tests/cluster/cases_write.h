@@ -64,10 +64,11 @@ static const struct script_case write_cases[] = {
       "PW 7 +a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 i=1 j=1 k=1 l=1 m=1 => "
       "exists a" },
     { "PW14", "committed, and the key is locked again by another",
-      "PW 5 x=v y=v\nC 5 6 x y => 6\nPW 7 x=w\n"
-      "PW 5 x=v y=v\n"
+      "PW 5 x=v\nC 5 6 x => 6\nPW 7 x=w\n"
+      "PW 5 x=v\n"
+      "PW 5 x=v z=v\n"
       "M x => lock(put@7=w ttl=3000) 6:put@5=v\n"
-      "M y => 6:put@5=v" },
+      "M z => none" },
     { "PW15", "committed: a retry leaves no lock",
       "PW 5 x=v y=v\nC 5 6 x y => 6\n"
       "PW 5 x=v y=v\n"
