@@ -547,7 +547,8 @@ tk_load_run(void *arg)
                 call_free(call);
             }
         }
-        tk_world_sleep(world, (int64_t)tk_rng_below(&load->rng, 4 * TK_MS));
+        tk_world_sleep(world, (int64_t)tk_rng_below(&load->rng,
+                                                    (uint64_t)world->pause_ns));
     }
 }
 

@@ -133,41 +133,49 @@ tk_world_complain(struct tk_world *world, const char *format, ...)
 
 /* ---- the main fiber ---- */
 
+/* "host:port,..." of all members. */
+static void
+list_members(struct tk_world *world, char *text, size_t size)
+{
+    size_t len = 0;
+    uint32_t i;
+
+    text[0] = '\0';
+    for (i = 0; i < PDS; i++) {
+        if (i != 0) {
+            text[len++] = ',';
+        }
+        (void)tk_cluster_get_address(world->cluster, i, text + len,
+                                     size - len - 1);
+        len += strlen(text + len);
+    }
+}
+
+/* Few places in the table of requests in flight are soon used again, while
+ * late answers to their former owners come in. */
 static tikv_error *
 configure(struct tk_world *world, tikv_config **out)
 {
     static const char *const attempts[] = { "20", "50", "150" };
-    char endpoints[512] = "";
+    static const char *const inflights[] = { "16", "64", "65536" };
+    static const char *const batches[] = { "1", "3", "128" };
+    char endpoints[512];
+    const char *const settings[][2] = {
+        { "pd.endpoints", endpoints },
+        { "pd.timeout_ms", "50" },
+        { "rpc.attempt_timeout_ms", attempts[tk_rng_below(&world->rng, 3)] },
+        { "rpc.inflight_max_count", inflights[tk_rng_below(&world->rng, 3)] },
+        { "rpc.batch_max_count", batches[tk_rng_below(&world->rng, 3)] },
+        { "pool.threads_count", world->is_crowded ? "2" : "24" },
+        { "raw.atomic", world->is_atomic ? "true" : "false" },
+    };
     tikv_error *error = tikv_config_new(out);
-    size_t len = 0;
-    uint32_t i;
+    size_t i;
 
-    if (error != NULL) {
-        return error;
-    }
-    for (i = 0; i < PDS; i++) {
-        if (i != 0) {
-            endpoints[len++] = ',';
-        }
-        (void)tk_cluster_get_address(world->cluster, i, endpoints + len,
-                                     sizeof(endpoints) - len - 1);
-        len += strlen(endpoints + len);
-    }
-    error = tikv_config_set(*out, "pd.endpoints", endpoints);
-    if (error == NULL) {
-        error = tikv_config_set(*out, "rpc.attempt_timeout_ms",
-                                attempts[tk_rng_below(&world->rng, 3)]);
-    }
-    if (error == NULL) {
-        error = tikv_config_set(*out, "pool.threads_count",
-                                world->is_crowded ? "2" : "24");
-    }
-    if (error == NULL) {
-        error = tikv_config_set(*out, "pd.timeout_ms", "50");
-    }
-    if (error == NULL) {
-        error = tikv_config_set(*out, "raw.atomic",
-                                world->is_atomic ? "true" : "false");
+    list_members(world, endpoints, sizeof(endpoints));
+    for (i = 0; error == NULL && i < sizeof(settings) / sizeof(settings[0]);
+         i++) {
+        error = tikv_config_set(*out, settings[i][0], settings[i][1]);
     }
     return error;
 }
@@ -369,6 +377,12 @@ fill_options(struct tk_world *world)
     uint32_t rounds = 30 + (uint32_t)tk_rng_below(&world->rng, 50);
     uint32_t keys = 2 + (uint32_t)tk_rng_below(&world->rng, 5);
 
+    if (tk_rng_below(&world->rng, 3) == 0) {
+        world->pause_ns = TK_MS / 5;
+        rounds *= 4;
+    } else {
+        world->pause_ns = 4 * TK_MS;
+    }
     options->fibers = options->fibers == 0 ? fibers : options->fibers;
     options->rounds = options->rounds == 0 ? rounds : options->rounds;
     options->keys = options->keys == 0 ? keys : options->keys;

@@ -34,8 +34,9 @@ struct tk_world {
     /* Fewer workers than futures: one that needs a worker waits for others,
      * also past its deadline, so that only blocking calls are held to it. */
     bool is_crowded;
-    bool is_closing; /* no call begins any more */
-    bool is_over;    /* the nemesis rests */
+    bool is_closing;  /* no call begins any more */
+    int64_t pause_ns; /* at most, between the calls of a fiber */
+    bool is_over;     /* the nemesis rests */
     uint32_t groups;
     uint32_t values;
 };

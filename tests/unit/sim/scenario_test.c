@@ -70,31 +70,12 @@ scenario__repeats_itself_whatever_ran_before(void **state)
     assert_true(hashes[0] != hashes[1]);
 }
 
-/* Seeds that failed once. */
-static void
-scenario__passes_where_it_failed(void **state)
-{
-    static const uint64_t seeds[] = {
-        1439, /* a store was looked up while the client closed: MEMORY */
-    };
-    size_t i;
-
-    (void)state;
-    for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
-        struct tk_scenario_result result;
-
-        run(seeds[i], &result);
-        tk_scenario_fini(&result);
-    }
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(scenario__keeps_the_promises),
         harness_test(scenario__repeats_itself_whatever_ran_before),
-        harness_test(scenario__passes_where_it_failed),
     };
 
     return harness_run(tests);
