@@ -20,27 +20,27 @@ enum {
     FIELD_SENT = 5
 };
 
-static uint64_t
+static inline uint64_t
 tag_of(uint32_t number, uint32_t type)
 {
     return (uint64_t)number << 3 | type;
 }
 
 /* Tag and length of a field that holds `len` bytes. */
-static size_t
+static inline size_t
 head_len(uint32_t number, size_t len)
 {
     return tk_varint_len(tag_of(number, TK_WIRE_BYTES)) + tk_varint_len(len);
 }
 
-static uint8_t *
+static inline uint8_t *
 put_head(uint8_t *out, uint32_t number, size_t len)
 {
     out = tk_varint_put(out, tag_of(number, TK_WIRE_BYTES));
     return tk_varint_put(out, len);
 }
 
-static uint8_t *
+static inline uint8_t *
 put_bytes(uint8_t *out, tikv_slice bytes)
 {
     if (bytes.len != 0) {
@@ -49,36 +49,38 @@ put_bytes(uint8_t *out, tikv_slice bytes)
     return out + bytes.len;
 }
 
-/* The context's field, or 0 when the request has none or there is nothing to
- * say in it. */
-static uint32_t
-context_field(const struct tk_parts *parts)
+/* What a request is made of, measured once. */
+struct measure {
+    uint32_t field; /* the context's; 0: none, or nothing to say in it */
+    size_t context;
+    size_t request; /* all of it */
+};
+
+static inline struct measure
+measure(const struct tk_command_row *row, const struct tk_parts *parts)
 {
-    if (parts->region.len == 0 && parts->call.len == 0) {
-        return 0;
+    struct measure out = { 0, parts->region.len + parts->call.len,
+                           parts->body.len };
+
+    if (out.context != 0 && row->context_field != 0) {
+        out.field = row->context_field;
+        out.request += head_len(out.field, out.context) + out.context;
     }
-    return tk_command_row(parts->command)->context_field;
+    return out;
 }
 
 size_t
 tk_parts_len(const struct tk_parts *parts)
 {
-    uint32_t field = context_field(parts);
-    size_t context = parts->region.len + parts->call.len;
-
-    if (field == 0) {
-        return parts->body.len;
-    }
-    return head_len(field, context) + context + parts->body.len;
+    return measure(tk_command_row(parts->command), parts).request;
 }
 
-static uint8_t *
-put_parts(uint8_t *out, const struct tk_parts *parts)
+static inline uint8_t *
+put_parts(uint8_t *out, const struct measure *measure,
+          const struct tk_parts *parts)
 {
-    uint32_t field = context_field(parts);
-
-    if (field != 0) {
-        out = put_head(out, field, parts->region.len + parts->call.len);
+    if (measure->field != 0) {
+        out = put_head(out, measure->field, measure->context);
         out = put_bytes(out, parts->region);
         out = put_bytes(out, parts->call);
     }
@@ -88,30 +90,31 @@ put_parts(uint8_t *out, const struct tk_parts *parts)
 void
 tk_parts_append(struct tk_buf *out, const struct tk_parts *parts)
 {
-    uint8_t *at = tk_buf_grow(out, tk_parts_len(parts));
+    struct measure sizes = measure(tk_command_row(parts->command), parts);
+    uint8_t *at = tk_buf_grow(out, sizes.request);
 
     if (at != NULL) {
-        put_parts(at, parts);
+        put_parts(at, &sizes, parts);
     }
 }
 
 void
 tk_batch_append(struct tk_buf *requests, const struct tk_parts *parts)
 {
-    uint32_t slot = tk_command_row(parts->command)->slot;
-    size_t request = tk_parts_len(parts);
-    size_t inner = head_len(slot, request) + request;
+    const struct tk_command_row *row = tk_command_row(parts->command);
+    struct measure sizes = measure(row, parts);
+    size_t inner = head_len(row->slot, sizes.request) + sizes.request;
     uint8_t *at;
 
-    if (slot == 0) {
+    if (row->slot == 0) {
         requests->failed = true;
         return;
     }
     at = tk_buf_grow(requests, head_len(FIELD_MESSAGES, inner) + inner);
     if (at != NULL) {
         at = put_head(at, FIELD_MESSAGES, inner);
-        at = put_head(at, slot, request);
-        put_parts(at, parts);
+        at = put_head(at, row->slot, sizes.request);
+        put_parts(at, &sizes, parts);
     }
 }
 
@@ -138,20 +141,25 @@ tk_batch_append_ids(struct tk_buf *out, const uint64_t *ids, size_t count)
     }
 }
 
-/* Adds the numbers of one packed field to *count. */
+/* Adds the numbers of one packed field to *count: each ends with the one byte
+ * of it that has no high bit. */
 static bool
 count_packed(tikv_slice bytes, size_t *count)
 {
-    struct tk_cursor cursor = tk_cursor(bytes);
-    uint64_t id;
+    size_t begun = 0; /* bytes of the number that has not ended */
+    size_t ended = 0;
+    size_t i;
 
-    while (!tk_cursor_is_done(&cursor)) {
-        if (!tk_cursor_varint(&cursor, &id)) {
+    for (i = 0; i < bytes.len; i++) {
+        if (bytes.data[i] < 0x80) {
+            ended++;
+            begun = 0;
+        } else if (++begun == TK_VARINT_MAX) {
             return false;
         }
-        ++*count;
     }
-    return true;
+    *count += ended;
+    return begun == 0;
 }
 
 /* A known number with an unexpected type is an unknown field. */
@@ -207,7 +215,7 @@ tk_split_init(struct tk_split *split, tikv_slice frame)
 }
 
 /* The first field with that number from *at on; moves *at behind it. */
-static bool
+static inline bool
 find_field(tikv_slice frame, size_t *at, uint32_t number, bool or_varint,
            struct tk_field *field)
 {
@@ -232,7 +240,7 @@ find_field(tikv_slice frame, size_t *at, uint32_t number, bool or_varint,
 
 /* Inside of a packed field id_at is below id_end; elsewhere it is where the
  * search for the next field goes on. */
-static bool
+static inline bool
 next_id(struct tk_split *split, uint64_t *id)
 {
     struct tk_cursor cursor;
@@ -259,7 +267,7 @@ next_id(struct tk_split *split, uint64_t *id)
 }
 
 /* One Response: a oneof, so the last known field is the one that holds. */
-static void
+static inline void
 open_response(tikv_slice bytes, enum tk_command *command, tikv_slice *response)
 {
     struct tk_cursor cursor = tk_cursor(bytes);

@@ -140,6 +140,26 @@ put_group(struct tk_buf *out, const char *group)
     }
 }
 
+bool
+tk_context_is_plain(const tikv_call *call)
+{
+    return call->priority == TIKV_PRIORITY_NORMAL &&
+           call->request_source == NULL && call->resource_group == NULL &&
+           call->resource_tag.len == 0 && call->trace_id.len == 0;
+}
+
+size_t
+tk_context_plain(uint8_t *out, uint64_t max_execution_ms)
+{
+    uint8_t *at = out;
+
+    if (max_execution_ms != 0) {
+        at = tk_varint_put(at, CONTEXT_MAX_EXECUTION_MS << 3 | TK_WIRE_VARINT);
+        at = tk_varint_put(at, max_execution_ms);
+    }
+    return (size_t)(at - out);
+}
+
 void
 tk_context_call(struct tk_buf *out, const struct tk_context_call *call)
 {

@@ -39,4 +39,15 @@ struct tk_context_call {
 void
 tk_context_call(struct tk_buf *out, const struct tk_context_call *call);
 
+/* Most calls say nothing about themselves. Of those the first attempt has
+ * TK_CONTEXT_PLAIN bytes at most, the same that tk_context_call() makes. */
+#define TK_CONTEXT_PLAIN 12
+
+bool
+tk_context_is_plain(const tikv_call *call);
+
+/* How many were written. */
+size_t
+tk_context_plain(uint8_t *out, uint64_t max_execution_ms);
+
 #endif

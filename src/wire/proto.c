@@ -8,16 +8,16 @@
 
 #include <string.h>
 
-enum { VARINT_MAX = 10, TAG_MAX = 5 };
+enum { TAG_MAX = 5 };
 
 bool
-tk_cursor_varint(struct tk_cursor *cursor, uint64_t *out)
+tk_cursor_long_varint(struct tk_cursor *cursor, uint64_t *out)
 {
     size_t left = (size_t)(cursor->end - cursor->at);
     uint64_t number = 0;
     unsigned i;
 
-    for (i = 0; i < VARINT_MAX && i < left; i++) {
+    for (i = 0; i < TK_VARINT_MAX && i < left; i++) {
         uint8_t byte = cursor->at[i];
 
         number |= (uint64_t)(byte & 0x7f) << (7 * i);
@@ -96,7 +96,7 @@ read_payload(struct tk_cursor *cursor, struct tk_field *out)
 }
 
 bool
-tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out)
+tk_cursor_any_field(struct tk_cursor *cursor, struct tk_field *out)
 {
     struct tk_cursor at = *cursor;
 
@@ -110,23 +110,4 @@ tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out)
     }
     *cursor = at;
     return true;
-}
-
-size_t
-tk_varint_len(uint64_t number)
-{
-    unsigned bits = 64U - (unsigned)__builtin_clzll(number | 1);
-
-    return (bits + 6) / 7;
-}
-
-uint8_t *
-tk_varint_put(uint8_t *out, uint64_t number)
-{
-    while (number >= 0x80) {
-        *out++ = (uint8_t)(number | 0x80);
-        number >>= 7;
-    }
-    *out++ = (uint8_t)number;
-    return out;
 }

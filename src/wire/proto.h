@@ -11,6 +11,9 @@
 
 #include <tikv/base.h>
 
+/* Bytes of the longest varint. */
+enum { TK_VARINT_MAX = 10 };
+
 enum { TK_WIRE_VARINT = 0, TK_WIRE_64 = 1, TK_WIRE_BYTES = 2, TK_WIRE_32 = 5 };
 
 struct tk_cursor {
@@ -37,13 +40,55 @@ tk_cursor(tikv_slice bytes)
 /* Bits beyond the 64th are dropped, as protobuf does. False leaves the cursor
  * where it was. */
 bool
-tk_cursor_varint(struct tk_cursor *cursor, uint64_t *out);
+tk_cursor_long_varint(struct tk_cursor *cursor, uint64_t *out);
+
+static inline bool
+tk_cursor_varint(struct tk_cursor *cursor, uint64_t *out)
+{
+    if (cursor->at != cursor->end && *cursor->at < 0x80) {
+        *out = *cursor->at++;
+        return true;
+    }
+    return tk_cursor_long_varint(cursor, out);
+}
+
+bool
+tk_cursor_any_field(struct tk_cursor *cursor, struct tk_field *out);
 
 /* The next field; false at the end or when the bytes are broken (groups and
  * field number 0 are): tk_cursor_is_done() tells the two apart. Bytes are
- * never absent, only empty. */
-bool
-tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out);
+ * never absent, only empty. What frames are made of is read here: bytes with
+ * a small number and a length below 16 KiB. */
+static inline bool
+tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out)
+{
+    const uint8_t *at = cursor->at;
+    size_t left = (size_t)(cursor->end - at);
+    size_t head = 2;
+    size_t len;
+
+    if (left < 3 || at[0] >= 0x80 || at[0] < 8 ||
+        (at[0] & 7) != TK_WIRE_BYTES) {
+        return tk_cursor_any_field(cursor, out);
+    }
+    len = at[1];
+    if (len >= 0x80) {
+        if (at[2] >= 0x80) {
+            return tk_cursor_any_field(cursor, out);
+        }
+        len = (len & 0x7f) | (size_t)at[2] << 7;
+        head = 3;
+    }
+    if (len > left - head) {
+        return false;
+    }
+    out->number = (uint32_t)at[0] >> 3;
+    out->type = TK_WIRE_BYTES;
+    out->value = 0;
+    out->bytes = (tikv_slice){ at + head, len };
+    cursor->at = at + head + len;
+    return true;
+}
 
 static inline bool
 tk_cursor_is_done(const struct tk_cursor *cursor)
@@ -51,12 +96,25 @@ tk_cursor_is_done(const struct tk_cursor *cursor)
     return cursor->at == cursor->end;
 }
 
-/* Bytes that a varint takes. */
-size_t
-tk_varint_len(uint64_t number);
+/* Bytes that a varint takes: one for each seven bits begun. */
+static inline size_t
+tk_varint_len(uint64_t number)
+{
+    unsigned bits = 64U - (unsigned)__builtin_clzll(number | 1);
+
+    return (bits * 9 + 64) / 64;
+}
 
 /* Writes at `out`, returns behind it. */
-uint8_t *
-tk_varint_put(uint8_t *out, uint64_t number);
+static inline uint8_t *
+tk_varint_put(uint8_t *out, uint64_t number)
+{
+    while (number >= 0x80) {
+        *out++ = (uint8_t)(number | 0x80);
+        number >>= 7;
+    }
+    *out++ = (uint8_t)number;
+    return out;
+}
 
 #endif
