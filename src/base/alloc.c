@@ -26,6 +26,7 @@ dallocx(void *block, int flags) __attribute__((weak));
 static _Atomic int64_t live;
 static _Atomic uint64_t made;
 static _Atomic uint64_t fail_at; /* value of `made` that fails; 0: none */
+static _Thread_local uint64_t made_here;
 
 static bool
 fails(void)
@@ -33,6 +34,7 @@ fails(void)
     uint64_t number = atomic_fetch_add(&made, 1) + 1;
     uint64_t wanted = number;
 
+    made_here++;
     return atomic_compare_exchange_strong(&fail_at, &wanted, 0);
 }
 
@@ -55,6 +57,12 @@ int64_t
 tk_alloc_live(void)
 {
     return atomic_load_explicit(&live, memory_order_relaxed);
+}
+
+uint64_t
+tk_alloc_made_here(void)
+{
+    return made_here;
 }
 
 uint64_t
@@ -87,6 +95,12 @@ uncount(void)
 
 int64_t
 tk_alloc_live(void)
+{
+    return 0;
+}
+
+uint64_t
+tk_alloc_made_here(void)
 {
     return 0;
 }

@@ -36,6 +36,10 @@ tk_strdup(const char *text);
 int64_t
 tk_alloc_live(void);
 
+/* Debug builds: allocations by the calling thread so far; else 0. */
+uint64_t
+tk_alloc_made_here(void);
+
 /* Debug builds: the nth allocation from now (1 is the next) fails, once.
  * 0 switches it off. Returns how many had been made since the last call. */
 uint64_t

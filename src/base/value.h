@@ -10,6 +10,10 @@
 
 #include "base/frame.h"
 
+/* A value below this is copied out of its frame: keeping the frame would pin
+ * a read block of several KiB for it. */
+#define TK_VALUE_ALIAS_MIN 256
+
 struct tikv_value {
     tikv_slice bytes;
     struct tk_frame *frame; /* one reference; NULL: nothing to keep */

@@ -48,10 +48,11 @@ tk_cancel_link(struct tk_cancel_link *link, tikv_cancel *cancel,
     struct tk_wakes wakes;
     bool is_up;
 
-    *link = (struct tk_cancel_link){ .raised = raised, .after = after };
     if (cancel == NULL) {
+        link->cancel = NULL;
         return;
     }
+    *link = (struct tk_cancel_link){ .raised = raised, .after = after };
     tk_wakes_init(&wakes, NULL);
     link->cancel = cancel;
     tk_mutex_lock(&cancel->lock);

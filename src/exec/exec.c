@@ -311,15 +311,39 @@ is_anybody_inside(struct tk_exec *exec)
 }
 
 void
-tk_exec_live_add(struct tk_exec *exec, int64_t count)
+tk_exec_live_begin(struct tk_exec *exec)
 {
-    atomic_fetch_add_explicit(&exec->live, count, memory_order_acq_rel);
+    atomic_fetch_add(&tk_exec_cell(exec)->begun, 1);
+}
+
+void
+tk_exec_live_end(struct tk_exec *exec)
+{
+    atomic_fetch_add(&tk_exec_cell(exec)->ended, 1);
+}
+
+/* The ended are summed first: if then as many have begun, there was a moment
+ * between the two sums with none alive. */
+static bool
+is_none_alive(struct tk_exec *exec)
+{
+    uint64_t ended = 0;
+    uint64_t begun = 0;
+    size_t i;
+
+    for (i = 0; i < TK_EXEC_CELLS; i++) {
+        ended += atomic_load(&exec->live[i].ended);
+    }
+    for (i = 0; i < TK_EXEC_CELLS; i++) {
+        begun += atomic_load(&exec->live[i].begun);
+    }
+    return ended == begun;
 }
 
 static bool
 is_idle(struct tk_exec *exec)
 {
-    return atomic_load(&exec->live) == 0 && !is_anybody_inside(exec);
+    return is_none_alive(exec) && !is_anybody_inside(exec);
 }
 
 bool

@@ -59,7 +59,10 @@ tk_exec_is_closing(struct tk_exec *exec);
 
 /* Futures alive: not yet ready. (future.c counts them.) */
 void
-tk_exec_live_add(struct tk_exec *exec, int64_t count);
+tk_exec_live_begin(struct tk_exec *exec);
+
+void
+tk_exec_live_end(struct tk_exec *exec);
 
 /* Waits until no future is alive and no blocking call inside; false when the
  * time is over. On a library thread it only looks. */

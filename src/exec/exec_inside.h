@@ -19,6 +19,17 @@ struct tk_worker {
     bool is_idle;
 };
 
+/* More than a cache line, whatever the block's alignment. */
+enum { TK_EXEC_GAP = 112, TK_EXEC_CELLS = 8 };
+
+/* Futures alive are those begun less those ended. A thread counts in a cell
+ * that it shares with few others; sums are for those who wait. */
+struct tk_live_cell {
+    char gap[TK_EXEC_GAP];
+    _Atomic uint64_t begun;
+    _Atomic uint64_t ended;
+};
+
 struct tk_exec {
     /* A waiter may meet the end of close, and with it of the runtime, at any
      * instruction. So it goes by `ops`, which is static: now, self, park and
@@ -27,7 +38,6 @@ struct tk_exec {
     const struct tk_runtime_ops *ops;
     struct tk_runtime *home; /* of its parkers: NULL for threads */
     uint32_t fork_number;    /* fixed */
-    _Atomic uint32_t refs;   /* relaxed up, acq_rel down */
 
     struct tk_mutex lock;   /* rank CLIENT */
     _Atomic uint32_t state; /* written under lock; seq_cst beside `inside` */
@@ -42,8 +52,21 @@ struct tk_exec {
     struct tk_worker *workers; /* fixed once open */
     uint32_t workers_count;
 
-    _Atomic int64_t live; /* futures not ready */
+    /* Each future changes what follows, from different threads: what is read
+     * all the time does not lie beside it. */
+    char gap[TK_EXEC_GAP];
+    _Atomic uint32_t refs; /* relaxed up, acq_rel down */
+    struct tk_live_cell live[TK_EXEC_CELLS];
 };
+
+/* The calling thread's. */
+static inline struct tk_live_cell *
+tk_exec_cell(struct tk_exec *exec)
+{
+    struct tk_parker *me = exec->ops->self(exec->rt);
+
+    return &exec->live[me == NULL ? 0 : me->index % TK_EXEC_CELLS];
+}
 
 static inline void
 tk_exec_point(struct tk_exec *exec)

@@ -31,6 +31,7 @@ struct block {
 
 static _Thread_local struct block *blocks;
 static _Thread_local uint32_t blocks_count;
+static _Thread_local int64_t blocks_out; /* taken less given, here */
 static _Thread_local struct tk_thread_cache blocks_hook;
 
 static void
@@ -67,6 +68,7 @@ block_take(size_t size)
     if (size > TK_FUTURE_BLOCK) {
         return tk_alloc(size);
     }
+    blocks_out++;
     if (block == NULL) {
         return tk_alloc(TK_FUTURE_BLOCK);
     }
@@ -80,6 +82,7 @@ block_give(void *memory)
 {
     struct block *block = memory;
 
+    blocks_out--;
     if (blocks_count >=
             atomic_load_explicit(&blocks_max, memory_order_relaxed) ||
         !tk_thread_cache_hook(&blocks_hook, free_blocks)) {
@@ -103,21 +106,30 @@ tk_future_new(struct tk_exec *exec, size_t size,
     if (future == NULL) {
         return NULL;
     }
-    memset(future, 0, size);
+    atomic_init(&future->word, 0);
     atomic_init(&future->refs, 2);
     future->ops = ops;
     future->exec = exec;
+    future->op = NULL;
+    future->cancel.cancel = NULL;
     future->kind = (uint8_t)kind;
     future->has_block = size <= TK_FUTURE_BLOCK;
-    future->call = (tikv_call)TIKV_CALL_INIT;
+    future->error = NULL;
+    future->outcome = (struct tk_outcome){ 0 };
+    future->queue = NULL;
+    future->used = future->has_block && blocks_out <= TK_FUTURE_OUT_MAX
+                       ? (uint16_t)((size + 7) / 8 * 8)
+                       : TK_FUTURE_BLOCK;
     if (call != NULL) {
-        memcpy(&future->call, call, sizeof(future->call));
+        future->call = *call;
+    } else {
+        future->call = (tikv_call)TIKV_CALL_INIT;
     }
     future->started = exec->ops->now(exec->rt);
     future->deadline =
         tk_call_deadline(&future->call, future->started, default_timeout_ns);
     tk_exec_ref(exec);
-    tk_exec_live_add(exec, 1);
+    tk_exec_live_begin(exec);
     return future;
 }
 
@@ -180,9 +192,15 @@ tk_future_unref(struct tikv_future *future)
     if (future->ops->fini != NULL) {
         future->ops->fini(future);
     }
-    tikv_error_free(future->error);
-    tikv_value_free(future->outcome.value);
-    tikv_pairs_free(future->outcome.pairs);
+    if (future->error != NULL) {
+        tikv_error_free(future->error);
+    }
+    if (future->outcome.value != NULL) {
+        tk_future_drop_value(future);
+    }
+    if (future->outcome.pairs != NULL) {
+        tikv_pairs_free(future->outcome.pairs);
+    }
     if (future->has_block) {
         block_give(future);
     } else {
@@ -261,7 +279,7 @@ tk_future_complete(struct tikv_future *future, tikv_error *error,
         run_callback(&future->work, true);
     }
     tk_exec_point(exec);
-    tk_exec_live_add(exec, -1);
+    tk_exec_live_end(exec);
     tk_future_unref(future);
 }
 

@@ -88,6 +88,7 @@ struct tikv_future {
     int64_t deadline; /* absolute; the op of a worker inherits it */
     uint8_t kind;     /* enum tk_future_kind; fixed */
     bool has_block;   /* recyclable memory */
+    uint16_t used;    /* bytes of the block; a value may have the others */
     tikv_error *error;
     struct tk_outcome outcome;
     tikv_future_fn *fn; /* fn or queue: written before NOTIFY is set */
@@ -97,6 +98,11 @@ struct tikv_future {
     struct tikv_future *prev;
 };
 
+/* A thread whose blocks are out in such numbers hands out values that have
+ * memory of their own: whoever keeps values for long does not keep a block
+ * with each. */
+#define TK_FUTURE_OUT_MAX 8192
+
 /* Per thread, at most `count` blocks are kept for the next futures; the
  * calling thread frees what it has above. 256; debug builds begin with 0, so
  * that sanitizers see each free. */
@@ -104,12 +110,29 @@ void
 tk_future_blocks_max(uint32_t count);
 
 /* A future of `size` bytes, references 2 (operation, application), not yet
- * started. NULL without memory: return tk_future_immortal() then. `call` may
- * be NULL. */
+ * started; what the operation adds behind the struct is not zeroed. NULL
+ * without memory: return tk_future_immortal() then. `call` may be NULL. */
 struct tikv_future *
 tk_future_new(struct tk_exec *exec, size_t size,
               const struct tk_future_ops *ops, enum tk_future_kind kind,
               const tikv_call *call, int64_t default_timeout_ns);
+
+/* A value for future->outcome, before completion: in the block's free bytes
+ * where there is room, so that nothing is allocated. Small ones are copied;
+ * others alias `frame`, which is borrowed: the value takes a reference of its
+ * own. Taken out, it keeps the block. NULL without memory. */
+tikv_value *
+tk_future_value(struct tikv_future *future, tikv_slice bytes,
+                struct tk_frame *frame);
+
+/* The outcome's value, handed out. */
+tikv_value *
+tk_future_give_value(struct tikv_future *future);
+
+/* The outcome's value that nobody took; there is one. One inside has no
+ * reference of the future: only its frame goes. */
+void
+tk_future_drop_value(struct tikv_future *future);
 
 /* Ready for ever with TIKV_ERR_MEMORY; freeing it does nothing. */
 struct tikv_future *

@@ -345,16 +345,17 @@ tikv_future_take_done(tikv_future *future)
     return error;
 }
 
-/* Hands an object over to `out`, or drops it where nobody wants it. */
+/* Hands the value over to `out`, or drops it where nobody wants it. */
 static void
-move_value(tikv_value **from, tikv_value **out)
+move_value(struct tikv_future *future, tikv_value **out)
 {
+    tikv_value *value = tk_future_give_value(future);
+
     if (out != NULL) {
-        *out = *from;
+        *out = value;
     } else {
-        tikv_value_free(*from);
+        tikv_value_free(value);
     }
-    *from = NULL;
 }
 
 tikv_error *
@@ -366,7 +367,7 @@ tikv_future_take_value(tikv_future *future, tikv_value **out)
         *out = NULL;
     }
     if (take(future, TK_KIND_VALUE, &error)) {
-        move_value(&future->outcome.value, out);
+        move_value(future, out);
     }
     return error;
 }
@@ -402,7 +403,7 @@ tikv_future_take_swap(tikv_future *future, bool *swapped, tikv_value **previous)
         if (swapped != NULL) {
             *swapped = future->outcome.flag;
         }
-        move_value(&future->outcome.value, previous);
+        move_value(future, previous);
     }
     return error;
 }

@@ -180,6 +180,7 @@ tk_wakes_ring(struct tk_wakes *wakes, struct tk_parker *parker)
 void
 tk_wakes_flush(struct tk_wakes *wakes)
 {
+    size_t threads = 0;
     size_t i;
 
     TK_ASSERT(wakes->count == 0 || tk_mutex_held() == 0,
@@ -190,10 +191,11 @@ tk_wakes_flush(struct tk_wakes *wakes)
             atomic_load_explicit(&parker->home, memory_order_acquire);
 
         if (home == NULL) {
-            tk_thread_wake(parker);
+            wakes->parkers[threads++] = parker;
         } else {
             home->ops->wake(home, &parker, 1);
         }
     }
+    tk_thread_wake(wakes->parkers, threads);
     wakes->count = 0;
 }

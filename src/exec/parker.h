@@ -15,8 +15,9 @@ tk_parker_lie_down(struct tk_parker *parker);
 void
 tk_parker_get_up(struct tk_parker *parker);
 
-/* A thread's futex; of any runtime. */
+/* Parkers of threads, of any runtime: one system call for those whose places
+ * in the table are neighbours. */
 void
-tk_thread_wake(struct tk_parker *parker);
+tk_thread_wake(struct tk_parker *const *parkers, size_t count);
 
 #endif

@@ -45,6 +45,10 @@ struct tk_parker {
 
     _Atomic uint32_t free_next; /* free list */
 
+    /* Threads only: what the parkers of a group sleep on is this word of its
+     * first one. Every wake raises it. */
+    _Atomic uint32_t generation;
+
     /* Set by spawn: on threads of ours the waits of the public API only
      * look. A test whose spawned thread plays the application clears it. */
     bool is_library;

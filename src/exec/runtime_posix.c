@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The production runtime: a thread sleeps with a futex on its own parker. The
- * parker hangs on a thread-specific key, whose destructor returns it.
+ * The production runtime: a thread sleeps with a futex, on the word of its
+ * parker's group. The parker hangs on a thread-specific key, whose destructor
+ * returns it.
  *
  * Threads: one for timers, started when the first is armed; it sleeps on its
  * parker until the earliest one. Lock: TIMER, guards heap and timer thread.
@@ -10,6 +11,7 @@
 #include "exec/parker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -94,10 +96,31 @@ posix_self(struct tk_runtime *rt)
     return parker;
 }
 
+/* Threads sleep in groups of as many as a futex's bitset tells apart: those
+ * of one group that a frame completes are woken by one system call, and the
+ * waker is not preempted by each. A park that meets a wake of others returns
+ * for no reason, which it may. */
+#define GROUP 32U
+
+static _Atomic uint32_t *
+group_word(const struct tk_parker *parker)
+{
+    return &tk_parker_at(parker->index / GROUP * GROUP)->generation;
+}
+
+static uint32_t
+group_bit(const struct tk_parker *parker)
+{
+    return UINT32_C(1) << parker->index % GROUP;
+}
+
 static void
 posix_park(struct tk_runtime *rt, struct tk_parker *self, int64_t until)
 {
     struct timespec limit = { 0 };
+    _Atomic uint32_t *word = group_word(self);
+    /* Read before lying down: who finds us asleep raises it afterwards. */
+    uint32_t generation = atomic_load(word);
 
     (void)rt;
     if (!tk_parker_lie_down(self)) {
@@ -107,27 +130,44 @@ posix_park(struct tk_runtime *rt, struct tk_parker *self, int64_t until)
         limit.tv_sec = (time_t)(until / 1000000000);
         limit.tv_nsec = (long)(until % 1000000000);
     }
-    syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, TK_PARKER_ASLEEP,
-            until == TK_NEVER ? NULL : &limit, NULL, FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, generation,
+            until == TK_NEVER ? NULL : &limit, NULL, group_bit(self));
     tk_parker_get_up(self);
 }
 
 void
-tk_thread_wake(struct tk_parker *parker)
+tk_thread_wake(struct tk_parker *const *parkers, size_t count)
 {
-    syscall(SYS_futex, &parker->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    uint64_t done = 0;
+    size_t i;
+    size_t j;
+
+    TK_ASSERT(count <= 64, "too many parkers to wake at once");
+    for (i = 0; i < count; i++) {
+        _Atomic uint32_t *word = group_word(parkers[i]);
+        uint32_t bits = 0;
+
+        if ((done >> i & 1) != 0) {
+            continue;
+        }
+        for (j = i; j < count; j++) {
+            if (group_word(parkers[j]) == word) {
+                bits |= group_bit(parkers[j]);
+                done |= UINT64_C(1) << j;
+            }
+        }
+        atomic_fetch_add(word, 1);
+        syscall(SYS_futex, word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL,
+                bits);
+    }
 }
 
 static void
 posix_wake(struct tk_runtime *rt, struct tk_parker *const *parkers, size_t n)
 {
-    size_t i;
-
     (void)rt;
     TK_ASSERT(n == 0 || tk_mutex_held() == 0, "wake with a lock held");
-    for (i = 0; i < n; i++) {
-        tk_thread_wake(parkers[i]);
-    }
+    tk_thread_wake(parkers, n);
 }
 
 static void *
@@ -268,7 +308,7 @@ ring_timer_thread(struct posix *posix)
 
     /* No bed yet: the thread looks at the heap before it sleeps. */
     if (bed != NULL && tk_ring(bed)) {
-        tk_thread_wake(bed);
+        tk_thread_wake(&bed, 1);
     }
 }
 

@@ -13,10 +13,6 @@
  * limit of its own. */
 #define EXECUTION_MS 20000
 
-/* A value below this is copied out of its frame: keeping the frame would pin
- * a read block of several KiB for it. */
-#define ALIAS_MIN 256
-
 #define ERROR_TEXT_MAX 400
 
 struct kind {
@@ -239,7 +235,7 @@ tikv_error *
 tk_raw_value_of(const struct tk_peek *peek, struct tk_frame *frame,
                 tikv_value **out)
 {
-    bool alias = peek->value.len >= ALIAS_MIN && frame != NULL;
+    bool alias = peek->value.len >= TK_VALUE_ALIAS_MIN && frame != NULL;
 
     *out = NULL;
     if (peek->not_found) {

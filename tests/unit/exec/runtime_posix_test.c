@@ -401,6 +401,80 @@ epoch__frees_nothing_under_a_reader(void **state)
     tk_runtime_posix_free(rt);
 }
 
+/* --- Groups ---------------------------------------------------------------- */
+
+enum { SLEEPERS = 60, TURNS = 200 };
+
+struct sleeper {
+    struct tk_runtime *rt;
+    struct latch *up;
+    struct latch *over;
+    _Atomic(struct tk_parker *) parker;
+    _Atomic uint32_t turn;
+};
+
+static void
+sleep_in_turns(void *arg)
+{
+    struct sleeper *self = arg;
+    struct tk_parker *me = tk_self(self->rt);
+    uint32_t turn;
+
+    atomic_store(&self->parker, me);
+    latch_hit(self->up);
+    for (turn = 1; turn <= TURNS; turn++) {
+        for (;;) {
+            tk_park_begin(me);
+            if (atomic_load(&self->turn) >= turn) {
+                break;
+            }
+            self->rt->ops->park(self->rt, me, TK_NEVER);
+        }
+        latch_hit(self->over);
+    }
+}
+
+/* Threads share the word they sleep on: none may miss its wake for one of a
+ * neighbour's, whichever part of them is woken. */
+static void
+wake__reaches_each_of_a_group(void **state)
+{
+    struct tk_runtime *rt = tk_runtime_posix_new();
+    struct sleeper sleepers[SLEEPERS];
+    struct stage_thread threads[SLEEPERS];
+    struct tk_wakes wakes;
+    struct latch over;
+    struct latch up;
+    uint32_t turn;
+    uint32_t i;
+
+    (void)state;
+    latch_init(&up, rt);
+    latch_init(&over, rt);
+    for (i = 0; i < SLEEPERS; i++) {
+        sleepers[i] = (struct sleeper){ .rt = rt, .up = &up, .over = &over };
+        stage_go(&threads[i], rt, sleep_in_turns, &sleepers[i]);
+    }
+    latch_wait(&up, SLEEPERS);
+    for (turn = 1; turn <= TURNS; turn++) {
+        uint32_t part;
+
+        for (part = 0; part < 3; part++) {
+            tk_wakes_init(&wakes, rt);
+            for (i = part; i < SLEEPERS; i += 3) {
+                atomic_store(&sleepers[i].turn, turn);
+                tk_wakes_ring(&wakes, atomic_load(&sleepers[i].parker));
+            }
+            tk_wakes_flush(&wakes);
+        }
+        latch_wait(&over, turn * SLEEPERS);
+    }
+    for (i = 0; i < SLEEPERS; i++) {
+        stage_join(&threads[i]);
+    }
+    tk_runtime_posix_free(rt);
+}
+
 /* --- Locks ---------------------------------------------------------------- */
 
 static void
@@ -601,6 +675,7 @@ main(void)
         harness_test(timers__come_in_order_whatever_is_removed),
         harness_test(timer__fires_no_earlier_than_armed),
         harness_test(random__differs_between_runtimes),
+        harness_test(wake__reaches_each_of_a_group),
         harness_test(mutex__counts_what_its_thread_holds),
 #if defined(TK_DEBUG)
         harness_test(debug__aborts_on_broken_rules_of_locks),

@@ -287,6 +287,7 @@ stage_future(struct tk_exec *exec, const tikv_call *call)
                       TK_KIND_U64, call, 60 * SECOND_NS);
 
     assert_non_null(future);
+    memset(future + 1, 0, sizeof(struct stage_future) - sizeof(*future));
     return (struct stage_future *)future;
 }
 
