@@ -94,6 +94,8 @@ struct tk_pipe {
     struct tk_message out;
     _Atomic uint32_t open_count; /* relaxed where read without the lock */
     uint64_t number;             /* of the open message */
+    int64_t held_at; /* when its first request came, if that was held */
+    bool has_held;   /* something was, since the last sweep */
 
     struct tk_stream stream;
     enum tk_pipe_state state;

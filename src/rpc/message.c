@@ -95,8 +95,9 @@ tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
     uint32_t count = open_count(pipe);
     size_t before = open->bytes.len;
 
-    if (count != 0 &&
-        before + tk_parts_len(parts) > (size_t)TK_MESSAGE_BYTES_MAX) {
+    if (count != 0 && before + parts->region.len + parts->call.len +
+                              parts->body.len >
+                          (size_t)TK_MESSAGE_BYTES_MAX) {
         return false;
     }
     if (count == open->cap && !reserve(open, open->cap * 2)) {

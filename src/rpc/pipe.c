@@ -367,18 +367,29 @@ int64_t
 tk_pipe_sweep(struct tk_pipe *pipe, int64_t now, struct tk_wakes *wakes)
 {
     int64_t next = TK_NEVER;
+    int64_t until;
+    bool has_held;
 
     tk_mutex_lock(&pipe->lock);
     if (now >= pipe->slots.earliest) {
         expire(pipe, now);
     }
-    pipe->must_send = open_count(pipe) != 0;
+    until = tk_after(pipe->held_at, TK_HOLD_NS);
+    if (open_count(pipe) != 0 && now >= until) {
+        pipe->must_send = true;
+    }
+    has_held = pipe->has_held;
+    pipe->has_held = false;
     if (tk_pipe_pump(pipe)) {
         tk_pipe_drain(pipe, wakes);
     }
     tk_lone_cancel_all(pipe);
     tk_mutex_lock(&pipe->lock);
-    if (open_count(pipe) != 0 && !pipe->sending) {
+    /* While messages are held one after the other the sweep keeps coming, so
+     * that each need not call for it. */
+    if (open_count(pipe) != 0 && !pipe->sending && now < until) {
+        next = until;
+    } else if (has_held || (open_count(pipe) != 0 && !pipe->sending)) {
         next = tk_after(now, TK_HOLD_NS);
     } else if (pipe->slots.busy != 0) {
         next = tk_after(now, TK_SWEEP_NS);

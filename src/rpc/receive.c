@@ -10,22 +10,24 @@
 
 #include "rpc/inside.h"
 
-#define PORTION 64
+/* As many as a message of the usual size brings. */
+#define PORTION 128
 
 struct hit {
-    struct tk_request *request;
+    struct tk_request *request; /* NULL: nobody waits for the answer */
     tikv_slice data;
+    uint64_t id;
+    enum tk_command command;
     bool is_mismatch; /* the answer is of another command */
 };
 
-/* The request that waits for `id`, taken out of the table; NULL: nobody. */
-static struct tk_request *
-take(struct tk_pipe *pipe, uint64_t id, enum tk_command command,
-     bool *is_mismatch)
+/* The request that waits for the answer is taken out of the table. */
+static void
+take(struct tk_pipe *pipe, struct hit *hit)
 {
-    struct tk_slot *slot = tk_slots_find(&pipe->slots, id);
-    struct tk_request *request;
+    struct tk_slot *slot = tk_slots_find(&pipe->slots, hit->id);
 
+    hit->request = NULL;
     if (slot == NULL || slot->state != TK_SLOT_WIRE) {
         pipe->stats.late_answers++;
         if (slot != NULL && slot->state == TK_SLOT_GHOST) {
@@ -33,33 +35,30 @@ take(struct tk_pipe *pipe, uint64_t id, enum tk_command command,
         } else if (slot != NULL) {
             slot->haunts = false;
         }
-        return NULL;
+        return;
     }
-    *is_mismatch = slot->command != (uint16_t)command;
-    request = slot->request;
+    hit->is_mismatch = slot->command != (uint16_t)hit->command;
+    hit->request = slot->request;
     tk_slots_release(&pipe->slots, slot);
-    return request;
 }
 
-/* Up to PORTION answers. `left` counts down what was split. */
+/* Up to PORTION answers, split before the lock is taken for them. */
 static size_t
-take_portion(struct tk_pipe *pipe, struct tk_split *split, size_t *left,
-             struct hit *hits)
+take_portion(struct tk_pipe *pipe, struct tk_split *split, struct hit *hits)
 {
     size_t count = 0;
-    enum tk_command command;
-    uint64_t id;
+    size_t i;
 
+    while (count < PORTION &&
+           tk_split_next(split, &hits[count].id, &hits[count].command,
+                         &hits[count].data)) {
+        count++;
+    }
     tk_mutex_lock(&pipe->lock);
-    while (*left != 0 && count < PORTION) {
-        struct hit *hit = &hits[count];
-
-        if (!tk_split_next(split, &id, &command, &hit->data)) {
-            break;
-        }
-        --*left;
-        hit->request = take(pipe, id, command, &hit->is_mismatch);
-        count += hit->request != NULL;
+    pipe->heard = true;
+    pipe->failures = 0;
+    for (i = 0; i < count; i++) {
+        take(pipe, &hits[i]);
     }
     tk_mutex_unlock(&pipe->lock);
     return count;
@@ -118,25 +117,19 @@ tk_pipe_received(struct tk_stream *stream, tikv_slice data,
         end_stream(pipe, "a batch frame is broken");
         return;
     }
-    tk_mutex_lock(&pipe->lock);
-    pipe->heard = true;
-    pipe->failures = 0;
-    tk_mutex_unlock(&pipe->lock);
     left = split.count;
     references = (uint32_t)left;
     atomic_fetch_add_explicit(&frame->refs, references, memory_order_relaxed);
     do {
-        size_t before = left;
-
-        count = take_portion(pipe, &split, &left, hits);
+        count = take_portion(pipe, &split, hits);
+        left -= count;
         for (i = 0; i < count; i++) {
-            complete(&hits[i], frame, wakes);
+            if (hits[i].request != NULL) {
+                complete(&hits[i], frame, wakes);
+                references--;
+            }
         }
-        references -= (uint32_t)count;
-        if (before == left) {
-            break;
-        }
-    } while (left != 0);
+    } while (count == PORTION && left != 0);
     /* Those nobody waited for, and our own. */
     tk_frame_unref(frame, references + 1);
     if (left != 0) {

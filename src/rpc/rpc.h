@@ -54,6 +54,7 @@ struct tk_request {
                  struct tk_wakes *);
     struct tk_parts parts; /* read during submit only */
     int64_t deadline;      /* of this attempt */
+    int64_t now;           /* by the submitter's clock; 0: not looked at */
     bool is_urgent;        /* ignores hold; goes out at once */
 
     /* The transport's. `home` is NULL in a block never submitted. */

@@ -45,28 +45,41 @@ append(struct tk_pipe *pipe, struct tk_request *request)
     return TK_SUBMIT_OK;
 }
 
+static int64_t
+now_of(struct tk_rpc *rpc, const struct tk_request *request)
+{
+    return request->now != 0 ? request->now : tk_now(rpc->rt);
+}
+
 /* Reasons to send what is open although the submitter would hold. The clock
- * is read only if something is on the wire. */
+ * is looked at only if something is on the wire. */
 static bool
-goes_anyway(struct tk_pipe *pipe)
+goes_anyway(struct tk_pipe *pipe, const struct tk_request *request)
 {
     return atomic_load_explicit(&pipe->open_count, memory_order_relaxed) >=
                pipe->rpc->cap ||
            pipe->open.bytes.len >= TK_MESSAGE_BYTES ||
            (pipe->slots.wire.head != TK_SLOT_NONE &&
-            tk_pipe_is_slow(pipe, tk_now(pipe->rpc->rt)));
+            tk_pipe_is_slow(pipe, now_of(pipe->rpc, request)));
 }
 
-/* The sweep must come: soon for what is held, some time for deadlines. */
+/* The sweep must come some time, for deadlines. */
 static void
-want_sweep(struct tk_rpc *rpc, bool is_held)
+want_sweep(struct tk_rpc *rpc)
 {
-    if (is_held) {
-        tk_rpc_want(rpc, tk_after(tk_now(rpc->rt), TK_HOLD_NS));
-    } else if (atomic_load_explicit(&rpc->due, memory_order_relaxed) ==
-               TK_NEVER) {
+    if (atomic_load_explicit(&rpc->due, memory_order_relaxed) == TK_NEVER) {
         tk_rpc_want(rpc, tk_after(tk_now(rpc->rt), TK_SWEEP_NS));
     }
+}
+
+/* The request is the first of a message that is held: when that must go.
+ * Under the lock. */
+static int64_t
+hold_until(struct tk_pipe *pipe, const struct tk_request *request)
+{
+    pipe->held_at = now_of(pipe->rpc, request);
+    pipe->has_held = true;
+    return tk_after(pipe->held_at, TK_HOLD_NS);
 }
 
 enum tk_submit
@@ -76,11 +89,11 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
     struct tk_pipe *pipe = choose_pipe(conn);
     bool is_urgent = request->is_urgent;
     enum tk_submit result;
-    bool is_held;
+    int64_t until = TK_NEVER;
 
     if (tk_command_row(request->parts.command)->slot == 0) {
         result = tk_lone_submit(pipe, request);
-        want_sweep(rpc, false);
+        want_sweep(rpc);
         tk_point(rpc->rt);
         return result;
     }
@@ -93,15 +106,22 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
         tk_mutex_unlock(&pipe->lock);
         return result;
     }
-    if (!hold || is_urgent || goes_anyway(pipe)) {
+    if (!hold || is_urgent || goes_anyway(pipe, request)) {
         pipe->must_send = true;
     }
-    /* The first of a message arms the sweep for all of it. */
-    is_held =
-        !pipe->must_send &&
-        atomic_load_explicit(&pipe->open_count, memory_order_relaxed) == 1;
-    tk_pipe_kick(pipe);
-    want_sweep(rpc, is_held);
+    if (!pipe->must_send &&
+        atomic_load_explicit(&pipe->open_count, memory_order_relaxed) == 1) {
+        until = hold_until(pipe, request);
+    }
+    if (pipe->must_send || pipe->slots.doomed.head != TK_SLOT_NONE) {
+        tk_pipe_kick(pipe);
+    } else {
+        tk_mutex_unlock(&pipe->lock);
+    }
+    if (until != TK_NEVER) {
+        tk_rpc_want(rpc, until);
+    }
+    want_sweep(rpc);
     tk_point(rpc->rt);
     return TK_SUBMIT_OK;
 }

@@ -23,6 +23,70 @@ hold__sends_at_once_what_is_not_held(void **state)
     fake_stop(&fake);
 }
 
+#ifdef TK_DEBUG
+static void
+hold__needs_no_memory_at_steady_state(void **state)
+{
+    struct asked asked[32];
+    uint64_t ids[32];
+    struct fake fake;
+    uint64_t made;
+    size_t round;
+    size_t i;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    for (round = 0; round < 20; round++) {
+        made = tk_alloc_made_here();
+        for (i = 0; i < 32; i++) {
+            assert_int_equal(ask(&fake, &asked[i], true), TK_SUBMIT_OK);
+        }
+        /* Both buffers have been the open one after two rounds. */
+        assert_true(round < 2 || tk_alloc_made_here() == made);
+        tk_rpc_flush(fake.rpc, NULL);
+        fake_sent(&fake);
+        for (i = 0; i < 32; i++) {
+            ids[i] = asked_id(&asked[i]);
+        }
+        fake_answer(&fake, ids, 32);
+        for (i = 0; i < 32; i++) {
+            assert_int_equal(asked[i].dones, 1);
+        }
+    }
+    fake_stop(&fake);
+}
+
+/* Messages that are held one behind the other do not each call for a sweep:
+ * the one that is armed comes again by itself. */
+static void
+hold__calls_for_one_sweep_in_a_row(void **state)
+{
+    struct asked asked[8];
+    struct fake fake;
+    uint64_t id;
+    size_t i;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    for (i = 0; i < 8; i++) {
+        int64_t due;
+
+        ask(&fake, &asked[i], true);
+        due = fake.runtime.armed[0]->when;
+        assert_true(due <= fake.runtime.now + TK_MS);
+        tk_rpc_flush(fake.rpc, NULL);
+        fake_sent(&fake);
+        id = asked_id(&asked[i]);
+        fake_answer(&fake, &id, 1);
+        fake_advance(&fake.runtime, TK_MS / 2);
+        /* It fired, and is armed for the next; or it was left alone. */
+        assert_int_equal(fake.runtime.armed_count, 1);
+        assert_true(fake.runtime.armed[0]->when <= fake.runtime.now + TK_MS);
+    }
+    fake_stop(&fake);
+}
+#endif
+
 static void
 hold__ends_at_the_cap(void **state)
 {
@@ -236,6 +300,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(hold__sends_at_once_what_is_not_held),
+#ifdef TK_DEBUG
+        harness_test(hold__needs_no_memory_at_steady_state),
+        harness_test(hold__calls_for_one_sweep_in_a_row),
+#endif
         harness_test(hold__ends_at_the_cap),
         harness_test(hold__ends_when_its_owner_will_wait),
         harness_test(hold__ends_with_the_batch_of_events),
