@@ -71,7 +71,9 @@ new_future(tikv_client *client, const struct tk_raw *raw,
     struct tk_raw *copy;
     uint8_t *block;
 
-    if (!__builtin_add_overflow(size, head + tk_call_copy_size(call), &size)) {
+    if (!__builtin_add_overflow(
+            size, head + (call == NULL ? 0 : tk_call_copy_size(call)),
+            &size)) {
         future = tk_future_new(client->router.exec, size,
                                is_hot ? &hot_ops : &plain_ops, kind, call,
                                tk_config_ns(&client->config.call_timeout_ms));
@@ -80,11 +82,10 @@ new_future(tikv_client *client, const struct tk_raw *raw,
         return NULL;
     }
     block = (uint8_t *)(void *)future;
-    memset(block + sizeof(*future), 0, head - sizeof(*future));
     if (is_hot) {
         struct tk_raw_hot *hot = (struct tk_raw_hot *)(void *)future;
 
-        hot->hot.router = &client->router;
+        tk_hot_init(&hot->hot, &client->router);
         copy = &hot->raw;
     } else {
         struct plain *plain = (struct plain *)(void *)future;
@@ -93,7 +94,9 @@ new_future(tikv_client *client, const struct tk_raw *raw,
         copy = &plain->raw;
     }
     tk_raw_copy(raw, copy, block + head);
-    (void)tk_call_copy(&future->call, block + head + tk_raw_copy_size(raw));
+    if (call != NULL) {
+        (void)tk_call_copy(&future->call, block + head + tk_raw_copy_size(raw));
+    }
     return future;
 }
 
@@ -118,7 +121,7 @@ promise(tikv_client *client, struct tk_raw *raw, const void *options,
     if (error != NULL) {
         return tk_door_refuse(client, error);
     }
-    future = new_future(client, raw, kind, &call);
+    future = new_future(client, raw, kind, options == NULL ? NULL : &call);
     if (future == NULL) {
         return tk_future_immortal();
     }

@@ -86,8 +86,14 @@ tk_raw_read_options(const struct tk_config *config,
                     tikv_call *call)
 {
     tikv_raw_options copy;
-    tikv_error *error = tk_options_read(options, sizeof(copy), &copy);
+    tikv_error *error;
 
+    if (options == NULL) {
+        *call = (tikv_call)TIKV_CALL_INIT;
+        raw->atomic = tk_config_int(&config->raw_atomic) != 0;
+        return read_family(config, NULL, raw);
+    }
+    error = tk_options_read(options, sizeof(copy), &copy);
     if (error != NULL) {
         return error;
     }
@@ -267,10 +273,10 @@ check_many(const struct tk_config *config, const struct tk_raw *raw)
 static tikv_error *
 check_point(const struct tk_config *config, const struct tk_raw *raw)
 {
-    const struct place key = { "key", false, 0 };
-    const struct place value = { "value", false, 0 };
-    const struct place desired = { "desired", false, 0 };
-    const struct place expected = { "expected", false, 0 };
+    static const struct place key = { "key", false, 0 };
+    static const struct place value = { "value", false, 0 };
+    static const struct place desired = { "desired", false, 0 };
+    static const struct place expected = { "expected", false, 0 };
     tikv_error *error = check_key(config, &key, "", raw->key);
 
     if (error != NULL) {
@@ -370,7 +376,7 @@ _Static_assert(sizeof(tikv_pair) == 2 * sizeof(tikv_slice) &&
 size_t
 tk_raw_copy_size(const struct tk_raw *raw)
 {
-    size_t count = item_size(raw) == 0 ? 0 : slices_count(raw);
+    size_t count = raw->count == 0 ? 0 : slices_count(raw);
     size_t size = count * sizeof(tikv_slice);
     size_t i;
 
@@ -410,7 +416,7 @@ void
 tk_raw_copy(const struct tk_raw *from, struct tk_raw *to, uint8_t *memory)
 {
     tikv_slice *slices = (tikv_slice *)(void *)memory;
-    size_t count = item_size(from) == 0 ? 0 : slices_count(from);
+    size_t count = from->count == 0 ? 0 : slices_count(from);
     uint8_t *at = memory + count * sizeof(*slices);
     size_t i;
 

@@ -92,6 +92,33 @@ tag_of(const struct field *field)
            (field->is_bytes ? TK_WIRE_BYTES : TK_WIRE_VARINT);
 }
 
+/* Most requests are a key, or a key and a value, and nothing else. */
+static inline bool
+is_short(const struct tk_raw *raw)
+{
+    return raw->column_family[0] == '\0' &&
+           (raw->kind == TK_RAW_GET ||
+            (raw->kind == TK_RAW_PUT && raw->ttl_s == 0 && !raw->atomic));
+}
+
+static inline size_t
+bytes_len(tikv_slice bytes)
+{
+    return bytes.len == 0 ? 0 : 1 + tk_varint_len(bytes.len) + bytes.len;
+}
+
+static inline uint8_t *
+put_bytes(uint8_t *out, uint32_t number, tikv_slice bytes)
+{
+    if (bytes.len == 0) {
+        return out;
+    }
+    *out++ = (uint8_t)(number << 3 | TK_WIRE_BYTES);
+    out = tk_varint_put(out, bytes.len);
+    memcpy(out, bytes.data, bytes.len);
+    return out + bytes.len;
+}
+
 size_t
 tk_raw_body_len(const struct tk_raw *raw, tikv_slice key)
 {
@@ -99,6 +126,10 @@ tk_raw_body_len(const struct tk_raw *raw, tikv_slice key)
     size_t len = 0;
     size_t i;
 
+    if (is_short(raw)) {
+        return bytes_len(key) +
+               (raw->kind == TK_RAW_PUT ? bytes_len(raw->value) : 0);
+    }
     fields_of(raw, key, &fields);
     for (i = 0; i < fields.count; i++) {
         const struct field *field = &fields.field[i];
@@ -117,6 +148,13 @@ tk_raw_body_put(const struct tk_raw *raw, tikv_slice key, uint8_t *out)
     struct fields fields;
     size_t i;
 
+    if (is_short(raw)) {
+        out = put_bytes(out, 2, key);
+        if (raw->kind == TK_RAW_PUT) {
+            put_bytes(out, 3, raw->value);
+        }
+        return;
+    }
     fields_of(raw, key, &fields);
     for (i = 0; i < fields.count; i++) {
         const struct field *field = &fields.field[i];

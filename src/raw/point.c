@@ -186,10 +186,13 @@ static tikv_error *
 hot_clean(struct tk_hot *hot, const struct tk_peek *peek,
           struct tk_frame *frame)
 {
+    struct tk_outcome *outcome = &hot->future.outcome;
     tikv_error *error = NULL;
 
-    if (hot->command == TK_CMD_RAW_GET) {
-        error = tk_raw_value_of(peek, frame, &hot->future.outcome.value);
+    if (hot->command == TK_CMD_RAW_GET && !peek->not_found) {
+        outcome->value = tk_future_value(&hot->future, peek->value, frame);
+        error = outcome->value == NULL ? tk_error_immortal(TIKV_ERR_MEMORY)
+                                       : NULL;
     }
     tk_frame_unref(frame, 1);
     return error;
@@ -207,6 +210,42 @@ hand_over(struct tk_raw_hot *hot)
     tk_future_start(&hot->hot.future, false);
 }
 
+/* With the context of the call encoded. */
+static void
+start(struct tk_raw_hot *hot, tikv_slice context)
+{
+    const struct tk_raw *raw = &hot->raw;
+    size_t len = tk_raw_body_len(raw, raw->key);
+    uint8_t place[BODY_INLINE];
+    uint8_t *body = len > sizeof(place) ? tk_alloc(len) : place;
+
+    if (body == NULL) {
+        /* The pool will find out what is wrong. */
+        hand_over(hot);
+        return;
+    }
+    tk_raw_body_put(raw, raw->key, body);
+    tk_hot_start(&hot->hot, raw->key, context, tk_slice(body, len));
+    if (body != place) {
+        tk_free(body);
+    }
+}
+
+static void
+start_talkative(struct tk_raw_hot *hot, const struct tk_context_call *context)
+{
+    struct tk_buf buf;
+
+    tk_buf_init(&buf, CONTEXT_MAX);
+    tk_context_call(&buf, context);
+    if (buf.failed) {
+        hand_over(hot);
+    } else {
+        start(hot, tk_buf_slice(&buf));
+    }
+    tk_buf_fini(&buf);
+}
+
 void
 tk_raw_hot_start(struct tk_raw_hot *hot)
 {
@@ -216,10 +255,7 @@ tk_raw_hot_start(struct tk_raw_hot *hot)
         .call = &hot->hot.future.call,
         .max_execution_ms = tk_raw_max_execution_ms(config, raw->kind)
     };
-    uint8_t place[BODY_INLINE];
-    uint8_t *body = place;
-    struct tk_buf call;
-    size_t len;
+    uint8_t plain[TK_CONTEXT_PLAIN];
 
     if (context.max_execution_ms == 0) {
         context.max_execution_ms =
@@ -230,24 +266,10 @@ tk_raw_hot_start(struct tk_raw_hot *hot)
     hot->hot.clean = hot_clean;
     if (hot->hot.router->codec.mode != TK_KEYS_RAW_V1) {
         hand_over(hot);
-        return;
-    }
-    len = tk_raw_body_len(raw, raw->key);
-    if (len > sizeof(place)) {
-        body = tk_alloc(len);
-    }
-    tk_buf_init(&call, CONTEXT_MAX);
-    tk_context_call(&call, &context);
-    if (body == NULL || call.failed) {
-        /* The pool will find out what is wrong. */
-        hand_over(hot);
+    } else if (tk_context_is_plain(context.call)) {
+        start(hot, tk_slice(plain, tk_context_plain(
+                                       plain, context.max_execution_ms)));
     } else {
-        tk_raw_body_put(raw, raw->key, body);
-        tk_hot_start(&hot->hot, raw->key, tk_buf_slice(&call),
-                     tk_slice(body, len));
-    }
-    tk_buf_fini(&call);
-    if (body != place) {
-        tk_free(body);
+        start_talkative(hot, &context);
     }
 }

@@ -87,7 +87,7 @@ touch(struct tk_cache *cache, struct tk_region *region, int64_t now,
 
 /* The usable record of a key. Inside an epoch section. */
 static struct tk_region *
-find(struct tk_cache *cache, tikv_slice key, bool before)
+find(struct tk_cache *cache, tikv_slice key, bool before, int64_t now)
 {
     struct tk_map_entry *entry =
         before ? tk_map_below(&cache->map,
@@ -95,7 +95,6 @@ find(struct tk_cache *cache, tikv_slice key, bool before)
                : tk_map_floor(&cache->map, key);
     struct tk_region *region = (struct tk_region *)(void *)entry;
     int64_t expires;
-    int64_t now;
 
     if (region == NULL) {
         return NULL;
@@ -114,7 +113,6 @@ find(struct tk_cache *cache, tikv_slice key, bool before)
         TK_INVALID_OK) {
         return NULL;
     }
-    now = tk_now(cache->rt);
     expires = atomic_load_explicit(&region->expires, memory_order_relaxed);
     if (expires <= now) {
         return NULL;
@@ -141,11 +139,18 @@ copy_route(const struct tk_region *region, const struct tk_peer *peer,
 bool
 tk_cache_route(struct tk_cache *cache, tikv_slice key, struct tk_route *out)
 {
+    return tk_cache_route_at(cache, key, tk_now(cache->rt), out);
+}
+
+bool
+tk_cache_route_at(struct tk_cache *cache, tikv_slice key, int64_t now,
+                  struct tk_route *out)
+{
     const struct tk_region *region;
     bool is_found = false;
 
     tk_epoch_enter(cache->rt);
-    region = find(cache, key, false);
+    region = find(cache, key, false, now);
     if (region != NULL) {
         const struct tk_peer *peer = &region->peers[atomic_load_explicit(
             &region->working, memory_order_relaxed)];
@@ -168,11 +173,12 @@ static bool
 look(struct tk_cache *cache, tikv_slice key, bool before, struct tk_route *out,
      struct tk_buf *start, struct tk_buf *end)
 {
+    int64_t now = tk_now(cache->rt);
     struct tk_region *region;
     bool is_found = false;
 
     tk_epoch_enter(cache->rt);
-    region = find(cache, key, before);
+    region = find(cache, key, before, now);
     if (region != NULL) {
         uint32_t place =
             atomic_load_explicit(&region->working, memory_order_relaxed);
@@ -207,7 +213,7 @@ tk_cache_has(struct tk_cache *cache, tikv_slice key)
     bool has;
 
     tk_epoch_enter(cache->rt);
-    has = find(cache, key, false) != NULL;
+    has = find(cache, key, false, tk_now(cache->rt)) != NULL;
     tk_epoch_leave(cache->rt);
     return has;
 }

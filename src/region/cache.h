@@ -43,6 +43,11 @@ tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
 bool
 tk_cache_route(struct tk_cache *cache, tikv_slice key, struct tk_route *out);
 
+/* The same for one who knows the time. */
+bool
+tk_cache_route_at(struct tk_cache *cache, tikv_slice key, int64_t now,
+                  struct tk_route *out);
+
 /* From the cache or PD; `end` (may be NULL) gets the region's end, `start`
  * its start. Waits through the op; `key` may be empty. With `before` the
  * region is the one that holds the keys just below `key` (an empty key is

@@ -12,8 +12,6 @@
  */
 #include "region/hot.h"
 
-#include <string.h>
-
 #include "base/error.h"
 #include "base/slice.h"
 
@@ -86,14 +84,13 @@ tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
         row->timeout_ms != 0
             ? (int64_t)row->timeout_ms * TK_MS
             : tk_config_ns(&router->config->rpc_attempt_timeout_ms);
-    int64_t until = tk_after(tk_now(router->rt), limit);
+    /* The one look at the clock was when the future was made. */
+    int64_t now = hot->future.started;
+    int64_t until = tk_after(now, limit);
 
-    atomic_store(&hot->was_submitted, false);
-    hot->first.is_set = false;
-    hot->first.frame = NULL;
-    memset(&hot->request, 0, sizeof(hot->request));
     tk_future_listen(&hot->future);
-    if (!is_cancelled(hot) && tk_cache_route(router->cache, key, route)) {
+    if (!is_cancelled(hot) &&
+        tk_cache_route_at(router->cache, key, now, route)) {
         conn = atomic_load_explicit(&route->store->conn, memory_order_acquire);
     }
     if (conn == NULL) {
@@ -101,6 +98,7 @@ tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
         return;
     }
     hot->request.done = hot_done;
+    hot->request.now = now;
     hot->request.deadline =
         hot->future.deadline < until ? hot->future.deadline : until;
     hot->request.is_urgent =

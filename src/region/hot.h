@@ -27,6 +27,18 @@ struct tk_hot {
                          struct tk_frame *frame);
 };
 
+/* Of a block whose future was just made: so that it can be freed, or handed
+ * to the pool, without ever having started here. */
+static inline void
+tk_hot_init(struct tk_hot *hot, struct tk_router *router)
+{
+    hot->router = router;
+    hot->request.home = NULL;
+    hot->first.is_set = false;
+    hot->first.frame = NULL;
+    atomic_init(&hot->was_submitted, false);
+}
+
 /* Starts the future: the short road when the region of `key` is cached and
  * the client open, else the pool. `call` is the encoded call part of the
  * context. After it returns the future may be complete. */

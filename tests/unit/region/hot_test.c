@@ -79,7 +79,7 @@ promise_start(struct world *w, enum tk_command command, const char *value,
 
     promise->kv = kv_new(command, 1, value);
     promise->runs = runs;
-    promise->hot.router = &w->router;
+    tk_hot_init(&promise->hot, &w->router);
     promise->hot.command = command;
     promise->hot.is_write = command == TK_CMD_RAW_PUT;
     promise->hot.clean = promise_clean;
