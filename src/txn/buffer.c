@@ -12,7 +12,6 @@ struct write {
     tk_key_change change;
     struct tk_entry *entry; /* NULL: the key is new */
     uint64_t size;          /* of the buffer afterwards */
-    bool is_in_place;
 };
 
 struct tk_buffer *
@@ -207,14 +206,11 @@ overwrite(struct tk_record *record, tikv_slice value)
     }
 }
 
-/* Everything that can fail: room in the log, the entry, its place. */
+/* Everything that can fail: `room` in the log, the entry, its place. */
 static bool
-reserve(struct tk_buffer *buffer, struct write *write)
+reserve(struct tk_buffer *buffer, struct write *write, size_t room)
 {
-    size_t room = sizeof(struct tk_record) +
-                  (write->is_in_place ? 0 : tk_padded(write->value.len));
-
-    if (!tk_blocks_reserve(&buffer->log, room)) {
+    if (room > 0 && !tk_blocks_reserve(&buffer->log, room)) {
         return false;
     }
     if (write->entry == NULL) {
@@ -226,7 +222,6 @@ reserve(struct tk_buffer *buffer, struct write *write)
             tk_pool_give(&buffer->pool, write->entry);
             return false;
         }
-        write->entry->flags = TK_ENTRY_GONE;
     }
     return true;
 }
@@ -234,10 +229,11 @@ reserve(struct tk_buffer *buffer, struct write *write)
 static tikv_error *
 apply(struct tk_buffer *buffer, struct write *write)
 {
-    struct tk_record *old;
+    struct tk_record *old = NULL;
+    tikv_error *error;
     uint16_t before;
     uint16_t after;
-    tikv_error *error;
+    size_t room = 0;
 
     if (buffer->is_discarded) {
         return tk_buffer_refuse_discarded();
@@ -246,20 +242,25 @@ apply(struct tk_buffer *buffer, struct write *write)
     if (error != NULL) {
         return error;
     }
-    old = write->value.data == NULL ? NULL : overwritable(buffer, write);
-    write->is_in_place = old != NULL;
-    if (!reserve(buffer, write)) {
+    before = write->entry == NULL ? TK_ENTRY_GONE : write->entry->flags;
+    after = tk_key_changed((uint16_t)(before & ~TK_ENTRY_GONE), write->change);
+    if (write->value.data != NULL) {
+        old = overwritable(buffer, write);
+    }
+    if (write->value.data != NULL && old == NULL) {
+        room = sizeof(struct tk_record) + tk_padded(write->value.len);
+    } else if (needs_flag_record(buffer, before, after)) {
+        room = sizeof(struct tk_record);
+    }
+    if (!reserve(buffer, write, room)) {
         tk_buffer_settled(buffer);
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    before = write->entry->flags;
-    after = tk_key_changed((uint16_t)(before & ~TK_ENTRY_GONE), write->change);
     if (old != NULL) {
         overwrite(old, write->value);
         write->value = (tikv_slice){ NULL, 0 };
     }
-    if (write->value.data != NULL ||
-        needs_flag_record(buffer, before, after)) {
+    if (room > 0) {
         add_record(buffer, write, before);
     }
     write->entry->flags = after;
