@@ -2,11 +2,11 @@
 /*
  * The accepting thread: takes connections of all nodes, waits for the first
  * three bytes, and hands what starts like HTTP/2 over to gRPC, descriptor and
- * all. Others get an HTTP/1.1 answer: there is nothing here for them.
+ * all. Others get a page over HTTP/1.1 (http.c), or nothing.
  *
  *     accepted --"PRI"--> gRPC's (a link) --closed by either side--> gone
- *        |-----else-----> leaving (404 sent) --end of their side--> closed
- *        \-----deadline, node down----------------------------> closed
+ *        |-----letter---> a page --sent--> leaving --their end--> closed
+ *        \-----else, deadline, node down----------------------> closed
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +46,7 @@ guest_free(struct tk_serve_acceptor *acceptor, struct tk_serve_guest *guest)
         guest->next->prev = guest->prev;
     }
     acceptor->guests_count--;
+    tk_serve_page_free(guest->page);
     tk_free(guest);
     tk_serve_server_unref(server);
 }
@@ -225,28 +226,49 @@ hand_over(struct tk_serve *serve, struct tk_serve_guest *guest)
     guest_free(&serve->acceptor, guest);
 }
 
+/* Reads or writes on, as far as it goes. */
 static void
-tell_off(struct tk_serve *serve, struct tk_serve_guest *guest)
+show_page(struct tk_serve *serve, struct tk_serve_guest *guest)
 {
-    static const char answer[] = "HTTP/1.1 404 Not Found\r\n"
-                                 "Content-Type: text/plain\r\n"
-                                 "Content-Length: 10\r\n"
-                                 "Connection: close\r\n"
-                                 "\r\n"
-                                 "not found\n";
-    const struct linger plain = { 0, 0 };
-    const int one = 1;
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = guest };
 
-    setsockopt(guest->fd, SOL_SOCKET, SO_LINGER, &plain, sizeof(plain));
-    setsockopt(guest->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
-    if (send(guest->fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) < 0) {
+    switch (tk_serve_page_step(serve, guest)) {
+    case TK_SERVE_READS:
+        return;
+    case TK_SERVE_WRITES:
+        event.events = EPOLLOUT;
+        break;
+    case TK_SERVE_DONE:
+        /* Closing with something unread would reset the connection, perhaps
+         * before they have read the answer: read on until they end it. */
+        shutdown(guest->fd, SHUT_WR);
+        guest->leaving = true;
+        break;
+    case TK_SERVE_FAILED:
+    default:
         guest_free(&serve->acceptor, guest);
         return;
     }
-    /* Closing with something unread would reset the connection, perhaps
-     * before they have read the answer: read on until they end it. */
-    shutdown(guest->fd, SHUT_WR);
-    guest->leaving = true;
+    if (epoll_ctl(serve->acceptor.epoll_fd, EPOLL_CTL_MOD, guest->fd,
+                  &event) != 0) {
+        guest_free(&serve->acceptor, guest);
+    }
+}
+
+static void
+begin_page(struct tk_serve *serve, struct tk_serve_guest *guest)
+{
+    const struct linger plain = { 0, 0 };
+    const int one = 1;
+
+    guest->page = tk_serve_page_new();
+    if (guest->page == NULL) {
+        guest_free(&serve->acceptor, guest);
+        return;
+    }
+    setsockopt(guest->fd, SOL_SOCKET, SO_LINGER, &plain, sizeof(plain));
+    setsockopt(guest->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+    show_page(serve, guest);
 }
 
 static void
@@ -262,6 +284,10 @@ on_guest(struct tk_serve *serve, struct tk_serve_guest *guest)
         }
         return;
     }
+    if (guest->page != NULL) {
+        show_page(serve, guest);
+        return;
+    }
     len = recv(guest->fd, bytes, 3, MSG_PEEK);
     if (len < 0 && errno == EAGAIN) {
         return;
@@ -271,7 +297,7 @@ on_guest(struct tk_serve *serve, struct tk_serve_guest *guest)
     } else if (memcmp(bytes, "PRI", 3) == 0) {
         hand_over(serve, guest);
     } else if (bytes[0] >= 'A' && bytes[0] <= 'Z') {
-        tell_off(serve, guest);
+        begin_page(serve, guest);
     } else {
         guest_free(&serve->acceptor, guest);
     }

@@ -23,7 +23,6 @@
 #include <grpc/slice.h>
 
 #include "base/alloc.h"
-#include "base/slice.h"
 #include "cluster/serve/inside.h"
 #include "cluster/serve/tsan.h"
 
@@ -230,22 +229,6 @@ refuse(struct tk_serve_call *call, int status, const char *message)
     send_answer(call, true);
 }
 
-/* The server as a whole, field 1 of the request being empty or absent, is
- * SERVING (1) while it can be asked; services are not told apart. */
-static void
-answer_health(struct tk_serve_call *call, tikv_slice request)
-{
-    static const uint8_t serving[] = { 1 << 3, 1 };
-
-    if (request.len > 2 || (request.len == 2 && request.data[1] != 0)) {
-        refuse(call, TK_GRPC_NOT_FOUND, "unknown service");
-        return;
-    }
-    call->response = tk_serve_buffer(tk_slice(serving, sizeof(serving)));
-    atomic_store(&call->state, ANSWERED);
-    send_answer(call, true);
-}
-
 static void
 execute(struct tk_serve_call *call)
 {
@@ -255,11 +238,6 @@ execute(struct tk_serve_call *call)
 
     if (!tk_serve_message_init(&message, call->request)) {
         refuse(call, TK_GRPC_INTERNAL, "the message cannot be read");
-        return;
-    }
-    if (strcmp(call->path, "/grpc.health.v1.Health/Check") == 0) {
-        answer_health(call, message.bytes);
-        tk_serve_message_fini(&message);
         return;
     }
     tk_serve_metadata_read(&metadata, &call->metadata);

@@ -83,6 +83,7 @@ struct tk_serve_guest {
     enum tk_serve_watch watch; /* first: epoll points here */
     int fd;
     bool leaving;
+    struct tk_serve_page *page; /* NULL until it speaks HTTP/1 */
     int64_t deadline;
     struct tk_serve_server *server; /* counted */
     struct tk_serve_guest *prev;
@@ -163,6 +164,24 @@ tk_serve_acceptor_cut(struct tk_serve *serve, struct tk_serve_server *server);
 /* Makes the accepting thread look at what has changed. */
 void
 tk_serve_acceptor_wake(struct tk_serve *serve);
+
+/* ---- http.c: a guest that asks for a page ---- */
+
+enum tk_serve_progress {
+    TK_SERVE_READS,  /* when there is more to read, step again */
+    TK_SERVE_WRITES, /* when there is room to write */
+    TK_SERVE_DONE,   /* the answer is on its way */
+    TK_SERVE_FAILED
+};
+
+struct tk_serve_page *
+tk_serve_page_new(void);
+
+void
+tk_serve_page_free(struct tk_serve_page *page);
+
+enum tk_serve_progress
+tk_serve_page_step(struct tk_serve *serve, struct tk_serve_guest *guest);
 
 /* ---- serve.c ---- */
 

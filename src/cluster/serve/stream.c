@@ -271,6 +271,7 @@ core_message(void *arg, tikv_slice bytes)
     struct stream *stream = arg;
     struct outgoing *item = tk_alloc(sizeof(*item));
     bool refused;
+    bool is_full;
 
     if (item == NULL) {
         end_stream(stream, TK_GRPC_RESOURCE_EXHAUSTED, "memory ended");
@@ -287,11 +288,17 @@ core_message(void *arg, tikv_slice bytes)
         stream->queued_count++;
         stream->queued_bytes += bytes.len;
     }
+    /* What answers nothing, a watch, is not bounded by pausing. */
+    is_full = stream->queued_bytes > 2 * (size_t)QUEUE_BYTES;
     tk_mutex_unlock(&stream->lock);
     if (refused) {
         grpc_slice_unref(item->bytes);
         tk_free(item);
         return;
+    }
+    if (is_full) {
+        end_stream(stream, TK_GRPC_RESOURCE_EXHAUSTED,
+                   "the client does not read");
     }
     push(stream);
 }
