@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # Functions that no code here calls, and functions that have one home: memory
 # in src/base/alloc.c, threads, clocks, sleep and chance in src/exec. The
 # library does not print, exit or handle signals. Programs, benchmarks, tests

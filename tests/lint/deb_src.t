@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # `make deps` derives its source list from whatever form the machine's own
 # lists have: Debian's suites with their keys, nobody else's, nothing that is
 # switched off.

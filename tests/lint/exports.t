@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # The libraries export what the headers declare, no more and no less: the
 # shared ones under their version node, the static ones as global names.
 use strict;

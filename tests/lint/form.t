@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # Form that no compiler asks for: a licence line in every file, functions of
 # at most 60 lines, files of at most 700, lines of at most 80 columns, no
 # tabs, no comments to the end of the line, nothing left for later.

@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # A test that fails, hangs, leaks, dies or crashes makes the run fail, and the
 # closing line counts it; a skipped one does not.
 use strict;

@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # Every public header compiles alone, without a warning, as C99, C11 and
 # C++11, with gcc and, where it is installed, clang.
 use strict;

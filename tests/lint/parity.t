@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # tests/parity.tsv tells for every behaviour that the reference clients test
 # which test of ours proves it, or why none does. Columns: source, file, test,
 # our test, reason. A named test must be a function of a test program.

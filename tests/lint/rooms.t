@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # Rooms include only downward, as rooms.txt lists; gRPC and the generated
 # messages are seen only where it says so; includes name their room.
 use strict;

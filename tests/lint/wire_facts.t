@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
+# timeout: 300
+#
 # What protoc makes of upb_gen/proto is, both ways, what tests/wire-facts.tsv
 # says: messages, fields with number, type, label and oneof, reserved numbers,
 # enum values, methods. And the committed C in upb_gen has the same field

@@ -157,9 +157,10 @@ ask(struct px_stream *stream, const char *name, double units,
         resource_manager_TokenBucketRequest_RequestRU_add_request_r_u(
             resource_manager_TokenBucketRequest_mutable_ru_items(one, arena),
             arena);
+    /* The name alone fills the line. */
     resource_manager_Consumption *uses =
-        resource_manager_TokenBucketRequest_mutable_consumption_since_last_request(
-            one, arena);
+    resource_manager_TokenBucketRequest_mutable_consumption_since_last_request(
+        one, arena);
     const resource_manager_TokenBucketResponse *const *answers;
     const resource_manager_GrantedRUTokenBucket *const *granted;
     size_t count;
