@@ -34,6 +34,9 @@
  * rpc.window_bytes          0         0 .. 1073741824, 0 adapts to the network
  * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000
+ * region.sweep_ms         * 10000     10 .. 3600000
+ * stores.refresh_ms       * 60000     100 .. 3600000
+ * stores.probe_ms         * 1000      10 .. 60000
  * raw.atomic              * false     a switch
  * raw.column_family         -         a text
  * raw.max_key_bytes       * 8192      1 .. 1048576

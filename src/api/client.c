@@ -136,7 +136,11 @@ client_start(tikv_client *client, struct tk_transport *transport)
         router->cache = tk_cache_new(router->rt, router->pd, router->stores,
                                      &router->codec, config, &client->log);
     }
-    return router->cache == NULL ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
+    if (router->cache == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    tk_stores_start(router->stores, router->exec, config);
+    return NULL;
 }
 
 static tikv_error *

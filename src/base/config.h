@@ -39,6 +39,9 @@ struct tk_config {
     tk_setting rpc_window_bytes;
     tk_setting rpc_compression; /* 0 none, 1 gzip */
     tk_setting region_cache_ttl_ms;
+    tk_setting region_sweep_ms;
+    tk_setting stores_refresh_ms;
+    tk_setting stores_probe_ms;
     tk_setting raw_atomic;
     tk_setting raw_max_key_bytes;
     tk_setting raw_max_value_bytes;

@@ -4,12 +4,23 @@
  * firing: its function has a last touch of the owner, under the owner's lock,
  * and rings whoever waits for that.
  */
-#include "pd/inner.h"
+#include "pd/alarm.h"
+
+void
+tk_alarm_init(struct tk_alarm *alarm, struct tk_runtime *rt, void *owner,
+              void (*fn)(struct tk_timer *))
+{
+    alarm->rt = rt;
+    alarm->owner = owner;
+    alarm->timer.fn = fn;
+    alarm->is_out = false;
+    alarm->stopper = NULL;
+}
 
 void
 tk_alarm_arm(struct tk_alarm *alarm, int64_t when)
 {
-    struct tk_runtime *rt = alarm->pd->rt;
+    struct tk_runtime *rt = alarm->rt;
 
     if (!alarm->is_out) {
         alarm->is_out = true;
@@ -20,7 +31,7 @@ tk_alarm_arm(struct tk_alarm *alarm, int64_t when)
 struct tk_parker *
 tk_alarm_end(struct tk_alarm *alarm, int64_t again)
 {
-    struct tk_runtime *rt = alarm->pd->rt;
+    struct tk_runtime *rt = alarm->rt;
 
     if (again != TK_NEVER) {
         rt->ops->arm(rt, &alarm->timer, again);
@@ -33,10 +44,14 @@ tk_alarm_end(struct tk_alarm *alarm, int64_t again)
 void
 tk_alarm_stop(struct tk_alarm *alarm, struct tk_mutex *lock)
 {
-    struct tk_runtime *rt = alarm->pd->rt;
-    struct tk_parker *me = tk_self(rt);
+    struct tk_runtime *rt = alarm->rt;
+    struct tk_parker *me;
     bool is_out;
 
+    if (rt == NULL) {
+        return;
+    }
+    me = tk_self(rt);
     tk_mutex_lock(lock);
     if (alarm->is_out && rt->ops->disarm(rt, &alarm->timer)) {
         alarm->is_out = false;

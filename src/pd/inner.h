@@ -8,6 +8,7 @@
 #define TK_PD_INNER_H
 
 #include "exec/exec.h"
+#include "pd/alarm.h"
 #include "pd/pd.h"
 #include "pd/waiters.h"
 
@@ -16,28 +17,6 @@ struct pdpb_RequestHeader;
 struct tk_round;
 struct tk_tso_stream;
 struct tk_tso_batch;
-
-/* A timer whose end can be waited for: is_out from arming until its function
- * said, under the lock, that it will touch nothing more. */
-struct tk_alarm {
-    struct tk_timer timer; /* first: the function gets it */
-    struct tk_pd *pd;
-    bool is_out;               /* guarded by the lock of its owner */
-    struct tk_parker *stopper; /* the same; rung when is_out ends */
-};
-
-/* Under the lock. An alarm that is out stays as it is. */
-void
-tk_alarm_arm(struct tk_alarm *alarm, int64_t when);
-
-/* From the alarm's function, under the lock: it rings again, or it is over.
- * Returns whom to ring after the lock was released. */
-struct tk_parker *
-tk_alarm_end(struct tk_alarm *alarm, int64_t again);
-
-/* No lock held; the owner arms no more. */
-void
-tk_alarm_stop(struct tk_alarm *alarm, struct tk_mutex *lock);
 
 struct tk_addresses {
     char **text;

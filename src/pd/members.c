@@ -369,7 +369,7 @@ tk_members_refresh(struct tk_pd *pd, struct tk_op *op)
 static void
 refresh_by_alarm(struct tk_timer *timer)
 {
-    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->pd;
+    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
     struct tk_members *members = &pd->members;
     struct tk_parker *stopper;
     struct tk_wakes wakes;
@@ -453,8 +453,7 @@ tk_members_open(struct tk_pd *pd, struct tk_op *op)
     tikv_error *error;
 
     tk_mutex_init(&members->lock, TK_RANK_PD);
-    members->alarm.pd = pd;
-    members->alarm.timer.fn = refresh_by_alarm;
+    tk_alarm_init(&members->alarm, pd->rt, pd, refresh_by_alarm);
     if (!tk_addresses_parse(&members->configured, pd->config->pd_endpoints) ||
         !tk_addresses_parse(&members->known, pd->config->pd_endpoints)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);

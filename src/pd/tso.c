@@ -158,7 +158,7 @@ tk_tso_doom_end(struct tk_tso_stream *stream)
 static void
 watch(struct tk_timer *timer)
 {
-    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->pd;
+    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
     struct tk_tso *tso = &pd->tso;
     struct tk_tso_stream *late = NULL;
     struct tk_parker *stopper;
@@ -195,8 +195,7 @@ void
 tk_tso_init(struct tk_pd *pd)
 {
     tk_mutex_init(&pd->tso.lock, TK_RANK_PD);
-    pd->tso.alarm.pd = pd;
-    pd->tso.alarm.timer.fn = watch;
+    tk_alarm_init(&pd->tso.alarm, pd->rt, pd, watch);
 }
 
 void

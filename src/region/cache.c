@@ -180,12 +180,8 @@ look(struct tk_cache *cache, tikv_slice key, bool before, struct tk_route *out,
     tk_epoch_enter(cache->rt);
     region = find(cache, key, before, now);
     if (region != NULL) {
-        uint32_t place =
-            atomic_load_explicit(&region->working, memory_order_relaxed);
+        uint32_t place = tk_region_choose(region);
 
-        if (!tk_peer_is_fresh(&region->peers[place])) {
-            place = tk_region_next_fresh(region, place);
-        }
         if (place < region->peers_count) {
             atomic_store_explicit(&region->working, place,
                                   memory_order_relaxed);
@@ -399,16 +395,19 @@ pause_for(struct tk_op *op, struct tk_backoff *backoff,
 }
 
 /* The store of a route: NULL when it can be asked. Otherwise *again: the
- * route was changed, look once more after a pause. */
+ * route was changed, look once more after a pause. *is_out: PD was asked and
+ * the store is still where it could not be reached. */
 static tikv_error *
 reach(struct tk_cache *cache, struct tk_op *op, const struct tk_route *route,
-      bool *again)
+      bool *again, bool *is_out)
 {
+    bool was_checked = atomic_load(&route->store->needs_check);
     struct tk_conn *conn;
     tikv_error *error =
         tk_stores_resolve(cache->stores, route->store, op, &conn);
 
     *again = false;
+    *is_out = was_checked && atomic_load(&route->store->is_out);
     if (error != NULL && tikv_error_code(error) == TIKV_ERR_UNAVAILABLE) {
         tikv_error_free(error);
         error = NULL;
@@ -427,6 +426,7 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 struct tk_buf *start, struct tk_buf *end)
 {
     struct lookup lookup = { { load_one }, key, before };
+    bool was_out = false;
     unsigned loads = 0;
 
     for (;;) {
@@ -436,7 +436,13 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
         bool again = false;
 
         if (look(cache, key, before, out, start, end)) {
-            error = reach(cache, op, out, &again);
+            bool is_out;
+
+            error = reach(cache, op, out, &again, &is_out);
+            if (error == NULL && !again && is_out && !was_out) {
+                was_out = true; /* another peer, if there is one */
+                continue;
+            }
             if (error != NULL || !again) {
                 return error;
             }

@@ -103,21 +103,27 @@ tk_region_free(struct tk_region *region);
 void
 tk_region_invalidate(struct tk_region *region, enum tk_invalid reason);
 
-/* True: the peer's store was not suspected since the record saw it. */
+/* True: the peer's store was not suspected since the record saw it, and can
+ * be reached as far as we know. */
 static inline bool
 tk_peer_is_fresh(const struct tk_peer *peer)
 {
     return atomic_load_explicit(&peer->epoch, memory_order_relaxed) ==
                atomic_load_explicit(&peer->store->epoch,
                                     memory_order_relaxed) &&
-           !atomic_load_explicit(&peer->store->is_tombstone,
-                                 memory_order_relaxed);
+           !atomic_load_explicit(&peer->store->is_out, memory_order_relaxed);
 }
 
 /* The next fresh peer after place `from`, `from` itself excluded;
  * peers_count when there is none. */
 uint32_t
 tk_region_next_fresh(const struct tk_region *region, uint32_t from);
+
+/* The peer to ask: the working one, also where its store is out but may have
+ * moved; else a fresh one; else one whose store is out: somebody must be
+ * asked. peers_count when all were suspected since. */
+uint32_t
+tk_region_choose(const struct tk_region *region);
 
 /* When a record made or used now ends. */
 int64_t

@@ -251,3 +251,35 @@ tk_region_next_fresh(const struct tk_region *region, uint32_t from)
     }
     return region->peers_count;
 }
+
+/* Not suspected since the record saw it; its store may be out. */
+static bool
+is_candidate(const struct tk_peer *peer)
+{
+    return atomic_load(&peer->epoch) == atomic_load(&peer->store->epoch) &&
+           !atomic_load(&peer->store->is_tombstone);
+}
+
+uint32_t
+tk_region_choose(const struct tk_region *region)
+{
+    uint32_t working = atomic_load(&region->working);
+    const struct tk_peer *peer = &region->peers[working];
+    uint32_t place;
+    uint32_t step;
+
+    if (tk_peer_is_fresh(peer) ||
+        (is_candidate(peer) && atomic_load(&peer->store->needs_check))) {
+        return working;
+    }
+    place = tk_region_next_fresh(region, working);
+    for (step = 0; step < region->peers_count && place == region->peers_count;
+         step++) {
+        uint32_t other = (working + step) % region->peers_count;
+
+        if (is_candidate(&region->peers[other])) {
+            place = other;
+        }
+    }
+    return place;
+}

@@ -5,41 +5,21 @@
  *     unresolved --PD--> resolved <--PD-- needs_check <--suspect-- resolved
  *     any --PD: gone--> tombstone, for good
  *
+ * Beside that a store is in or out: out when a probe could not reach it, in
+ * again when one could, or when it has another address (ST-5, store_probe.c).
+ *
  * One resolution per store at a time; others wait for it, and whoever finds
  * the store unresolved afterwards does the next. Connections once given out
  * are kept until the table goes: readers load store->conn without counting.
  */
-#include "region/store.h"
+#include "region/store_inner.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "exec/exec.h"
-#include "exec/mutex.h"
-#include "pd/waiters.h"
 
 #include "metapb.upb.h"
-
-enum { BUCKETS = 256 };
-
-struct slot {
-    struct tk_store store; /* first */
-    struct slot *next;
-    /* Guarded by the table's lock. */
-    bool is_asking;
-    struct tk_waiters waiters;
-    struct tk_conn **conns; /* counted, each once */
-    size_t conns_count;
-};
-
-struct tk_stores {
-    struct tk_pd *pd;
-    struct tk_rpc *rpc;
-    struct tk_log *log;
-    struct tk_mutex lock; /* rank REGION */
-    struct slot *buckets[BUCKETS];
-};
 
 struct tk_stores *
 tk_stores_new(struct tk_pd *pd, struct tk_rpc *rpc, struct tk_log *log)
@@ -55,11 +35,33 @@ tk_stores_new(struct tk_pd *pd, struct tk_rpc *rpc, struct tk_log *log)
     return stores;
 }
 
+void
+tk_stores_start(struct tk_stores *stores, struct tk_exec *exec,
+                const struct tk_config *config)
+{
+    stores->exec = exec;
+    stores->rt = tk_exec_runtime(exec);
+    stores->config = config;
+    tk_stores_probe_start(stores);
+    tk_stores_refresh_start(stores);
+}
+
+struct tk_store_slot *
+tk_stores_head(struct tk_stores *stores, size_t bucket)
+{
+    struct tk_store_slot *head;
+
+    tk_mutex_lock(&stores->lock);
+    head = stores->buckets[bucket];
+    tk_mutex_unlock(&stores->lock);
+    return head;
+}
+
 struct tk_store *
 tk_stores_get(struct tk_stores *stores, uint64_t id)
 {
-    struct slot **bucket = &stores->buckets[id % BUCKETS];
-    struct slot *slot;
+    struct tk_store_slot **bucket = &stores->buckets[id % TK_STORE_BUCKETS];
+    struct tk_store_slot *slot;
 
     tk_mutex_lock(&stores->lock);
     for (slot = *bucket; slot != NULL; slot = slot->next) {
@@ -71,6 +73,8 @@ tk_stores_get(struct tk_stores *stores, uint64_t id)
         slot = tk_calloc(sizeof(*slot));
         if (slot != NULL) {
             slot->store.id = id;
+            slot->table = stores;
+            slot->probe.slot = slot;
             slot->next = *bucket;
             *bucket = slot;
         }
@@ -79,9 +83,11 @@ tk_stores_get(struct tk_stores *stores, uint64_t id)
     return slot == NULL ? NULL : &slot->store;
 }
 
-/* The connection becomes the store's and is kept. Takes the reference. */
+/* The connection becomes the store's and is kept; a new one has no past.
+ * Takes the reference. */
 static bool
-keep_conn(struct tk_stores *stores, struct slot *slot, struct tk_conn *conn)
+keep_conn(struct tk_stores *stores, struct tk_store_slot *slot,
+          struct tk_conn *conn)
 {
     struct tk_conn **grown = NULL;
     struct tk_conn *spare = NULL;
@@ -105,10 +111,13 @@ keep_conn(struct tk_stores *stores, struct slot *slot, struct tk_conn *conn)
             slot->conns[slot->conns_count++] = conn;
         }
     }
-    tk_mutex_unlock(&stores->lock);
-    if (is_kept) {
+    if (is_kept && !atomic_load(&slot->store.is_tombstone)) {
+        if (atomic_load(&slot->store.conn) != conn) {
+            atomic_store(&slot->store.is_out, false);
+        }
         atomic_store_explicit(&slot->store.conn, conn, memory_order_release);
     }
+    tk_mutex_unlock(&stores->lock);
     if (spare != NULL) {
         tk_conn_unref(spare);
     }
@@ -116,18 +125,21 @@ keep_conn(struct tk_stores *stores, struct slot *slot, struct tk_conn *conn)
 }
 
 static void
-bury(struct tk_stores *stores, struct slot *slot)
+bury(struct tk_stores *stores, struct tk_store_slot *slot)
 {
     tk_log(stores->log, TIKV_LOG_INFO, "region", "store %llu is gone",
            (unsigned long long)slot->store.id);
+    tk_mutex_lock(&stores->lock);
     atomic_store(&slot->store.is_tombstone, true);
+    atomic_store(&slot->store.is_out, true);
     atomic_fetch_add(&slot->store.epoch, 1);
     atomic_store_explicit(&slot->store.conn, NULL, memory_order_release);
+    tk_mutex_unlock(&stores->lock);
 }
 
 static tikv_error *
-connect_to(struct tk_stores *stores, struct slot *slot, struct tk_op *op,
-           upb_StringView address)
+connect_to(struct tk_stores *stores, struct tk_store_slot *slot,
+           bool is_closing, upb_StringView address)
 {
     char text[300];
     struct tk_conn *conn;
@@ -139,7 +151,7 @@ connect_to(struct tk_stores *stores, struct slot *slot, struct tk_op *op,
     memcpy(text, address.data, address.size);
     text[address.size] = '\0';
     conn = tk_rpc_conn(stores->rpc, text);
-    if (conn == NULL && tk_exec_is_closing(op->exec)) {
+    if (conn == NULL && is_closing) {
         return tk_error_immortal(TIKV_ERR_CLOSED);
     }
     if (conn == NULL || !keep_conn(stores, slot, conn)) {
@@ -148,9 +160,22 @@ connect_to(struct tk_stores *stores, struct slot *slot, struct tk_op *op,
     return NULL;
 }
 
+tikv_error *
+tk_store_adopt(struct tk_stores *stores, struct tk_store_slot *slot,
+               bool is_closing, const struct metapb_Store *facts)
+{
+    if (facts == NULL || metapb_Store_state(facts) == metapb_Tombstone) {
+        if (!atomic_load(&slot->store.is_tombstone)) {
+            bury(stores, slot);
+        }
+        return NULL;
+    }
+    return connect_to(stores, slot, is_closing, metapb_Store_address(facts));
+}
+
 /* Asks PD and takes over what it says. */
 static tikv_error *
-ask_pd(struct tk_stores *stores, struct slot *slot, struct tk_op *op)
+ask_pd(struct tk_stores *stores, struct tk_store_slot *slot, struct tk_op *op)
 {
     struct tk_arena *arena = tk_arena_new();
     const struct metapb_Store *facts;
@@ -163,11 +188,8 @@ ask_pd(struct tk_stores *stores, struct slot *slot, struct tk_op *op)
     atomic_store(&slot->store.needs_check, false);
     error = tk_pd_store(stores->pd, op, slot->store.id, arena, &facts);
     if (error == NULL) {
-        if (facts == NULL || metapb_Store_state(facts) == metapb_Tombstone) {
-            bury(stores, slot);
-        } else {
-            error = connect_to(stores, slot, op, metapb_Store_address(facts));
-        }
+        error = tk_store_adopt(stores, slot, tk_exec_is_closing(op->exec),
+                               facts);
     }
     if (error != NULL) {
         atomic_store(&slot->store.needs_check, true);
@@ -195,7 +217,7 @@ tikv_error *
 tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
                   struct tk_op *op, struct tk_conn **out)
 {
-    struct slot *slot = (struct slot *)(void *)store;
+    struct tk_store_slot *slot = (struct tk_store_slot *)(void *)store;
 
     for (;;) {
         struct tk_waiter waiter;
@@ -249,6 +271,18 @@ tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
                (unsigned long long)store->id);
     }
     atomic_store(&store->needs_check, true);
+    tk_store_probe(stores, (struct tk_store_slot *)(void *)store);
+}
+
+/* Its work and its requests ended with the exec and the rpc. */
+static void
+stop(struct tk_stores *stores)
+{
+    tk_mutex_lock(&stores->lock);
+    stores->is_closed = true;
+    tk_mutex_unlock(&stores->lock);
+    tk_alarm_stop(&stores->refresh_alarm, &stores->lock);
+    tk_alarm_stop(&stores->probe_alarm, &stores->lock);
 }
 
 void
@@ -256,9 +290,13 @@ tk_stores_free(struct tk_stores *stores)
 {
     size_t i;
 
-    for (i = 0; stores != NULL && i < BUCKETS; i++) {
+    if (stores == NULL) {
+        return;
+    }
+    stop(stores);
+    for (i = 0; i < TK_STORE_BUCKETS; i++) {
         while (stores->buckets[i] != NULL) {
-            struct slot *slot = stores->buckets[i];
+            struct tk_store_slot *slot = stores->buckets[i];
 
             stores->buckets[i] = slot->next;
             while (slot->conns_count > 0) {
@@ -268,8 +306,6 @@ tk_stores_free(struct tk_stores *stores)
             tk_free(slot);
         }
     }
-    if (stores != NULL) {
-        tk_mutex_fini(&stores->lock);
-        tk_free(stores);
-    }
+    tk_mutex_fini(&stores->lock);
+    tk_free(stores);
 }

@@ -10,6 +10,7 @@
 
 #include "pd/pd.h"
 
+struct tk_exec;
 struct tk_stores;
 
 struct tk_store {
@@ -17,11 +18,20 @@ struct tk_store {
     _Atomic(struct tk_conn *) conn;   /* acquire; NULL: not resolved */
     _Atomic uint32_t epoch;           /* raised to invalidate its regions */
     _Atomic bool needs_check;         /* address must be asked again */
+    _Atomic bool is_out;              /* asked only where no other peer is:
+                                         unreachable, or a tombstone */
     _Atomic bool is_tombstone;
 };
 
 struct tk_stores *
 tk_stores_new(struct tk_pd *pd, struct tk_rpc *rpc, struct tk_log *log);
+
+/* Starts what goes on in the background: PD's list of all stores every
+ * stores.refresh_ms, probes of suspected stores every stores.probe_ms. Ends
+ * with the exec and the rpc; tk_stores_free() waits for the timers. */
+void
+tk_stores_start(struct tk_stores *stores, struct tk_exec *exec,
+                const struct tk_config *config);
 
 /* The object of an id, made at the first time; NULL without memory. */
 struct tk_store *
@@ -35,12 +45,14 @@ tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
                   struct tk_op *op, struct tk_conn **out);
 
 /* A send failed or the store said it is another: raise the epoch, so that its
- * regions look again, and check the address at the next use. `seen_epoch` is
+ * regions look again, check the address at the next use, and probe it in the
+ * background. `seen_epoch` is
  * the route's: of many failures together one raises it. */
 void
 tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
                   uint32_t seen_epoch);
 
+/* After the exec and the rpc closed. */
 void
 tk_stores_free(struct tk_stores *stores);
 

@@ -113,6 +113,9 @@ world_open(struct world *w, const struct world_plan *plan)
     w->cache = tk_cache_new(w->rt, w->pd, w->stores, &w->router.codec,
                             &w->config, NULL);
     w->router.cache = w->cache;
+    if (w->pd != NULL) {
+        tk_stores_start(w->stores, w->exec, &w->config);
+    }
 }
 
 /* Ends everything that runs; what is left can only be freed. */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the store table share. A slot is made once and lives as
+ * long as the table, and chains only grow at their head: whoever has read a
+ * head under the lock may walk on without it.
+ *
+ * Lock: stores.lock, rank REGION; never held across a wait or a submit.
+ */
+#ifndef TK_REGION_STORE_INNER_H
+#define TK_REGION_STORE_INNER_H
+
+#include "exec/exec.h"
+#include "exec/mutex.h"
+#include "pd/alarm.h"
+#include "pd/waiters.h"
+#include "region/store.h"
+
+struct metapb_Store;
+
+enum { TK_STORE_BUCKETS = 256 };
+
+/* One health check at a time. Guarded by the lock, but for the request while
+ * is_sent. */
+struct tk_probe {
+    struct tk_request request; /* first */
+    struct tk_store_slot *slot;
+    bool is_on;   /* the store is suspected */
+    bool is_sent; /* its done comes */
+    int64_t due;  /* of the next one, while none is sent */
+    uint32_t failures;
+};
+
+struct tk_store_slot {
+    struct tk_store store;      /* first */
+    struct tk_store_slot *next; /* fixed */
+    struct tk_stores *table;
+    /* Guarded by the table's lock. */
+    bool is_asking;
+    struct tk_waiters waiters;
+    struct tk_conn **conns; /* counted, each once */
+    size_t conns_count;
+    struct tk_probe probe;
+    /* The refresh job's. */
+    uint64_t seen; /* the round that last met it in PD's list */
+};
+
+struct tk_stores {
+    struct tk_pd *pd;
+    struct tk_rpc *rpc;
+    struct tk_log *log;
+    struct tk_mutex lock;
+    struct tk_store_slot *buckets[TK_STORE_BUCKETS];
+    /* Set by start; exec is NULL before. */
+    struct tk_exec *exec;
+    struct tk_runtime *rt;
+    const struct tk_config *config;
+    /* Guarded by the lock. */
+    bool is_closed;
+    bool is_refreshing; /* the work is queued or runs */
+    struct tk_alarm refresh_alarm;
+    struct tk_alarm probe_alarm;
+    struct tk_work refresh;
+    uint64_t round; /* the refresh job's */
+};
+
+/* The first slot of a bucket. */
+struct tk_store_slot *
+tk_stores_head(struct tk_stores *stores, size_t bucket);
+
+/* Takes over what PD says of a store: its end or its address. */
+tikv_error *
+tk_store_adopt(struct tk_stores *stores, struct tk_store_slot *slot,
+               bool is_closing, const struct metapb_Store *facts)
+    __attribute__((warn_unused_result));
+
+/* Refreshes soon, unless that is under way. No lock held. */
+void
+tk_stores_refresh(struct tk_stores *stores);
+
+void
+tk_stores_refresh_start(struct tk_stores *stores);
+
+/* The store is suspected: probes begin, unless they have. No lock held. */
+void
+tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot);
+
+void
+tk_stores_probe_start(struct tk_stores *stores);
+
+#endif

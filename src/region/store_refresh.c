@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The look at all stores (ST-3): a ticker pushes one work onto the pool, the
+ * work asks PD for the list and takes over addresses that changed. A store
+ * that is missing in the list is asked for by its id before it is buried.
+ *
+ * The ticker always rings again, whatever became of the last look; a look
+ * that has not ended is not begun twice. Lock: stores.lock.
+ */
+#include "base/error.h"
+#include "base/slice.h"
+#include "region/store_inner.h"
+
+#include <string.h>
+
+#include "metapb.upb.h"
+
+enum { LOOK_MS = 10000 };
+
+static struct tk_store_slot *
+slot_of(struct tk_stores *stores, uint64_t id)
+{
+    struct tk_store_slot *slot = tk_stores_head(stores, id % TK_STORE_BUCKETS);
+
+    while (slot != NULL && slot->store.id != id) {
+        slot = slot->next;
+    }
+    return slot;
+}
+
+static bool
+has_moved(const struct tk_conn *conn, upb_StringView address)
+{
+    const char *text = tk_conn_address(conn);
+
+    return strlen(text) != address.size ||
+           memcmp(text, address.data, address.size) != 0;
+}
+
+/* A store nobody has connected to is left alone, and so is one that is being
+ * asked for just now: that answer is newer. */
+static tikv_error *
+take_over(struct tk_stores *stores, struct tk_store_slot *slot,
+          const struct metapb_Store *facts)
+{
+    struct tk_conn *conn = atomic_load(&slot->store.conn);
+    bool is_asking;
+
+    slot->seen = stores->round;
+    tk_mutex_lock(&stores->lock);
+    is_asking = slot->is_asking;
+    tk_mutex_unlock(&stores->lock);
+    if (conn == NULL || is_asking ||
+        (metapb_Store_state(facts) != metapb_Tombstone &&
+         !has_moved(conn, metapb_Store_address(facts)))) {
+        return NULL;
+    }
+    return tk_store_adopt(stores, slot, tk_exec_is_closing(stores->exec),
+                          facts);
+}
+
+/* Not in the list: PD is asked what became of it. */
+static tikv_error *
+ask_for_missing(struct tk_stores *stores, struct tk_op *op)
+{
+    tikv_error *error = NULL;
+    size_t i;
+
+    for (i = 0; i < TK_STORE_BUCKETS && error == NULL; i++) {
+        struct tk_store_slot *slot = tk_stores_head(stores, i);
+
+        for (; slot != NULL && error == NULL; slot = slot->next) {
+            struct tk_conn *conn = atomic_load(&slot->store.conn);
+
+            if (slot->seen != stores->round && conn != NULL) {
+                atomic_store(&slot->store.needs_check, true);
+                error = tk_stores_resolve(stores, &slot->store, op, &conn);
+            }
+        }
+    }
+    return error;
+}
+
+static tikv_error *
+look(struct tk_stores *stores, struct tk_op *op)
+{
+    struct tk_arena *arena = tk_arena_new();
+    const struct metapb_Store *const *all = NULL;
+    tikv_error *error;
+    size_t count = 0;
+    size_t i;
+
+    if (arena == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    stores->round++;
+    error = tk_pd_stores(stores->pd, op, arena, &all, &count);
+    for (i = 0; i < count && error == NULL; i++) {
+        struct tk_store_slot *slot = slot_of(stores, metapb_Store_id(all[i]));
+
+        if (slot != NULL) {
+            error = take_over(stores, slot, all[i]);
+        }
+    }
+    if (error == NULL) {
+        error = ask_for_missing(stores, op);
+    }
+    tk_arena_unref(arena);
+    return error;
+}
+
+static void
+run(struct tk_work *work, bool refused)
+{
+    struct tk_stores *stores =
+        (struct tk_stores *)(void *)((char *)work -
+                                     offsetof(struct tk_stores, refresh));
+    struct tk_op op;
+
+    if (!refused && tk_op_init(&op, stores->exec, NULL, LOOK_MS * TK_MS)) {
+        tikv_error *error = look(stores, &op);
+
+        if (error != NULL) {
+            tk_log(stores->log, TIKV_LOG_INFO, "region",
+                   "no look at the stores: %s", tikv_error_message(error));
+        }
+        tikv_error_free(error);
+        tk_op_fini(&op);
+    }
+    tk_mutex_lock(&stores->lock);
+    stores->is_refreshing = false;
+    tk_mutex_unlock(&stores->lock);
+}
+
+void
+tk_stores_refresh(struct tk_stores *stores)
+{
+    bool is_mine;
+
+    tk_mutex_lock(&stores->lock);
+    is_mine = !stores->is_refreshing && !stores->is_closed;
+    stores->is_refreshing |= is_mine;
+    tk_mutex_unlock(&stores->lock);
+    /* A full queue has better things to do: the ticker comes again. */
+    if (is_mine && !tk_exec_push(stores->exec, &stores->refresh, false)) {
+        tk_mutex_lock(&stores->lock);
+        stores->is_refreshing = false;
+        tk_mutex_unlock(&stores->lock);
+    }
+}
+
+static int64_t
+next_look(const struct tk_stores *stores)
+{
+    return tk_after(tk_now(stores->rt),
+                    tk_config_ns(&stores->config->stores_refresh_ms));
+}
+
+static void
+tick(struct tk_timer *timer)
+{
+    struct tk_stores *stores = ((struct tk_alarm *)(void *)timer)->owner;
+    struct tk_parker *stopper;
+    struct tk_wakes wakes;
+
+    tk_stores_refresh(stores);
+    tk_wakes_init(&wakes, stores->rt);
+    tk_mutex_lock(&stores->lock);
+    stopper = tk_alarm_end(&stores->refresh_alarm,
+                           stores->is_closed ? TK_NEVER : next_look(stores));
+    tk_mutex_unlock(&stores->lock);
+    if (stopper != NULL) {
+        tk_wakes_ring(&wakes, stopper);
+    }
+    tk_wakes_flush(&wakes);
+}
+
+void
+tk_stores_refresh_start(struct tk_stores *stores)
+{
+    stores->refresh.run = run;
+    tk_alarm_init(&stores->refresh_alarm, stores->rt, stores, tick);
+    tk_mutex_lock(&stores->lock);
+    tk_alarm_arm(&stores->refresh_alarm, next_look(stores));
+    tk_mutex_unlock(&stores->lock);
+}
