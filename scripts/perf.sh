@@ -43,6 +43,7 @@ printf '%s\n' "$cells" >"$out/cells"
     echo "cpu $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -1)"
     echo "cores $(nproc)"
     echo "kernel $(uname -r)"
+    echo "load $(cut -d" " -f1 /proc/loadavg)"
 } >"$out/setup"
 
 status=0

@@ -166,8 +166,9 @@ sub write_report {
 # Floor and product
 
 `make perf DURATION=$setup{duration} ROUNDS=$setup{rounds}` at commit
-$setup{commit}; $setup{cores} cores, $setup{cpu}, Linux $setup{kernel}. Client,
-server and load share them. Medians of $setup{rounds} interleaved rounds of
+$setup{commit}; $setup{cores} cores, $setup{cpu}, Linux $setup{kernel}; load
+average $setup{load} before the run: above 1, other programs of this machine
+spoiled it. Client, server and load share the cores. Medians of $setup{rounds} interleaved rounds of
 $setup{duration} s; the range of the rounds in brackets. Ratios are taken
 within each round. A row with more than $most stolen ticks is not clean and
 left out, unless none of them is clean. perf/README.md tells how to read
