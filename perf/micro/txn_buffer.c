@@ -6,7 +6,7 @@
  * of 100, in order and at random. CPU time of the thread, so that the
  * machine's other guests disturb less.
  *
- *     make perf && build/release/perf/micro/txn_buffer [keys...]
+ * The table comes after the one cell of this program.
  */
 #include <search.h>
 #include <stdio.h>
@@ -15,9 +15,10 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "perf_micro.h"
 #include "txn/buffer.h"
 
-enum { KEY_LEN = 19, VALUE_LEN = 100, WORK = 2000000 };
+enum { KEY_LEN = 19, VALUE_LEN = 100, WORK = 500000 };
 
 struct keys {
     char (*text)[KEY_LEN + 1];
@@ -188,28 +189,80 @@ measure(const char *name, const struct keys *keys,
            name, times.set_ns / all, times.get_ns / all, times.walk_ns / all,
            times.bytes / (double)keys->count,
            times.found == 2 * rounds * keys->count ? "" : "  KEYS LOST");
+    fflush(stdout);
 }
 
-int
-main(int argc, char **argv)
+static void
+compare(void)
 {
     static const size_t usual[] = { 1000, 100000, 1000000 };
-    int count = argc > 1 ? argc - 1 : 3;
-    int i;
+    size_t i;
 
-    for (i = 0; i < 2 * count; i++) {
-        size_t amount = argc > 1 ? strtoul(argv[1 + i / 2], NULL, 10)
-                                 : usual[i / 2];
+    for (i = 0; i < 6; i++) {
         struct keys keys;
 
-        if (amount == 0) {
-            return 1;
-        }
-        make_keys(&keys, amount, i % 2 != 0);
-        printf("%zu keys, %s:\n", amount, i % 2 != 0 ? "random" : "in order");
+        make_keys(&keys, usual[i / 2], i % 2 != 0);
+        printf("%zu keys, %s:\n", keys.count,
+               i % 2 != 0 ? "random" : "in order");
         measure("buffer", &keys, run_buffer);
         measure("tsearch", &keys, run_plain);
         tk_free(keys.text);
     }
-    return 0;
+}
+
+struct cell_state {
+    struct keys keys;
+    struct tk_buffer *buffer;
+};
+
+static void *
+begin_get(void)
+{
+    struct cell_state *state = tk_alloc(sizeof(*state));
+    size_t i;
+
+    make_keys(&state->keys, 100000, true);
+    state->buffer = tk_buffer_new();
+    for (i = 0; i < state->keys.count; i++) {
+        tikv_error_free(tk_buffer_set(state->buffer, key_at(&state->keys, i),
+                                      tk_slice(value_bytes, VALUE_LEN), 0));
+    }
+    return state;
+}
+
+static void
+run_get(void *arg, uint64_t operations)
+{
+    struct cell_state *state = arg;
+    struct tk_buffer_item item;
+    uint64_t i;
+
+    for (i = 0; i < operations; i++) {
+        if (!tk_buffer_get(state->buffer,
+                           key_at(&state->keys, i % state->keys.count),
+                           &item)) {
+            abort();
+        }
+    }
+}
+
+static void
+end_get(void *arg)
+{
+    struct cell_state *state = arg;
+
+    tk_buffer_free(state->buffer);
+    tk_free(state->keys.text);
+    tk_free(state);
+}
+
+static const struct micro_cell cells[] = {
+    { "get-100k", 1000000, begin_get, run_get, end_get, 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+    return micro_main(cells, sizeof(cells) / sizeof(cells[0]), compare, argc,
+                      argv);
 }
