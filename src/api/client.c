@@ -140,6 +140,7 @@ client_start(tikv_client *client, struct tk_transport *transport)
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     tk_stores_start(router->stores, router->exec, config);
+    tk_cache_start(router->cache, router->exec);
     return NULL;
 }
 

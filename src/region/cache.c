@@ -34,6 +34,7 @@ tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
         cache->log = log;
         tk_mutex_init(&cache->lock, TK_RANK_REGION);
         tk_map_init(&cache->map, rt);
+        tk_buf_init(&cache->swept, KEY_MAX);
     }
     return cache;
 }
@@ -46,6 +47,7 @@ tk_cache_free(struct tk_cache *cache)
     if (cache == NULL) {
         return;
     }
+    tk_cache_sweep_stop(cache);
     for (i = 0; i < cache->index_size; i++) {
         while (cache->index[i] != NULL) {
             struct tk_region *region = cache->index[i];

@@ -38,6 +38,11 @@ tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
              const struct tk_key_codec *codec, const struct tk_config *config,
              struct tk_log *log);
 
+/* Starts taking out what has ended, every region.sweep_ms. Ends with the
+ * exec; tk_cache_free() waits for the timer. */
+void
+tk_cache_start(struct tk_cache *cache, struct tk_exec *exec);
+
 /* From the cache alone: false on a miss, an expired or invalid record, or a
  * leader's store without a connection. No lock, never waits: the hot road. */
 bool
@@ -114,7 +119,7 @@ tk_cache_epoch_not_match(struct tk_cache *cache, const struct tk_route *route,
 size_t
 tk_cache_count(struct tk_cache *cache);
 
-/* After the last operation ended. */
+/* After the last operation ended and the exec closed. */
 void
 tk_cache_free(struct tk_cache *cache);
 

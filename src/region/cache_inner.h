@@ -11,7 +11,9 @@
 #ifndef TK_REGION_CACHE_INNER_H
 #define TK_REGION_CACHE_INNER_H
 
+#include "exec/exec.h"
 #include "exec/mutex.h"
+#include "pd/alarm.h"
 #include "pd/waiters.h"
 #include "region/cache.h"
 #include "region/map.h"
@@ -69,6 +71,13 @@ struct tk_cache {
     size_t index_size; /* a power of two */
     struct tk_flight *flights;
     _Atomic bool lacks_bulk; /* PD cannot be asked for many; relaxed */
+    struct tk_exec *exec;    /* set by start; NULL: nothing is swept */
+    struct tk_work sweep;
+    struct tk_buf swept;     /* where the sweep goes on; the work's */
+    /* Under the lock. */
+    struct tk_alarm sweep_alarm;
+    bool is_sweeping; /* the work is queued or runs */
+    bool is_closed;
 };
 
 /* What the one whose flight it is does at PD; *found when something that can
@@ -136,7 +145,26 @@ tk_region_expiry(const struct tk_cache *cache, int64_t now);
 bool
 tk_cache_insert(struct tk_cache *cache, struct tk_region *region);
 
+/* Takes a record out, onto the chain `gone`; without memory it is only
+ * invalidated. */
+void
+tk_cache_remove(struct tk_cache *cache, struct tk_region *region,
+                struct tk_region **gone);
+
+/* Shows readers what was done, and retires the chain. */
+void
+tk_cache_publish(struct tk_cache *cache, struct tk_region *gone);
+
 struct tk_region *
 tk_cache_by_id(struct tk_cache *cache, uint64_t id);
+
+/* ---- sweep.c ---- */
+
+/* Under the lock: there is something that may end. */
+void
+tk_cache_sweep_later(struct tk_cache *cache);
+
+void
+tk_cache_sweep_stop(struct tk_cache *cache);
 
 #endif

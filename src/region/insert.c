@@ -160,9 +160,9 @@ let_go(struct tk_cache *cache, struct tk_region *region,
     *gone = region;
 }
 
-static void
-remove_record(struct tk_cache *cache, struct tk_region *region,
-              struct tk_region **gone)
+void
+tk_cache_remove(struct tk_cache *cache, struct tk_region *region,
+                struct tk_region **gone)
 {
     struct tk_map_entry *removed;
 
@@ -187,6 +187,18 @@ inherit(const struct tk_region *old, struct tk_region *region)
     }
 }
 
+void
+tk_cache_publish(struct tk_cache *cache, struct tk_region *gone)
+{
+    tk_map_publish(&cache->map);
+    while (gone != NULL) {
+        struct tk_region *next = gone->next_id;
+
+        tk_epoch_retire(cache->rt, &gone->retired, free_retired);
+        gone = next;
+    }
+}
+
 bool
 tk_cache_insert(struct tk_cache *cache, struct tk_region *region)
 {
@@ -206,13 +218,13 @@ tk_cache_insert(struct tk_cache *cache, struct tk_region *region)
     }
     other = tk_cache_by_id(cache, region->id);
     if (other != NULL) {
-        remove_record(cache, other, &gone);
+        tk_cache_remove(cache, other, &gone);
     }
     while ((other = overlap_from(cache, region->entry.key, region->end,
                                  false)) != NULL) {
         size_t before = cache->map.count;
 
-        remove_record(cache, other, &gone);
+        tk_cache_remove(cache, other, &gone);
         if (cache->map.count == before) {
             break; /* no memory: it was invalidated at least */
         }
@@ -222,11 +234,7 @@ tk_cache_insert(struct tk_cache *cache, struct tk_region *region)
         tk_region_invalidate(other, TK_INVALID_EPOCH);
     }
     index_add(cache, region);
-    tk_map_publish(&cache->map);
-    while (gone != NULL) {
-        other = gone->next_id;
-        tk_epoch_retire(cache->rt, &gone->retired, free_retired);
-        gone = other;
-    }
+    tk_cache_publish(cache, gone);
+    tk_cache_sweep_later(cache);
     return true;
 }

@@ -115,6 +115,7 @@ world_open(struct world *w, const struct world_plan *plan)
     w->router.cache = w->cache;
     if (w->pd != NULL) {
         tk_stores_start(w->stores, w->exec, &w->config);
+        tk_cache_start(w->cache, w->exec);
     }
 }
 

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking out of the cache what has ended (RC-7): records nobody asked for
+ * within region.cache_ttl_ms, and those that were found wrong. A ticker, which
+ * rests while the cache is empty, pushes one work onto the pool; each look
+ * covers so many records, from where the last one stopped, that all of them
+ * are seen about once per lifetime, BATCH of them under one hold of the lock.
+ *
+ * Lock: cache.lock.
+ */
+#include "base/error.h"
+#include "region/cache_inner.h"
+
+enum { BATCH = 64, BATCHES_MAX = 4096 };
+
+static bool
+has_ended(const struct tk_region *region, int64_t now)
+{
+    return atomic_load_explicit(&region->reason, memory_order_relaxed) !=
+               TK_INVALID_OK ||
+           atomic_load_explicit(&region->expires, memory_order_relaxed) <= now;
+}
+
+/* One hold of the lock. False when the end of the map was reached. */
+static bool
+sweep_batch(struct tk_cache *cache, int64_t now)
+{
+    struct tk_map_entry *entry;
+    struct tk_region *gone = NULL;
+    size_t count;
+
+    tk_mutex_lock(&cache->lock);
+    entry = tk_map_next(&cache->map, tk_buf_slice(&cache->swept), true);
+    for (count = 0; entry != NULL && count < BATCH; count++) {
+        struct tk_region *region = (struct tk_region *)(void *)entry;
+
+        /* What is taken out is not retired before publishing. */
+        entry = tk_map_next(&cache->map, region->entry.key, false);
+        if (has_ended(region, now)) {
+            tk_cache_remove(cache, region, &gone);
+        }
+    }
+    tk_buf_clear(&cache->swept);
+    if (entry != NULL) {
+        tk_buf_append_slice(&cache->swept, entry->key);
+    }
+    tk_cache_publish(cache, gone);
+    tk_mutex_unlock(&cache->lock);
+    return entry != NULL && !cache->swept.failed;
+}
+
+static size_t
+batches_due(struct tk_cache *cache)
+{
+    int64_t ttl = tk_config_int(&cache->config->region_cache_ttl_ms);
+    int64_t pause = tk_config_int(&cache->config->region_sweep_ms);
+    int64_t part = pause > ttl ? ttl : pause;
+    size_t due = tk_cache_count(cache) / BATCH * (size_t)part / (size_t)ttl;
+
+    return due >= BATCHES_MAX ? BATCHES_MAX : due + 1;
+}
+
+static void
+run(struct tk_work *work, bool refused)
+{
+    struct tk_cache *cache =
+        (struct tk_cache *)(void *)((char *)work -
+                                    offsetof(struct tk_cache, sweep));
+    size_t left = refused ? 0 : batches_due(cache);
+
+    while (left-- > 0 && !tk_exec_is_closing(cache->exec) &&
+           sweep_batch(cache, tk_now(cache->rt))) {
+        tk_point(cache->rt);
+    }
+    tk_mutex_lock(&cache->lock);
+    cache->is_sweeping = false;
+    tk_mutex_unlock(&cache->lock);
+}
+
+static void
+push(struct tk_cache *cache)
+{
+    bool is_mine;
+
+    tk_mutex_lock(&cache->lock);
+    is_mine = !cache->is_sweeping && !cache->is_closed;
+    cache->is_sweeping |= is_mine;
+    tk_mutex_unlock(&cache->lock);
+    if (is_mine && !tk_exec_push(cache->exec, &cache->sweep, false)) {
+        tk_mutex_lock(&cache->lock);
+        cache->is_sweeping = false;
+        tk_mutex_unlock(&cache->lock);
+    }
+}
+
+static int64_t
+next_look(const struct tk_cache *cache)
+{
+    return tk_after(tk_now(cache->rt),
+                    tk_config_ns(&cache->config->region_sweep_ms));
+}
+
+static void
+tick(struct tk_timer *timer)
+{
+    struct tk_cache *cache = ((struct tk_alarm *)(void *)timer)->owner;
+    struct tk_parker *stopper;
+    struct tk_wakes wakes;
+
+    push(cache);
+    tk_wakes_init(&wakes, cache->rt);
+    tk_mutex_lock(&cache->lock);
+    stopper = tk_alarm_end(&cache->sweep_alarm,
+                           cache->is_closed || cache->map.count == 0
+                               ? TK_NEVER
+                               : next_look(cache));
+    tk_mutex_unlock(&cache->lock);
+    if (stopper != NULL) {
+        tk_wakes_ring(&wakes, stopper);
+    }
+    tk_wakes_flush(&wakes);
+}
+
+void
+tk_cache_start(struct tk_cache *cache, struct tk_exec *exec)
+{
+    cache->exec = exec;
+    cache->sweep.run = run;
+    tk_alarm_init(&cache->sweep_alarm, cache->rt, cache, tick);
+}
+
+void
+tk_cache_sweep_later(struct tk_cache *cache)
+{
+    if (cache->exec != NULL && !cache->is_closed) {
+        tk_alarm_arm(&cache->sweep_alarm, next_look(cache));
+    }
+}
+
+void
+tk_cache_sweep_stop(struct tk_cache *cache)
+{
+    tk_mutex_lock(&cache->lock);
+    cache->is_closed = true;
+    tk_mutex_unlock(&cache->lock);
+    tk_alarm_stop(&cache->sweep_alarm, &cache->lock);
+    tk_buf_fini(&cache->swept);
+}
