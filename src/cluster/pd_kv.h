@@ -45,4 +45,10 @@ bool
 tk_cl_kv_delete(struct tk_cluster *cluster, tikv_slice start, tikv_slice end,
                 bool with_prev, struct tk_buf *out);
 
+/* Field 1 of every answer of etcd. */
+enum { TK_CL_ETCD_TERM = 2 };
+
+void
+tk_cl_etcd_header(struct tk_cl_request *request, struct tk_buf *out);
+
 #endif
