@@ -278,11 +278,8 @@ note_item(void *arg, const struct tk_buffer_item *item)
 {
     char *text = arg;
 
-    assert_true(strlen(text) + item->key.len + item->value.len + 3 < 64);
-    strncat(text, (const char *)item->key.data, item->key.len);
-    strcat(text, "=");
-    strncat(text, (const char *)item->value.data, item->value.len);
-    strcat(text, " ");
+    append(text, 64, item->key, "=");
+    append(text, 64, item->value, " ");
 }
 
 static void

@@ -173,9 +173,8 @@ expect_merged(const struct tk_buffer *buffer, const char *lower,
         buffer, &array.source, lower == NULL ? NOTHING : tk_slice_text(lower),
         NOTHING, is_reverse, &iter));
     while (iter.is_valid) {
-        strncat(seen, (const char *)iter.key.data, iter.key.len);
-        strncat(seen, (const char *)iter.value.data, iter.value.len);
-        strcat(seen, iter.is_own ? "! " : " ");
+        append(seen, sizeof(seen), iter.key, "");
+        append(seen, sizeof(seen), iter.value, iter.is_own ? "! " : " ");
         assert_null(tk_union_iter_next(&iter));
     }
     assert_string_equal(seen, text);

@@ -134,6 +134,16 @@ expect_keys(struct tk_buffer_iter *iter, uint32_t first, int step,
     expect_code(tk_buffer_iter_next(iter), TIKV_ERR_STATE);
 }
 
+static inline void
+append(char *text, size_t room, tikv_slice bytes, const char *after)
+{
+    size_t len = strlen(text);
+
+    assert_true(len + bytes.len + strlen(after) < room);
+    snprintf(text + len, room - len, "%.*s%s", (int)bytes.len,
+             (const char *)bytes.data, after);
+}
+
 /* The keys of the iterator as text, with spaces between. */
 static inline void
 expect_text(struct tk_buffer_iter *iter, const char *keys)
@@ -141,11 +151,10 @@ expect_text(struct tk_buffer_iter *iter, const char *keys)
     char seen[256] = "";
 
     while (iter->is_valid) {
-        assert_true(strlen(seen) + iter->item.key.len + 2 < sizeof(seen));
         if (seen[0] != '\0') {
-            strcat(seen, " ");
+            append(seen, sizeof(seen), tk_slice_text(" "), "");
         }
-        strncat(seen, (const char *)iter->item.key.data, iter->item.key.len);
+        append(seen, sizeof(seen), iter->item.key, "");
         assert_null(tk_buffer_iter_next(iter));
     }
     assert_string_equal(seen, keys);
