@@ -31,6 +31,8 @@
  * rpc.inflight_max_count    65536     16 .. 65536
  * rpc.reconnect_ms          100       100 .. 60000
  * rpc.reconnect_max_ms      3000      100 .. 600000
+ * rpc.idle_ms               180000    0 .. 86400000, 0 is never
+ * rpc.age_ms                0         0 .. 86400000, 0 is unlimited
  * rpc.window_bytes          0         0 .. 1073741824, 0 adapts to the network
  * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000

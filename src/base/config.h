@@ -36,6 +36,8 @@ struct tk_config {
     tk_setting rpc_inflight_max_count;
     tk_setting rpc_reconnect_ms;
     tk_setting rpc_reconnect_max_ms;
+    tk_setting rpc_idle_ms;
+    tk_setting rpc_age_ms;
     tk_setting rpc_window_bytes;
     tk_setting rpc_compression; /* 0 none, 1 gzip */
     tk_setting region_cache_ttl_ms;

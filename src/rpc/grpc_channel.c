@@ -217,14 +217,14 @@ tk_link_channel(struct tk_grpc *grpc, struct tk_link *link)
 }
 
 void
-tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_idle)
+tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_used)
 {
     struct tk_channel *channel;
 
     tk_mutex_lock(&grpc->lock);
     channel = link->channel;
     /* New references are made under the lock only. */
-    if (is_idle && channel != NULL &&
+    if (!is_used && channel != NULL &&
         atomic_load_explicit(&channel->refs, memory_order_relaxed) != 1) {
         channel = NULL;
     }
@@ -233,4 +233,59 @@ tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_idle)
     }
     tk_mutex_unlock(&grpc->lock);
     tk_channel_unref(channel);
+}
+
+void
+tk_grpc_rest(struct tk_transport *transport, struct tk_link *link, bool is_used)
+{
+    tk_link_drop((struct tk_grpc *)(void *)transport, link, is_used);
+}
+
+bool
+tk_grpc_is_stale(struct tk_transport *transport, struct tk_link *link,
+                 int64_t before)
+{
+    struct tk_grpc *grpc = (struct tk_grpc *)(void *)transport;
+    bool is_stale;
+
+    tk_mutex_lock(&grpc->lock);
+    is_stale = link->channel != NULL && (link->channel->made_at < before ||
+                                         link->channel->creds != grpc->creds);
+    tk_mutex_unlock(&grpc->lock);
+    return is_stale;
+}
+
+enum tk_link_state
+tk_grpc_state(struct tk_transport *transport, struct tk_link *link)
+{
+    struct tk_grpc *grpc = (struct tk_grpc *)(void *)transport;
+    enum tk_link_state state = TK_LINK_RESTS;
+    struct tk_channel *channel;
+
+    tk_mutex_lock(&grpc->lock);
+    channel = link->channel;
+    if (channel != NULL) {
+        atomic_fetch_add_explicit(&channel->refs, 1, memory_order_relaxed);
+    }
+    tk_mutex_unlock(&grpc->lock);
+    if (channel == NULL) {
+        return TK_LINK_RESTS;
+    }
+    switch (grpc_channel_check_connectivity_state(channel->channel, 0)) {
+    case GRPC_CHANNEL_IDLE:
+        state = TK_LINK_IDLE;
+        break;
+    case GRPC_CHANNEL_CONNECTING:
+        state = TK_LINK_CONNECTING;
+        break;
+    case GRPC_CHANNEL_READY:
+        state = TK_LINK_READY;
+        break;
+    case GRPC_CHANNEL_TRANSIENT_FAILURE:
+    case GRPC_CHANNEL_SHUTDOWN:
+        state = TK_LINK_FAILING;
+        break;
+    }
+    tk_channel_unref(channel);
+    return state;
 }

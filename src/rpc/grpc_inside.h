@@ -182,10 +182,22 @@ tk_link_channel(struct tk_grpc *grpc, struct tk_link *link);
 void
 tk_channel_unref(struct tk_channel *channel);
 
-/* Takes the link's connection away from it; with `is_idle` only if nobody
- * uses it. */
+/* Takes the link's connection away from it; one that is used only if
+ * `is_used` allows it. */
 void
-tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_idle);
+tk_link_drop(struct tk_grpc *grpc, struct tk_link *link, bool is_used);
+
+/* The table's. */
+void
+tk_grpc_rest(struct tk_transport *transport, struct tk_link *link,
+             bool is_used);
+
+bool
+tk_grpc_is_stale(struct tk_transport *transport, struct tk_link *link,
+                 int64_t before);
+
+enum tk_link_state
+tk_grpc_state(struct tk_transport *transport, struct tk_link *link);
 
 /* ---- grpc_poll.c ---- */
 

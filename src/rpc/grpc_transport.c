@@ -69,7 +69,7 @@ disconnect_link(struct tk_transport *transport, struct tk_link *link)
     }
     *at = link->next;
     tk_mutex_unlock(&grpc->lock);
-    tk_link_drop(grpc, link, false);
+    tk_link_drop(grpc, link, true);
     tk_free(link);
 }
 
@@ -124,6 +124,9 @@ free_transport(struct tk_transport *transport)
 static const struct tk_transport_ops ops = {
     .connect = connect_link,
     .disconnect = disconnect_link,
+    .rest = tk_grpc_rest,
+    .is_stale = tk_grpc_is_stale,
+    .state = tk_grpc_state,
     .call = tk_grpc_unary,
     .call_cancel = tk_grpc_unary_cancel,
     .open = tk_grpc_open,

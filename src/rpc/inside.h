@@ -5,6 +5,7 @@
  * stream, one table of requests in flight.
  *
  *     stream  DOWN --a message must go--> OPENING --> UP --closed--> DOWN
+ *             UP --unused (upkeep.c)--> RESTING --closed--> DOWN
  *
  * `calls` counts threads that are inside the transport with this stream; it
  * must be 0 before the stream is opened again. `sending` lasts from send to
@@ -44,7 +45,12 @@ enum {
     TK_STATUS_UNAVAILABLE = 14
 };
 
-enum tk_pipe_state { TK_PIPE_DOWN, TK_PIPE_OPENING, TK_PIPE_UP };
+enum tk_pipe_state {
+    TK_PIPE_DOWN,
+    TK_PIPE_OPENING,
+    TK_PIPE_UP,
+    TK_PIPE_RESTING /* cancelled for want of use: its end will come */
+};
 
 /* Where a request of the open message lies. */
 struct tk_entry {
@@ -116,8 +122,11 @@ struct tk_pipe {
     struct tk_lone *lones; /* all */
     struct tk_lone *lones_free;
     struct tk_lone *lones_cancel;
+    uint32_t lones_given_up; /* nobody waits for them, not yet over */
 
     struct tk_rpc_stats stats;
+    uint64_t seen_requests; /* upkeep.c: at its last look */
+    int64_t idle_since;
 };
 
 struct tk_conn {
@@ -125,7 +134,8 @@ struct tk_conn {
     struct tk_conn *next;  /* fixed once published */
     _Atomic uint32_t refs; /* of users; the rpc frees it in the end */
     _Atomic uint32_t turn;
-    uint32_t pipes_count;
+    _Atomic uint32_t guard; /* relaxed; first of the pipes on duty */
+    uint32_t pipes_count;   /* of all guards */
     char *address;
     struct tk_pipe pipes[];
 };
@@ -134,7 +144,11 @@ struct tk_rpc {
     struct tk_runtime *rt;
     struct tk_log *log;
     struct tk_transport *transport;
-    uint32_t pipes_count;
+    uint32_t pipes_count;  /* on duty, of one connection */
+    uint32_t guards_count; /* 2: they take turns */
+    int64_t idle_ns;       /* 0: never */
+    int64_t age_ns;
+    int64_t tick_ns;       /* of upkeep; 0: none */
     uint32_t cap;
     uint32_t inflight_max;
 
@@ -148,7 +162,17 @@ struct tk_rpc {
     bool sweeping;
     bool closing;
     struct tk_parker *closer;
+    struct tk_timer upkeep;
+    bool is_kept; /* upkeep is armed, or fired and not yet over */
 };
+
+/* The first of the pipes on duty. */
+static inline struct tk_pipe *
+tk_conn_first(struct tk_conn *conn)
+{
+    return &conn->pipes[atomic_load_explicit(&conn->guard,
+                                             memory_order_relaxed)];
+}
 
 /* ---- rpc.c ---- */
 
@@ -159,6 +183,20 @@ tk_rpc_want(struct tk_rpc *rpc, int64_t when);
 /* The pipe's link, made at the first use. NULL: *out tells why. */
 struct tk_link *
 tk_pipe_link(struct tk_pipe *pipe, tikv_error **out);
+
+/* ---- upkeep.c ---- */
+
+void
+tk_upkeep_init(struct tk_rpc *rpc, const struct tk_config *config);
+
+/* Under the rpc's lock: there is something to look after. */
+void
+tk_upkeep_want(struct tk_rpc *rpc);
+
+/* Under the rpc's lock, closing. False: it is running, and rings the closer
+ * when it is over. */
+bool
+tk_upkeep_stop(struct tk_rpc *rpc);
 
 /* ---- message.c: the open message, under the pipe's lock ---- */
 

@@ -236,6 +236,7 @@ stream_closed(struct tk_stream *stream, const struct tk_status *status,
               struct tk_wakes *wakes)
 {
     struct tk_pipe *pipe = pipe_of(stream);
+    bool was_resting;
 
     tk_mutex_lock(&pipe->lock);
     if (pipe->broken != NULL) {
@@ -246,13 +247,17 @@ stream_closed(struct tk_stream *stream, const struct tk_status *status,
         tk_pipe_set_loss(pipe, status->grpc, status->never_sent,
                          status->details);
     }
+    /* One that we let go of is no failure. */
+    was_resting = pipe->state == TK_PIPE_RESTING;
     pipe->state = TK_PIPE_DOWN;
-    count_loss(pipe);
+    if (!was_resting) {
+        count_loss(pipe);
+    }
     doom_wire(pipe);
     pipe->sending = false;
     pipe->refused = 0;
     pipe->must_send = open_count(pipe) != 0;
-    if (!pipe->closed) {
+    if (!pipe->closed && !was_resting) {
         tk_log(pipe->rpc->log, TIKV_LOG_INFO, "rpc", "stream to %s ended: %s",
                pipe->conn->address, pipe->loss.details);
     }

@@ -2,7 +2,7 @@
 /*
  * The rpc as a whole: connections by address, the one timer that sweeps them
  * while anything is in flight (10 ms; 1 ms while something is held), the idle
- * function of the transport, and the end.
+ * function of the transport, and the end. Rest and age are upkeep.c's.
  *
  * Connections are pushed in front of a list and stay until the rpc is freed,
  * so walks need no lock. Lock: rank RPC, for the list's writers, the timer
@@ -183,6 +183,8 @@ tk_pipe_link(struct tk_pipe *pipe, tikv_error **out)
                                             pipe->ordinal, &link);
         if (*out != NULL) {
             link = NULL;
+        } else {
+            tk_upkeep_want(rpc);
         }
         atomic_store_explicit(&pipe->link, link, memory_order_release);
     }
@@ -205,8 +207,9 @@ free_conn(struct tk_conn *conn)
 static struct tk_conn *
 new_conn(struct tk_rpc *rpc, const char *address)
 {
+    uint32_t wanted = rpc->pipes_count * rpc->guards_count;
     struct tk_conn *conn = (struct tk_conn *)tk_calloc(
-        sizeof(*conn) + rpc->pipes_count * sizeof(struct tk_pipe));
+        sizeof(*conn) + wanted * sizeof(struct tk_pipe));
     tikv_error *error = NULL;
 
     if (conn == NULL) {
@@ -218,7 +221,7 @@ new_conn(struct tk_rpc *rpc, const char *address)
         tk_free(conn);
         return NULL;
     }
-    while (error == NULL && conn->pipes_count < rpc->pipes_count) {
+    while (error == NULL && conn->pipes_count < wanted) {
         error = tk_pipe_init(&conn->pipes[conn->pipes_count], conn,
                              conn->pipes_count);
         conn->pipes_count++;
@@ -283,6 +286,30 @@ tk_conn_address(const struct tk_conn *conn)
     return conn->address;
 }
 
+enum tk_link_state
+tk_conn_state(struct tk_conn *conn)
+{
+    struct tk_transport *transport = conn->rpc->transport;
+    enum tk_link_state best = TK_LINK_RESTS;
+    uint32_t i;
+
+    if (transport->ops->state == NULL) {
+        return TK_LINK_RESTS;
+    }
+    for (i = 0; i < conn->pipes_count; i++) {
+        struct tk_link *link = atomic_load_explicit(&conn->pipes[i].link,
+                                                    memory_order_acquire);
+        enum tk_link_state state =
+            link == NULL ? TK_LINK_RESTS
+                         : transport->ops->state(transport, link);
+
+        if (best == TK_LINK_RESTS || state == TK_LINK_READY) {
+            best = state;
+        }
+    }
+    return best;
+}
+
 /* ---- life ---- */
 
 tikv_error *
@@ -306,6 +333,7 @@ tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
     rpc->inflight_max =
         (uint32_t)tk_config_int(&config->rpc_inflight_max_count);
     rpc->timer.fn = sweep;
+    tk_upkeep_init(rpc, config);
     atomic_init(&rpc->due, TK_NEVER);
     tk_mutex_init(&rpc->lock, TK_RANK_RPC);
     transport->ops->set_idle(transport, on_idle, rpc);
@@ -365,7 +393,7 @@ stop_timer(struct tk_rpc *rpc)
         if (rpc->pending && rpc->rt->ops->disarm(rpc->rt, &rpc->timer)) {
             rpc->pending = false;
         }
-        is_over = !rpc->pending && !rpc->sweeping;
+        is_over = tk_upkeep_stop(rpc) && !rpc->pending && !rpc->sweeping;
         rpc->closer = is_over ? NULL : self;
         tk_mutex_unlock(&rpc->lock);
         if (is_over) {

@@ -86,6 +86,11 @@ tk_conn_unref(struct tk_conn *conn);
 const char *
 tk_conn_address(const struct tk_conn *conn);
 
+/* READY if one of its links is; else what the first that is used says. For
+ * those who watch, not to decide whether to submit. */
+enum tk_link_state
+tk_conn_state(struct tk_conn *conn);
+
 /* Any thread, no lock held. Never blocks on the network, never enters `done`
  * itself. CLOSED: done will not come. BUSY: a bound is reached
  * (rpc.inflight_max_count), done will not come. */

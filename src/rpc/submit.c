@@ -12,13 +12,15 @@
 static struct tk_pipe *
 choose_pipe(struct tk_conn *conn)
 {
+    struct tk_pipe *first = tk_conn_first(conn);
+    uint32_t count = conn->rpc->pipes_count;
     uint32_t turn;
 
-    if (conn->pipes_count == 1) {
-        return &conn->pipes[0];
+    if (count == 1) {
+        return first;
     }
     turn = atomic_fetch_add_explicit(&conn->turn, 1, memory_order_relaxed);
-    return &conn->pipes[turn % conn->pipes_count];
+    return first + turn % count;
 }
 
 static enum tk_submit
@@ -188,7 +190,7 @@ tk_conn_stream_open(struct tk_conn *conn, const char *path,
 {
     struct tk_transport *transport = conn->rpc->transport;
     tikv_error *error = NULL;
-    struct tk_link *link = tk_pipe_link(&conn->pipes[0], &error);
+    struct tk_link *link = tk_pipe_link(tk_conn_first(conn), &error);
 
     if (link == NULL) {
         tk_log(conn->rpc->log, TIKV_LOG_WARN, "rpc", "no link to %s: %s",

@@ -27,6 +27,14 @@
 struct tk_transport;
 struct tk_link;
 
+enum tk_link_state {
+    TK_LINK_RESTS, /* no connection: not used yet, or let go of */
+    TK_LINK_IDLE,
+    TK_LINK_CONNECTING,
+    TK_LINK_READY,
+    TK_LINK_FAILING /* the last attempt failed; another will come */
+};
+
 struct tk_status {
     int grpc;            /* 0 OK */
     const char *details; /* NUL-terminated, borrowed; never NULL */
@@ -100,6 +108,17 @@ struct tk_transport_ops {
      * threads. Idempotent. */
     void (*close)(struct tk_transport *);
     void (*free)(struct tk_transport *);
+
+    /* Lets go of the connection under a link, with `is_used` even if
+     * something is in flight, which ends on it all the same. What begins
+     * from then on connects anew. These three may be NULL where links have
+     * no connections. */
+    void (*rest)(struct tk_transport *, struct tk_link *, bool is_used);
+
+    /* Whether the connection was made before `before`, or something else
+     * would be made today. */
+    bool (*is_stale)(struct tk_transport *, struct tk_link *, int64_t before);
+    enum tk_link_state (*state)(struct tk_transport *, struct tk_link *);
 };
 
 struct tk_transport {

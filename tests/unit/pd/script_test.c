@@ -263,9 +263,17 @@ fake_free(struct tk_transport *transport)
 }
 
 static const struct tk_transport_ops fake_ops = {
-    fake_connect, fake_disconnect, fake_call,   fake_call_cancel,
-    fake_open,    fake_send,       fake_cancel, fake_is_delivering,
-    fake_set_idle, fake_close,     fake_free
+    .connect = fake_connect,
+    .disconnect = fake_disconnect,
+    .call = fake_call,
+    .call_cancel = fake_call_cancel,
+    .open = fake_open,
+    .send = fake_send,
+    .cancel = fake_cancel,
+    .is_delivering = fake_is_delivering,
+    .set_idle = fake_set_idle,
+    .close = fake_close,
+    .free = fake_free,
 };
 
 /* ---- a client of it ---- */

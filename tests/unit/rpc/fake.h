@@ -144,6 +144,9 @@ struct fake_transport {
     size_t opens;
     size_t cancels;
     size_t unary_cancels;
+    size_t rests;
+    size_t rests_of_used;
+    bool is_stale;
     bool refuses_send;
     bool refuses_connect;
     /* Called inside of open and send, before they return: the transport's
@@ -184,6 +187,27 @@ fake_disconnect(struct tk_transport *transport, struct tk_link *link)
 {
     (void)transport;
     (void)link;
+}
+
+static void
+fake_rest(struct tk_transport *transport, struct tk_link *link, bool is_used)
+{
+    (void)link;
+    if (is_used) {
+        fake_of(transport)->rests_of_used++;
+    } else {
+        assert_null(fake_of(transport)->stream);
+        fake_of(transport)->rests++;
+    }
+}
+
+static bool
+fake_is_stale(struct tk_transport *transport, struct tk_link *link,
+              int64_t before)
+{
+    (void)link;
+    (void)before;
+    return fake_of(transport)->is_stale;
 }
 
 static bool
@@ -337,6 +361,8 @@ fake_free(struct tk_transport *transport)
 static const struct tk_transport_ops fake_transport_ops = {
     .connect = fake_connect,
     .disconnect = fake_disconnect,
+    .rest = fake_rest,
+    .is_stale = fake_is_stale,
     .call = fake_call,
     .call_cancel = fake_call_cancel,
     .open = fake_open,
@@ -360,9 +386,12 @@ struct fake {
 };
 
 static void
-fake_start(struct fake *fake, int64_t cap, int64_t inflight)
+fake_start_with(struct fake *fake, int64_t cap, int64_t inflight,
+                int64_t idle_ms, int64_t age_ms)
 {
     memset(fake, 0, sizeof(*fake));
+    atomic_init(&fake->config.rpc_idle_ms, idle_ms);
+    atomic_init(&fake->config.rpc_age_ms, age_ms);
     fake->runtime.base.ops = &fake_runtime_ops;
     fake->runtime.now = 1000 * TK_MS;
     fake->transport.base.ops = &fake_transport_ops;
@@ -374,6 +403,12 @@ fake_start(struct fake *fake, int64_t cap, int64_t inflight)
     fake->conn = tk_rpc_conn(fake->rpc, "store:1");
     assert_non_null(fake->conn);
     tk_wakes_init(&fake->wakes, &fake->runtime.base);
+}
+
+static inline void
+fake_start(struct fake *fake, int64_t cap, int64_t inflight)
+{
+    fake_start_with(fake, cap, inflight, 0, 0);
 }
 
 static void

@@ -436,10 +436,88 @@ grpc__close_and_broken_stores_under_load(void **state)
     stop(&world);
 }
 
+/* ---- connections that are let go of ---- */
+
+/* Stream after stream, each on a connection of its own, and every request is
+ * answered. */
+static void
+grpc__too_old_connections_are_replaced_under_load(void **state)
+{
+    struct tk_rpc_stats stats = { 0 };
+    struct load loads[2];
+    struct world world;
+    _Atomic bool is_over = false;
+    int64_t end;
+    size_t i;
+
+    (void)state;
+    start(&world);
+    stop_client(&world);
+    atomic_store(&world.config.rpc_age_ms, 60);
+    start_client(&world);
+    end = tk_now(world.rt) + 60000 * TK_MS * harness_stretch();
+    for (i = 0; i < 2; i++) {
+        memset(&loads[i], 0, sizeof(loads[i]));
+        loads[i].world = &world;
+        loads[i].conn = conn_to(&world, TK_NODE_STORE | 1);
+        loads[i].is_over = &is_over;
+        loads[i].thread =
+            world.rt->ops->spawn(world.rt, "load", run_load, &loads[i]);
+        assert_non_null(loads[i].thread);
+    }
+    while (stats.streams_opened < 6) {
+        assert_true(tk_now(world.rt) < end);
+        tk_park_begin(tk_self(world.rt));
+        world.rt->ops->park(world.rt, tk_self(world.rt),
+                            tk_now(world.rt) + 5 * TK_MS);
+        tk_rpc_stats(world.rpc, &stats);
+    }
+    atomic_store(&is_over, true);
+    for (i = 0; i < 2; i++) {
+        world.rt->ops->join(world.rt, loads[i].thread);
+        assert_true(loads[i].ended > 0);
+        /* Each sixteenth is one that a store does not know. */
+        assert_int_equal(loads[i].answered,
+                         loads[i].ended - loads[i].ended / 16);
+        tk_conn_unref(loads[i].conn);
+    }
+    stop(&world);
+}
+
+static void
+grpc__an_unused_connection_comes_to_rest(void **state)
+{
+    struct world world;
+    struct tk_conn *conn;
+    int64_t end;
+
+    (void)state;
+    start(&world);
+    stop_client(&world);
+    atomic_store(&world.config.rpc_idle_ms, 60);
+    start_client(&world);
+    conn = conn_to(&world, TK_NODE_STORE | 1);
+    assert_int_equal(tk_conn_state(conn), TK_LINK_RESTS);
+    assert_true(heals(&world, conn, 10000));
+    assert_int_not_equal(tk_conn_state(conn), TK_LINK_FAILING);
+    end = tk_now(world.rt) + 60000 * TK_MS * harness_stretch();
+    while (tk_conn_state(conn) != TK_LINK_RESTS) {
+        assert_true(tk_now(world.rt) < end);
+        tk_park_begin(tk_self(world.rt));
+        world.rt->ops->park(world.rt, tk_self(world.rt),
+                            tk_now(world.rt) + 5 * TK_MS);
+    }
+    assert_true(heals(&world, conn, 10000));
+    tk_conn_unref(conn);
+    stop(&world);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        harness_test(grpc__too_old_connections_are_replaced_under_load),
+        harness_test(grpc__an_unused_connection_comes_to_rest),
         harness_test(grpc__answers_batched_and_unary),
         harness_test(grpc__an_answer_outlives_the_client),
         harness_test(grpc__a_dead_address_fails_at_once_and_without_doubt),

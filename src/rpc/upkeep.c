@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The slow care for connections, on a timer of its own that ticks some times
+ * per rpc.idle_ms and rpc.age_ms, and every second where certificates can be
+ * renewed. Nothing of it is on the way of a request.
+ *
+ * At rest: a pipe that took no request for rpc.idle_ms ends its stream, then
+ * lets go of its link's connection. A request that comes meanwhile waits for
+ * the end of that stream and goes out on the next: it does not fail.
+ *
+ * Change of guard: a connection has its pipes twice where it can get too old.
+ * When the connection of one on duty is stale, the others take over what is
+ * new, on connections of their own; those relieved serve what they have and
+ * come to rest. There is no next change before that.
+ *
+ * Threads: the timer's. Locks: RPC for the timer, STREAM for one pipe.
+ */
+#include <stddef.h>
+
+#include "rpc/inside.h"
+
+#define TICKS 6
+#define TICK_MAX_NS (30000 * TK_MS)
+#define TICK_MIN_NS (10 * TK_MS)
+#define WATCH_NS (1000 * TK_MS)
+
+static bool
+is_set(const char *text)
+{
+    return text != NULL && *text != '\0';
+}
+
+static int64_t
+lesser(int64_t tick, int64_t ns)
+{
+    return ns > 0 && ns / TICKS < tick ? ns / TICKS : tick;
+}
+
+void
+tk_upkeep_init(struct tk_rpc *rpc, const struct tk_config *config)
+{
+    bool is_watched = is_set(config->security_ca_file) ||
+                      is_set(config->security_cert_file);
+    int64_t tick = TICK_MAX_NS;
+
+    rpc->idle_ns = tk_config_ns(&config->rpc_idle_ms);
+    rpc->age_ns = tk_config_ns(&config->rpc_age_ms);
+    rpc->guards_count = rpc->age_ns != 0 || is_watched ? 2 : 1;
+    if (rpc->idle_ns == 0 && rpc->guards_count == 1) {
+        return;
+    }
+    tick = lesser(tick, rpc->idle_ns);
+    tick = lesser(tick, rpc->age_ns);
+    if (tick < TICK_MIN_NS) {
+        tick = TICK_MIN_NS;
+    }
+    if (is_watched && tick > WATCH_NS) {
+        tick = WATCH_NS;
+    }
+    rpc->tick_ns = tick;
+}
+
+/* ---- rest ---- */
+
+/* Lock held. */
+static bool
+is_unused(struct tk_pipe *pipe)
+{
+    return pipe->slots.busy == 0 && pipe->calls == 0 && pipe->in_send == 0 &&
+           !pipe->sending && !pipe->closed &&
+           atomic_load_explicit(&pipe->open_count, memory_order_relaxed) == 0;
+}
+
+/* Lock held; let go of and taken again. */
+static void
+end_stream(struct tk_pipe *pipe)
+{
+    struct tk_transport *transport = pipe->rpc->transport;
+
+    /* Neither sends nor opens before its end has come. */
+    pipe->state = TK_PIPE_RESTING;
+    pipe->calls++;
+    tk_mutex_unlock(&pipe->lock);
+    transport->ops->cancel(transport, &pipe->stream);
+    tk_mutex_lock(&pipe->lock);
+    pipe->calls--;
+    /* What came meanwhile, if the end came, too. */
+    tk_pipe_kick(pipe);
+    tk_mutex_lock(&pipe->lock);
+}
+
+/* True: nothing of it is left on the network that it knows of. */
+static bool
+rest_pipe(struct tk_pipe *pipe, int64_t now, int64_t patience)
+{
+    struct tk_transport *transport = pipe->rpc->transport;
+    struct tk_link *link =
+        atomic_load_explicit(&pipe->link, memory_order_acquire);
+    bool is_down;
+
+    if (link == NULL) {
+        return true;
+    }
+    tk_mutex_lock(&pipe->lock);
+    if (pipe->stats.requests != pipe->seen_requests) {
+        pipe->seen_requests = pipe->stats.requests;
+        pipe->idle_since = now;
+    }
+    is_down = false;
+    if (now - pipe->idle_since >= patience && is_unused(pipe)) {
+        if (pipe->state == TK_PIPE_UP) {
+            end_stream(pipe);
+        }
+        is_down = pipe->state == TK_PIPE_DOWN && is_unused(pipe);
+    }
+    tk_mutex_unlock(&pipe->lock);
+    if (is_down && transport->ops->rest != NULL) {
+        transport->ops->rest(transport, link, false);
+    }
+    return is_down;
+}
+
+/* ---- change of guard ---- */
+
+static bool
+is_stale(struct tk_rpc *rpc, struct tk_conn *conn, uint32_t guard, int64_t now)
+{
+    struct tk_transport *transport = rpc->transport;
+    int64_t before = rpc->age_ns != 0 ? now - rpc->age_ns : INT64_MIN;
+    uint32_t i;
+
+    for (i = guard; i < guard + rpc->pipes_count; i++) {
+        struct tk_link *link = atomic_load_explicit(&conn->pipes[i].link,
+                                                    memory_order_acquire);
+
+        if (link != NULL && transport->ops->is_stale != NULL &&
+            transport->ops->is_stale(transport, link, before)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The others begin on connections of their own. */
+static void
+change_guard(struct tk_rpc *rpc, struct tk_conn *conn, uint32_t guard)
+{
+    struct tk_transport *transport = rpc->transport;
+    uint32_t i;
+
+    for (i = guard; i < guard + rpc->pipes_count; i++) {
+        struct tk_link *link = atomic_load_explicit(&conn->pipes[i].link,
+                                                    memory_order_acquire);
+
+        if (link != NULL && transport->ops->rest != NULL) {
+            transport->ops->rest(transport, link, true);
+        }
+    }
+    atomic_store_explicit(&conn->guard, guard, memory_order_relaxed);
+}
+
+static void
+care(struct tk_rpc *rpc, struct tk_conn *conn, int64_t now)
+{
+    uint32_t guard = atomic_load_explicit(&conn->guard, memory_order_relaxed);
+    int64_t patience = rpc->idle_ns != 0 ? rpc->idle_ns : TK_NEVER;
+    bool are_relieved = true;
+    uint32_t i;
+
+    for (i = 0; i < conn->pipes_count; i++) {
+        bool is_on_duty = i >= guard && i < guard + rpc->pipes_count;
+        bool is_at_rest =
+            rest_pipe(&conn->pipes[i], now, is_on_duty ? patience : 0);
+
+        are_relieved = are_relieved && (is_on_duty || is_at_rest);
+    }
+    if (rpc->guards_count == 2 && are_relieved &&
+        is_stale(rpc, conn, guard, now)) {
+        change_guard(rpc, conn, guard == 0 ? rpc->pipes_count : 0);
+    }
+}
+
+/* ---- the timer ---- */
+
+/* The last touch of the rpc is the unlock: a closer may free it then. */
+static void
+tick(struct tk_timer *timer)
+{
+    struct tk_rpc *rpc =
+        (struct tk_rpc *)(void *)((char *)timer -
+                                  offsetof(struct tk_rpc, upkeep));
+    struct tk_runtime *rt = rpc->rt;
+    struct tk_parker *closer;
+    struct tk_conn *conn;
+    int64_t now = tk_now(rt);
+
+    conn = atomic_load_explicit(&rpc->conns, memory_order_acquire);
+    for (; conn != NULL; conn = conn->next) {
+        care(rpc, conn, now);
+    }
+    tk_mutex_lock(&rpc->lock);
+    rpc->is_kept = !rpc->closing;
+    if (rpc->is_kept) {
+        rt->ops->arm(rt, &rpc->upkeep, tk_after(now, rpc->tick_ns));
+    }
+    closer = rpc->closer;
+    if (closer != NULL && !tk_ring(closer)) {
+        closer = NULL;
+    }
+    tk_mutex_unlock(&rpc->lock);
+    if (closer != NULL) {
+        rt->ops->wake(rt, &closer, 1);
+    }
+}
+
+void
+tk_upkeep_want(struct tk_rpc *rpc)
+{
+    if (rpc->tick_ns != 0 && !rpc->is_kept && !rpc->closing) {
+        rpc->is_kept = true;
+        rpc->upkeep.fn = tick;
+        rpc->rt->ops->arm(rpc->rt, &rpc->upkeep,
+                          tk_after(tk_now(rpc->rt), rpc->tick_ns));
+    }
+}
+
+bool
+tk_upkeep_stop(struct tk_rpc *rpc)
+{
+    if (rpc->is_kept && rpc->rt->ops->disarm(rpc->rt, &rpc->upkeep)) {
+        rpc->is_kept = false;
+    }
+    return !rpc->is_kept;
+}
