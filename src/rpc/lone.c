@@ -14,6 +14,11 @@
 /* Bigger buffers are not kept between calls. */
 #define KEPT_BYTES 65536
 
+/* Calls of a pipe that were given up and are not yet over. C core needs a
+ * while and 14 KB for each: callers who all give up at once would fill the
+ * memory faster than a poller can end their calls. */
+#define GIVEN_UP_MAX 1024
+
 static struct tk_lone *
 lone_of(struct tk_unary *unary)
 {
@@ -75,8 +80,9 @@ unary_done(struct tk_unary *unary, const struct tk_status *status,
         is_expired = is_expired && tk_now(pipe->rpc->rt) >= slot->deadline;
         tk_slots_release(&pipe->slots, slot);
         lone->id = 0;
-    } else if (status->grpc == 0) {
-        pipe->stats.late_answers++;
+    } else {
+        pipe->lones_given_up--;
+        pipe->stats.late_answers += status->grpc == 0;
     }
     lone->is_done = true;
     retire(pipe, lone);
@@ -121,10 +127,11 @@ take_lone(struct tk_pipe *pipe)
 static struct tk_lone *
 prepare(struct tk_pipe *pipe, struct tk_request *request)
 {
-    struct tk_lone *lone = take_lone(pipe);
+    struct tk_lone *lone;
     struct tk_slot *slot;
 
-    if (lone == NULL) {
+    if (pipe->lones_given_up >= GIVEN_UP_MAX ||
+        (lone = take_lone(pipe)) == NULL) {
         return NULL;
     }
     lone->is_done = true;
@@ -171,6 +178,8 @@ settle(struct tk_pipe *pipe, struct tk_lone *lone, bool is_accepted,
                           true);
             lone->id = 0;
             is_doomed = true;
+        } else {
+            pipe->lones_given_up--;
         }
         lone->is_done = true;
     }
@@ -216,6 +225,7 @@ void
 tk_lone_give_up(struct tk_pipe *pipe, struct tk_lone *lone)
 {
     lone->id = 0;
+    pipe->lones_given_up++;
     lone->is_listed = true;
     lone->next = pipe->lones_cancel;
     pipe->lones_cancel = lone;

@@ -503,6 +503,44 @@ unary__is_cancelled_when_nobody_waits(void **state)
     assert_int_equal(asked.dones, 0);
 }
 
+/* Memory: callers who all give up must not outrun the end of their calls. */
+static void
+unary__that_nobody_waits_for_are_bounded(void **state)
+{
+    struct tk_status cancelled = { .grpc = 1, .details = "cancelled" };
+    enum tk_submit submitted = TK_SUBMIT_OK;
+    struct tk_unary *unary = NULL;
+    struct asked asked;
+    struct fake fake;
+    bool never_sent;
+    unsigned given_up = 0;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    while (given_up <= 4096) {
+        asked_init(&asked, &fake, TK_CMD_PD_GET_MEMBERS);
+        submitted = tk_conn_submit(fake.conn, &asked.request, false);
+        if (submitted != TK_SUBMIT_OK) {
+            break;
+        }
+        assert_true(tk_request_take_back(&asked.request, &never_sent));
+        unary = fake.transport.unary;
+        fake.transport.unary = NULL; /* it holds one only */
+        given_up++;
+    }
+    assert_int_equal(submitted, TK_SUBMIT_BUSY);
+    assert_in_range(given_up, 64, 4096);
+
+    /* One of them ends: there is room for one. */
+    assert_non_null(unary);
+    unary->done(unary, &cancelled, (tikv_slice){ NULL, 0 }, NULL, &fake.wakes);
+    asked_init(&asked, &fake, TK_CMD_PD_GET_MEMBERS);
+    assert_int_equal(tk_conn_submit(fake.conn, &asked.request, false),
+                     TK_SUBMIT_OK);
+    assert_true(tk_request_take_back(&asked.request, &never_sent));
+    fake_stop(&fake);
+}
+
 static void
 close__ends_everything_once(void **state)
 {
@@ -556,6 +594,7 @@ main(void)
         harness_test(submit__allocates_nothing_at_steady_state),
         harness_test(unary__goes_by_its_own_path),
         harness_test(unary__is_cancelled_when_nobody_waits),
+        harness_test(unary__that_nobody_waits_for_are_bounded),
         harness_test(close__ends_everything_once),
     };
 
