@@ -9,6 +9,7 @@
  *     open --message..--> finished --all answered--> end(OK)
  *       \---trouble------------------------------> end(status)
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -104,7 +105,7 @@ tk_cl_stream_over(struct tk_cluster_stream *stream, int status,
     }
     stream->is_over = true;
     stream->status = status;
-    (void)strncpy(stream->text, text, sizeof(stream->text) - 1);
+    snprintf(stream->text, sizeof(stream->text), "%s", text);
     if (status != TK_GRPC_OK) {
         drop_messages(stream);
         cancel_delayed(stream);
