@@ -52,7 +52,8 @@ static void
 fire(struct tk_timer *timer)
 {
     struct event *event = (struct event *)(void *)timer;
-    struct tk_status status = { event->is_end ? 1 : 0, "" };
+    struct tk_status status = { .grpc = event->is_end ? 1 : 0,
+                                .details = "" };
     tikv_slice data = { event->data, event->len };
     struct tk_wakes wakes;
 
