@@ -401,7 +401,7 @@ epoch__frees_nothing_under_a_reader(void **state)
     tk_runtime_posix_free(rt);
 }
 
-/* --- Groups ---------------------------------------------------------------- */
+/* --- Groups --- */
 
 enum { SLEEPERS = 60, TURNS = 200 };
 
