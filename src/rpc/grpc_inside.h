@@ -125,7 +125,9 @@ struct tk_grpc {
     struct tk_runtime *rt;
     const struct tk_config *config;
     struct tk_log *log;
-    void (*idle)(void *, struct tk_wakes *); /* fixed before the first link */
+    /* Set once, while pollers may already wait: the argument first, then the
+     * function with release; a poller that sees the one sees the other. */
+    void (*_Atomic idle)(void *, struct tk_wakes *);
     void *idle_arg;
     struct tk_poller *pollers;
     uint32_t pollers_count;

@@ -64,6 +64,7 @@ poll_loop(void *arg)
     struct tk_grpc *grpc = poller->grpc;
     const gpr_timespec now = gpr_time_0(GPR_CLOCK_MONOTONIC);
     const gpr_timespec ever = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    void (*idle)(void *, struct tk_wakes *);
     struct tk_wakes wakes;
     grpc_event event;
     uint32_t count;
@@ -79,8 +80,9 @@ poll_loop(void *arg)
             }
             event = grpc_completion_queue_next(poller->cq, now, NULL);
         }
-        if (grpc->idle != NULL) {
-            grpc->idle(grpc->idle_arg, &wakes);
+        idle = atomic_load_explicit(&grpc->idle, memory_order_acquire);
+        if (idle != NULL) {
+            idle(grpc->idle_arg, &wakes);
         }
         tk_wakes_flush(&wakes);
     } while (event.type != GRPC_QUEUE_SHUTDOWN);

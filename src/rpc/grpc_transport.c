@@ -78,7 +78,7 @@ set_idle(struct tk_transport *transport, void (*fn)(void *, struct tk_wakes *),
          void *arg)
 {
     of(transport)->idle_arg = arg;
-    of(transport)->idle = fn;
+    atomic_store_explicit(&of(transport)->idle, fn, memory_order_release);
 }
 
 static void
