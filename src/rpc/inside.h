@@ -99,6 +99,7 @@ struct tk_pipe {
     struct tk_message open;
     struct tk_message out;
     _Atomic uint32_t open_count; /* relaxed where read without the lock */
+    _Atomic bool has_frame;      /* one came since the open message began */
     uint64_t number;             /* of the open message */
     int64_t held_at; /* when its first request came, if that was held */
     bool has_held;   /* something was, since the last sweep */
@@ -250,7 +251,9 @@ void
 tk_pipe_set_loss(struct tk_pipe *pipe, int grpc, bool never_sent,
                  const char *details);
 
-/* Whether the oldest message on the wire makes others wait too long. */
+/* Whether no answer can be hoped for soon: even the last message on the wire
+ * went out long ago. An older one proves nothing, since a store with much to
+ * do answers late and all the time. */
 bool
 tk_pipe_is_slow(struct tk_pipe *pipe, int64_t now);
 

@@ -116,6 +116,9 @@ tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
         (struct tk_entry){ .slot = (uint32_t)(slot - pipe->slots.at),
                            .offset = before,
                            .len = open->bytes.len - before };
+    if (count == 0) {
+        atomic_store_explicit(&pipe->has_frame, false, memory_order_relaxed);
+    }
     set_open_count(pipe, count + 1);
     return true;
 }

@@ -186,9 +186,10 @@ tk_pipe_kick(struct tk_pipe *pipe)
 bool
 tk_pipe_is_slow(struct tk_pipe *pipe, int64_t now)
 {
-    struct tk_slot *oldest = tk_slots_head(&pipe->slots, &pipe->slots.wire);
+    uint32_t last = pipe->slots.wire.tail;
 
-    return oldest != NULL && now - oldest->sent_at > TK_HOLD_NS;
+    return last != TK_SLOT_NONE &&
+           now - pipe->slots.at[last].sent_at > TK_HOLD_NS;
 }
 
 /* ---- events of the stream ---- */

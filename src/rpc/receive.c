@@ -130,6 +130,7 @@ tk_pipe_received(struct tk_stream *stream, tikv_slice data,
             }
         }
     } while (count == PORTION && left != 0);
+    atomic_store_explicit(&pipe->has_frame, true, memory_order_relaxed);
     /* Those nobody waited for, and our own. */
     tk_frame_unref(frame, references + 1);
     if (left != 0) {

@@ -99,6 +99,15 @@ sweep(struct tk_timer *timer)
 
 /* ---- what is held goes out ---- */
 
+/* What the open message waited for came, or will not come. Other events than
+ * frames, such as the end of a send, are no reason to send few. */
+static bool
+is_answered(struct tk_pipe *pipe)
+{
+    return atomic_load_explicit(&pipe->has_frame, memory_order_relaxed) ||
+           pipe->slots.wire.head == TK_SLOT_NONE;
+}
+
 static void
 send_open(struct tk_pipe *pipe, struct tk_wakes *wakes)
 {
@@ -106,8 +115,10 @@ send_open(struct tk_pipe *pipe, struct tk_wakes *wakes)
         return;
     }
     tk_mutex_lock(&pipe->lock);
-    pipe->must_send =
-        atomic_load_explicit(&pipe->open_count, memory_order_relaxed) != 0;
+    if (atomic_load_explicit(&pipe->open_count, memory_order_relaxed) != 0 &&
+        (wakes == NULL || is_answered(pipe))) {
+        pipe->must_send = true;
+    }
     if (wakes == NULL) {
         tk_pipe_kick(pipe);
     } else if (tk_pipe_pump(pipe)) {

@@ -15,7 +15,9 @@
  * When a message goes out (core-seams 4.2): submit sends if nobody is sending,
  * unless it holds. Held requests are sent by whichever comes first: `cap` are
  * queued; a thread is about to park for one of them (flush); the transport
- * finished delivering a batch of events; a send completed; 1 ms passed.
+ * finished delivering a frame that came since the message began; the last
+ * answer on the wire came, or none can be hoped for (nothing was sent for
+ * 1 ms); the oldest of them was held for 1 ms.
  */
 #ifndef TK_RPC_RPC_H
 #define TK_RPC_RPC_H

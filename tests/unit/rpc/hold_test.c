@@ -87,6 +87,62 @@ hold__calls_for_one_sweep_in_a_row(void **state)
 }
 #endif
 
+/* The poller wakes for more than frames. */
+static void
+hold__outlasts_events_that_answer_nothing(void **state)
+{
+    struct asked asked[3];
+    struct fake fake;
+    uint64_t id;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    ask(&fake, &asked[1], true);
+    fake_sent(&fake);
+    fake_idle(&fake);
+    assert_int_equal(fake.transport.sends, 1);
+    /* A frame that came before a message began is none for it. */
+    tk_rpc_flush(fake.rpc, NULL);
+    fake_sent(&fake);
+    id = asked_id(&asked[0]);
+    fake_answer(&fake, &id, 1);
+    ask(&fake, &asked[2], true);
+    fake_idle(&fake);
+    assert_int_equal(fake.transport.sends, 2);
+    id = asked_id(&asked[1]);
+    fake_answer(&fake, &id, 1);
+    fake_idle(&fake);
+    assert_int_equal(fake.transport.sends, 3);
+    fake_stop(&fake);
+}
+
+/* A store with much to do answers late and all the time: what is held goes on
+ * waiting for company, as long as messages follow each other. */
+static void
+hold__outlasts_an_old_request_beside_young_ones(void **state)
+{
+    struct asked asked[4];
+    struct fake fake;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    fake_sent(&fake);
+    fake_advance(&fake.runtime, TK_MS - 1);
+    ask(&fake, &asked[1], false);
+    fake_sent(&fake);
+    fake_advance(&fake.runtime, TK_MS / 2);
+    ask(&fake, &asked[2], true);
+    assert_int_equal(fake.transport.sends, 2);
+    /* Now the last one is old too: nothing can be hoped for. */
+    fake_advance(&fake.runtime, TK_MS / 2 + 2);
+    ask(&fake, &asked[3], true);
+    assert_int_equal(fake.transport.sends, 3);
+    assert_int_equal(fake.transport.messages[2].count, 2);
+    fake_stop(&fake);
+}
+
 static void
 hold__ends_at_the_cap(void **state)
 {
@@ -304,6 +360,8 @@ main(void)
         harness_test(hold__needs_no_memory_at_steady_state),
         harness_test(hold__calls_for_one_sweep_in_a_row),
 #endif
+        harness_test(hold__outlasts_events_that_answer_nothing),
+        harness_test(hold__outlasts_an_old_request_beside_young_ones),
         harness_test(hold__ends_at_the_cap),
         harness_test(hold__ends_when_its_owner_will_wait),
         harness_test(hold__ends_with_the_batch_of_events),
