@@ -23,6 +23,7 @@
 
 #include "region/backoff.h"
 #include "region/cache.h"
+#include "region/read.h"
 
 #define TK_DRIVE_INFLIGHT 128
 
@@ -83,6 +84,10 @@ struct tk_job {
     size_t piece_bytes_max; /* weight in one request; 0: no limit */
     int64_t budget_ms;      /* backoff of each shard, weighted */
     uint64_t max_execution_ms; /* for the Context; 0: the attempt's time */
+    struct tk_read_mode read;  /* of reads; all zero: of the leader */
+    /* Encoded fields of kvrpcpb.Context that the operation wants in each of
+     * its requests (isolation, resolved locks); empty: none. */
+    tikv_slice context;
     /* Filled by the loop. */
     uint32_t attempts;
     struct tk_backoff backoff; /* the last finished shard's totals */

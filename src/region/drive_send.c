@@ -223,6 +223,7 @@ prepare_call(struct tk_run *run, struct tk_shard *shard)
     }
     tk_buf_clear(&run->context);
     tk_context_call(&run->context, &context);
+    tk_buf_append_slice(&run->context, run->job->context);
     memset(&shard->request, 0, sizeof(shard->request));
     shard->request.done = shard_done;
     shard->request.deadline = until;
