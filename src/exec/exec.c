@@ -63,6 +63,7 @@ queue_pop(struct tk_exec *exec)
     if (work != NULL) {
         exec->first = work->next;
         exec->queued_count--;
+        work->is_queued = false;
     }
     return work;
 }
@@ -97,8 +98,8 @@ next_work(struct tk_worker *worker, bool was_busy, bool *refused, bool *end)
 }
 
 /* All idle workers look again; 64 at most at a time, the lock in between. */
-static void
-ring_idle(struct tk_exec *exec)
+void
+tk_exec_ring_idle(struct tk_exec *exec)
 {
     struct tk_wakes wakes;
     bool is_rest;
@@ -145,7 +146,7 @@ worker_main(void *arg)
             rt->ops->park(rt, worker->parker, TK_NEVER);
         }
     }
-    ring_idle(exec);
+    tk_exec_ring_idle(exec);
 }
 
 bool
@@ -171,11 +172,15 @@ tk_exec_push(struct tk_exec *exec, struct tk_work *work, bool must)
         }
         exec->last = work;
         exec->queued_count++;
+        work->is_queued = true;
         worker = exec->idle;
     }
     if (worker != NULL) {
         idle_remove(exec, worker);
         tk_wakes_ring(&wakes, worker->parker);
+    } else if (is_taken && tk_late_must_look(exec, work->due) &&
+               exec->late_parker != NULL) {
+        tk_wakes_ring(&wakes, exec->late_parker);
     }
     tk_mutex_unlock(&exec->lock);
     tk_wakes_flush(&wakes);
@@ -212,7 +217,9 @@ tk_exec_open(struct tk_runtime *rt, uint32_t workers_count, uint32_t queue_max,
         }
         exec->workers_count++;
     }
-    if (exec->workers == NULL || i < workers_count) {
+    exec->late_look = TK_NEVER;
+    exec->late = rt->ops->spawn(rt, "tikv-late", tk_late_main, exec);
+    if (exec->workers == NULL || i < workers_count || exec->late == NULL) {
         tk_exec_close_begin(exec);
         tk_exec_close_end(exec);
         tk_exec_unref(exec);
@@ -455,6 +462,10 @@ forget_workers(struct tk_exec *exec)
         exec->rt->ops->join(exec->rt, exec->workers[i].thread);
     }
     exec->workers_count = 0;
+    if (exec->late != NULL) {
+        exec->rt->ops->join(exec->rt, exec->late);
+        exec->late = NULL;
+    }
 }
 
 void
@@ -470,7 +481,8 @@ tk_exec_close_end(struct tk_exec *exec)
     if (!advance(exec, TK_EXEC_CLOSING, TK_EXEC_DRAINING)) {
         return;
     }
-    ring_idle(exec);
+    tk_exec_ring_idle(exec);
+    tk_late_ring(exec);
     forget_workers(exec);
     advance(exec, TK_EXEC_DRAINING, TK_EXEC_CLOSED);
     me = tk_self(rt);

@@ -34,6 +34,8 @@ tk_exec_runtime(struct tk_exec *exec);
 struct tk_work {
     struct tk_work *next;
     void (*run)(struct tk_work *, bool refused);
+    int64_t due;    /* not to be run later, whatever is busy; 0: no matter */
+    bool is_queued; /* guarded by lock */
 };
 
 /* False: the queue is full (OVERLOAD) or the pool refuses (closed); nothing

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of struct tk_exec, for the files of this room that share its
- * lock: exec.c, op.c, future.c. */
+ * lock: exec.c, late.c, op.c, future.c. */
 #ifndef TK_EXEC_EXEC_INSIDE_H
 #define TK_EXEC_EXEC_INSIDE_H
 
@@ -52,6 +52,10 @@ struct tk_exec {
     struct tk_worker *workers; /* fixed once open */
     uint32_t workers_count;
 
+    struct tk_thread *late;        /* late.c; fixed once open */
+    struct tk_parker *late_parker; /* guarded by lock */
+    int64_t late_look;             /* when `late` has to look; likewise */
+
     /* Each future changes what follows, from different threads: what is read
      * all the time does not lie beside it. */
     char gap[TK_EXEC_GAP];
@@ -75,6 +79,23 @@ tk_exec_point(struct tk_exec *exec)
         exec->ops->point(exec->rt);
     }
 }
+
+/* The late thread. */
+void
+tk_late_main(void *exec);
+
+/* It looks again at what it has to do. */
+void
+tk_late_ring(struct tk_exec *exec);
+
+/* A work of the queue is due: whether the late thread must be rung for it.
+ * Under the lock. */
+bool
+tk_late_must_look(struct tk_exec *exec, int64_t due);
+
+/* All idle workers look again. */
+void
+tk_exec_ring_idle(struct tk_exec *exec);
 
 /* Puts the op where close finds it; a closing exec stops it at once. Under
  * the lock. */

@@ -111,6 +111,7 @@ tk_future_new(struct tk_exec *exec, size_t size,
     future->ops = ops;
     future->exec = exec;
     future->op = NULL;
+    future->work.is_queued = false;
     future->cancel.cancel = NULL;
     future->kind = (uint8_t)kind;
     future->has_block = size <= TK_FUTURE_BLOCK;
@@ -236,6 +237,7 @@ tk_future_dispatch(struct tikv_future *future, struct tk_wakes *wakes)
         return true;
     }
     future->work.run = run_callback;
+    future->work.due = 0;
     return tk_exec_push(future->exec, &future->work, true);
 }
 
@@ -340,6 +342,7 @@ tk_future_start(struct tikv_future *future, bool must)
     tikv_error *error;
 
     future->work.run = run_future;
+    future->work.due = future->deadline;
     if (tk_exec_push(exec, &future->work, must)) {
         return;
     }
@@ -354,6 +357,18 @@ tk_future_start(struct tikv_future *future, bool must)
 }
 
 /* --- Cancel -------------------------------------------------------------- */
+
+/* A cancelled future that waits for a worker is due now. Under the lock. */
+static void
+stop_waiting(struct tikv_future *future, struct tk_wakes *wakes)
+{
+    struct tk_exec *exec = future->exec;
+
+    future->work.due = 1;
+    if (tk_late_must_look(exec, 1) && exec->late_parker != NULL) {
+        tk_wakes_ring(wakes, exec->late_parker);
+    }
+}
 
 void
 tk_future_cancel(struct tikv_future *future)
@@ -375,6 +390,9 @@ tk_future_cancel(struct tikv_future *future)
     if (is_running) {
         set_stop(future->op, TK_STOP_CANCELLED);
         tk_wakes_ring(&wakes, future->op->me);
+    } else if (future->work.is_queued &&
+               !(atomic_load(&future->word) & TK_FUTURE_READY)) {
+        stop_waiting(future, &wakes);
     }
     tk_mutex_unlock(&exec->lock);
     tk_wakes_flush(&wakes);

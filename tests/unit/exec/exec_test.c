@@ -541,7 +541,7 @@ open__survives_every_failed_allocation(void **state)
             stage_expect(error, TIKV_ERR_MEMORY);
         }
     }
-    assert_int_equal(nth, 6);
+    assert_int_equal(nth, 7);
     stage_close(exec);
     tk_runtime_posix_free(rt);
 }
