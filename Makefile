@@ -455,11 +455,10 @@ $(REPLAY_DIR)/%: $(BUILD)/asan/obj/tests/fuzz/fuzz_%.o \
     $(BUILD)/asan/obj/tests/fuzz/standalone.o $(BUILD)/asan/libtk-internal.a
 	$(call link,asan,$^,$(LIBS))
 
+CONFORMANCE := $(BUILD)/check/tests/cluster/conformance_test
 .PHONY: conformance
-conformance: $(if $(wildcard scripts/conformance.sh),all) ## the embedded cluster against its conformance cases
-	$(if $(wildcard scripts/conformance.sh), \
-	    $(Q)BUILD='$(BUILD)' scripts/conformance.sh, \
-	    @echo 'no scripts/conformance.sh')
+conformance: $(CONFORMANCE) ## the embedded cluster against its conformance cases
+	$(Q)BUILD='$(BUILD)' scripts/conformance.sh $(CONFORMANCE)
 
 .PHONY: demo
 demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a table of what happened

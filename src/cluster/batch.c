@@ -214,6 +214,7 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     tk_cl_plan(&request, &plan);
     plan.before_ns += carrier->before_ns;
     plan.silent = plan.silent || carrier->silent;
+    stream->cluster->silenced += plan.silent;
     add_own_delay(&request, &plan);
     if (delay_request(stream, &request, &plan, id)) {
         return;
@@ -285,6 +286,8 @@ tk_cl_batch_message(struct tk_cluster_stream *stream, tikv_slice bytes)
                        &plan);
     if (!plan.skip) {
         take_requests(stream, bytes, &plan);
+    } else if (plan.silent) {
+        cluster->silenced += stream->ids.len / sizeof(uint64_t);
     }
     if (plan.status != TK_GRPC_OK) {
         end_by(stream, plan.status, "injected by a rule");

@@ -227,6 +227,7 @@ execute(struct tk_cl_request *request, struct tk_cl_plan *plan,
 {
     tk_cl_count(request->cluster, request->method);
     tk_cl_plan(request, plan);
+    request->cluster->silenced += plan->silent;
     if (plan->before_ns > 0 && delay(request, plan, call, NULL, 0)) {
         return true;
     }

@@ -278,6 +278,7 @@ struct tk_cluster {
     bool has_news; /* some stream has, tk_cl_streams_push() is due */
     struct tk_cl_delayed *delayed; /* unary ones */
     size_t pending; /* delayed requests, streams' and unary */
+    uint64_t silenced; /* requests that no answer will ever come for */
     struct tk_parker *closer; /* waits for the last of them */
 };
 

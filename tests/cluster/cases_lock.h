@@ -82,7 +82,7 @@ static const struct script_case lock_cases[] = {
       "PL 5 5 y : pk=x\nSTOP 2\n"
       "M x => lock(pess@5 f=5 ttl=3000)\nM y => none\n"
       "PW 5 x=v y=w : f=5 act=pp\nC 5 6 x y => 6\nG y MAX => w" },
-    { "RG10", "a new leader has been read at all that was given before",
+    { "AC19", "a new leader has been read at all that was given before",
       "LEAD x 2\nPW 5 x=v : async max=100\n"
       "G x 100 => locked x@5 put pk=x ttl=3000" },
 

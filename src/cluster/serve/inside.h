@@ -117,7 +117,7 @@ struct tk_serve_acceptor {
 
 struct tk_serve {
     struct tk_runtime *rt;
-    struct tk_cluster *core;
+    _Atomic(struct tk_cluster *) core;
     struct tk_mutex lock;
     struct tk_serve_node *nodes; /* PD members, then stores */
     size_t nodes_count;

@@ -268,6 +268,24 @@ on_down(void *arg, tk_node node)
     sync_node(arg, node, false);
 }
 
+void
+tk_serve_use(struct tk_serve *serve, struct tk_cluster *core)
+{
+    const struct tk_cluster_events none = { NULL, NULL, NULL };
+    const struct tk_cluster_events events = { on_up, on_down, serve };
+    size_t i;
+
+    tk_cluster_set_events(serve->core, &none);
+    atomic_store(&serve->core, core);
+    for (i = 0; i < serve->nodes_count; i++) {
+        tell_address(serve, serve->nodes[i].id, serve->nodes[i].listener->port);
+    }
+    tk_cluster_set_events(core, &events);
+    for (i = 0; i < serve->nodes_count; i++) {
+        sync_node(serve, serve->nodes[i].id, false);
+    }
+}
+
 tikv_error *
 tk_serve_trouble(struct tk_serve *serve, tk_node node)
 {

@@ -27,6 +27,11 @@ tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
 void
 tk_serve_stop(struct tk_serve *serve);
 
+/* Serves another core of the same shape from now on, from the same addresses;
+ * no call is in flight and no stream open. The old one is left alone. */
+void
+tk_serve_use(struct tk_serve *serve, struct tk_cluster *core);
+
 /* Waits for the core's last words. */
 void
 tk_serve_free(struct tk_serve *serve);

@@ -9,6 +9,9 @@
 
 #include "harness/harness.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/slice.h"
 #include "cluster/core.h"
 #include "exec/runtime.h"
@@ -20,13 +23,14 @@
 #include "pdpb.upb.h"
 #include "tikvpb.upb.h"
 
-/* ---- a clock ---- */
+/* ---- a clock: asked by any thread, moved by the test's own ---- */
 
 enum { FX_TIMERS = 256 };
 
 struct fx_clock {
     struct tk_runtime rt;
-    int64_t now;
+    _Atomic int64_t now;
+    pthread_mutex_t lock; /* guards all below */
     struct tk_timer *timers[FX_TIMERS];
     size_t count;
     struct tk_parker self;
@@ -57,9 +61,8 @@ fx_self(struct tk_runtime *rt)
 }
 
 static inline bool
-fx_disarm(struct tk_runtime *rt, struct tk_timer *timer)
+fx_take_timer(struct fx_clock *clock, const struct tk_timer *timer)
 {
-    struct fx_clock *clock = fx_clock_of(rt);
     size_t i;
 
     for (i = 0; i < clock->count; i++) {
@@ -73,15 +76,53 @@ fx_disarm(struct tk_runtime *rt, struct tk_timer *timer)
     return false;
 }
 
+static inline bool
+fx_disarm(struct tk_runtime *rt, struct tk_timer *timer)
+{
+    struct fx_clock *clock = fx_clock_of(rt);
+    bool was_armed;
+
+    pthread_mutex_lock(&clock->lock);
+    was_armed = fx_take_timer(clock, timer);
+    pthread_mutex_unlock(&clock->lock);
+    return was_armed;
+}
+
 static inline void
 fx_arm(struct tk_runtime *rt, struct tk_timer *timer, int64_t when)
 {
     struct fx_clock *clock = fx_clock_of(rt);
 
-    (void)fx_disarm(rt, timer);
+    pthread_mutex_lock(&clock->lock);
+    (void)fx_take_timer(clock, timer);
     assert_true(clock->count < FX_TIMERS);
     timer->when = when;
     clock->timers[clock->count++] = timer;
+    pthread_mutex_unlock(&clock->lock);
+}
+
+/* The first timer that is due until then, disarmed; NULL: none. */
+static inline struct tk_timer *
+fx_due(struct fx_clock *clock, int64_t until)
+{
+    struct tk_timer *first = NULL;
+    size_t i;
+
+    pthread_mutex_lock(&clock->lock);
+    for (i = 0; i < clock->count; i++) {
+        if (clock->timers[i]->when <= until &&
+            (first == NULL || clock->timers[i]->when < first->when)) {
+            first = clock->timers[i];
+        }
+    }
+    if (first != NULL) {
+        (void)fx_take_timer(clock, first);
+        if (first->when > clock->now) {
+            clock->now = first->when;
+        }
+    }
+    pthread_mutex_unlock(&clock->lock);
+    return first;
 }
 
 /* Moves the clock, and fires what is due on the way, in order. */
@@ -89,25 +130,10 @@ static inline void
 fx_advance(struct fx_clock *clock, int64_t ms)
 {
     int64_t until = clock->now + ms * TK_MS;
+    struct tk_timer *timer;
 
-    for (;;) {
-        struct tk_timer *first = NULL;
-        size_t i;
-
-        for (i = 0; i < clock->count; i++) {
-            if (clock->timers[i]->when <= until &&
-                (first == NULL || clock->timers[i]->when < first->when)) {
-                first = clock->timers[i];
-            }
-        }
-        if (first == NULL) {
-            break;
-        }
-        (void)fx_disarm(&clock->rt, first);
-        if (first->when > clock->now) {
-            clock->now = first->when;
-        }
-        first->fn(first);
+    while ((timer = fx_due(clock, until)) != NULL) {
+        timer->fn(timer);
     }
     clock->now = until;
 }
@@ -126,13 +152,36 @@ fx_clock_init(struct fx_clock *clock)
     memset(clock, 0, sizeof(*clock));
     clock->rt.ops = &ops;
     clock->now = 1000 * TK_MS;
+    (void)pthread_mutex_init(&clock->lock, NULL);
 }
 
 /* ---- a cluster ---- */
 
+struct fx;
+
+/* How unary requests get to the cluster and answers back; fixture/way.h has
+ * others than the direct call. */
+struct fx_way {
+    const char *name;
+
+    /* Between the cluster's beginning and its end. */
+    void (*open)(struct fx *fx);
+    void (*close)(struct fx *fx);
+
+    /* As tk_cluster_unary(): when it returns the request has been executed,
+     * and answered unless it waits inside of the cluster. */
+    void (*call)(struct fx *fx, tk_node node, const char *path,
+                 const char *const *metadata, tikv_slice bytes,
+                 struct tk_cluster_call *call);
+
+    /* Takes what the cluster has answered meanwhile. */
+    void (*settle)(struct fx *fx);
+};
+
 struct fx {
     struct fx_clock clock;
     struct tk_cluster *cluster;
+    const struct fx_way *way; /* NULL: direct */
     upb_Arena *arena;
     struct tk_cluster_call call; /* of the last unary call */
     bool replied;
@@ -172,23 +221,68 @@ fx_dropped(struct tk_cluster_call *call)
 }
 
 static inline void
-fx_open(struct fx *fx, const struct tk_cluster_params *params)
+fx_open_by(struct fx *fx, const struct tk_cluster_params *params,
+           const struct fx_way *way)
 {
     static const struct tk_cluster_params plain;
 
     memset(fx, 0, sizeof(*fx));
+    fx->way = way;
     fx_clock_init(&fx->clock);
     fx->arena = upb_Arena_New();
     assert_null(tk_cluster_new(&fx->clock.rt,
                                params == NULL ? &plain : params,
                                &fx->cluster));
+    if (way != NULL) {
+        way->open(fx);
+    }
+}
+
+static inline void
+fx_open(struct fx *fx, const struct tk_cluster_params *params)
+{
+    fx_open_by(fx, params, NULL);
 }
 
 static inline void
 fx_close(struct fx *fx)
 {
+    if (fx->way != NULL) {
+        fx->way->close(fx);
+    }
     tk_cluster_free(fx->cluster);
     upb_Arena_Free(fx->arena);
+    (void)pthread_mutex_destroy(&fx->clock.lock);
+}
+
+/* Sends by the way of the fixture. */
+static inline void
+fx_send(struct fx *fx, tk_node node, const char *path,
+        const char *const *metadata, tikv_slice bytes,
+        struct tk_cluster_call *call)
+{
+    if (fx->way != NULL) {
+        fx->way->call(fx, node, path, metadata, bytes, call);
+    } else {
+        tk_cluster_unary(fx->cluster, node, path, metadata, bytes, call);
+    }
+}
+
+/* After the cluster has done something by itself. */
+static inline void
+fx_settle(struct fx *fx)
+{
+    if (fx->way != NULL) {
+        fx->way->settle(fx);
+    }
+}
+
+/* Moves the clock of the cluster. */
+static inline void
+fx_wait(struct fx *fx, int64_t ms)
+{
+    fx_advance(&fx->clock, ms);
+    fx_settle(fx);
 }
 
 static inline upb_StringView
@@ -223,8 +317,7 @@ fx_call_with(struct fx *fx, tk_node node, const char *path,
     fx->call.reply = fx_reply;
     fx->call.dropped = fx_dropped;
     fx->call.owner = fx;
-    tk_cluster_unary(fx->cluster, node, path, metadata, tk_slice(bytes, len),
-                     &fx->call);
+    fx_send(fx, node, path, metadata, tk_slice(bytes, len), &fx->call);
 }
 
 /* Serializes, calls, and expects an answer with status OK. */
