@@ -249,10 +249,6 @@ tk_cl_detector_forget(struct tk_cluster *cluster, uint64_t waiter_ts,
 void
 tk_cl_detector_clear(struct tk_cluster *cluster);
 
-/* The fingerprint that deadlocks carry of keys. */
-uint64_t
-tk_cl_key_hash(tikv_slice key);
-
 /* ---- txn_view.c: how a reader sees keys ---- */
 
 struct tk_cl_view {

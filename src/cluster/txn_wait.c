@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fingerprint.h"
 #include "base/slice.h"
 #include "cluster/txn.h"
 
@@ -424,7 +425,7 @@ put_waiter(struct tk_cl_request *request, const struct tk_cl_queue *queue,
 
     tk_put_u64(request->out, 1, waiter->start_ts);
     tk_put_u64(request->out, 2, lock->start_ts);
-    tk_put_u64(request->out, 3, tk_cl_key_hash(queue->item.key));
+    tk_put_u64(request->out, 3, tk_fingerprint64(queue->item.key));
     tk_put_bytes(request->out, 4, queue->item.key);
     tk_put_bytes(request->out, 5, tag_of(&waiter->delayed->request));
     tk_put_end(request->out, mark);
