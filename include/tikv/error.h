@@ -111,7 +111,35 @@ enum {
     TIKV_ERROR_GRPC_STATUS = 6,
     TIKV_ERROR_SIZE_BYTES = 7, /* what was too large, and the limit */
     TIKV_ERROR_LIMIT_BYTES = 8,
-    TIKV_ERROR_KEY = 100 /* bytes: like tikv_error_key() */
+
+    /* Of transactions. */
+    TIKV_ERROR_START_TS = 9,     /* of the one that met the trouble */
+    TIKV_ERROR_LOCK_TS = 10,     /* start ts of the one whose lock it met */
+    TIKV_ERROR_LOCK_TTL_MS = 11, /* what its lock was given to live */
+    TIKV_ERROR_CONFLICT_TS = 12, /* start ts of the one that wrote first */
+    TIKV_ERROR_CONFLICT_COMMIT_TS = 13,
+    TIKV_ERROR_REASON = 14, /* TIKV_CONFLICT_... */
+    TIKV_ERROR_COMMIT_TS = 15, /* that was refused */
+    TIKV_ERROR_MIN_COMMIT_TS = 16, /* that would not have been */
+    TIKV_ERROR_KEY_HASH = 17,      /* of a deadlock */
+    TIKV_ERROR_ASSERTION = 18,     /* 1: was to exist, 2: was not to */
+    TIKV_ERROR_SAFE_POINT = 19,    /* reads below it are refused */
+
+    /* Bytes. */
+    TIKV_ERROR_KEY = 100, /* like tikv_error_key() */
+    TIKV_ERROR_PRIMARY = 101,
+    TIKV_ERROR_LOCK_KEY = 102 /* of a deadlock: the key waited for */
+};
+
+/* Why a write conflict is one: values of TIKV_ERROR_REASON. */
+enum {
+    TIKV_CONFLICT_UNKNOWN = 0,
+    TIKV_CONFLICT_OPTIMISTIC = 1,
+    TIKV_CONFLICT_PESSIMISTIC_RETRY = 2,
+    TIKV_CONFLICT_SELF_ROLLED_BACK = 3,
+    TIKV_CONFLICT_RC_CHECK_TS = 4,
+    TIKV_CONFLICT_LAZY_UNIQUENESS = 5,
+    TIKV_CONFLICT_NOT_LOCKED = 6
 };
 
 TIKV_API uint64_t
@@ -119,6 +147,14 @@ tikv_error_u64(const tikv_error *error, tikv_error_field field);
 
 TIKV_API tikv_slice
 tikv_error_bytes(const tikv_error *error, tikv_error_field field);
+
+/* Who waited for whom when a deadlock was found, one edge after the other:
+ * transaction `*txn` for `*wait_for_txn`, because of `*key`, which lives as
+ * long as the error. Any out parameter may be NULL. Returns false when
+ * `index` is past the last edge. */
+TIKV_API bool
+tikv_error_wait(const tikv_error *error, size_t index, uint64_t *txn,
+                uint64_t *wait_for_txn, tikv_slice *key);
 
 /* Time slept per kind of backoff: `*kind` is the field's established name
  * ("regionMiss", "tikvRPC", ...). Returns false when `index` is past the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opening and closing a client. What is opened, in this order: runtime,
- * transport, exec, rpc, pd, stores, cache. Closing:
+ * transport, exec, rpc, pd, stores, cache, transactions. Closing:
  *
  *     exec close_begin   sleeping operations end, nobody new gets in
  *     pd close           waiters for timestamps end
@@ -81,6 +81,7 @@ client_close(tikv_client *client)
         tk_exec_close_end(router->exec);
     }
     await_timers(client);
+    tk_txn_client_free(client->txns);
     tk_cache_free(router->cache);
     tk_stores_free(router->stores);
     tk_pd_free(router->pd);
@@ -141,7 +142,7 @@ client_start(tikv_client *client, struct tk_transport *transport)
     }
     tk_stores_start(router->stores, router->exec, config);
     tk_cache_start(router->cache, router->exec);
-    return NULL;
+    return tk_txn_client_new(router, &client->txns);
 }
 
 static tikv_error *

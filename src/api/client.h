@@ -12,9 +12,11 @@
 #include "exec/future.h"
 #include "region/drive.h"
 #include "rpc/transport.h"
+#include "txn/client.h"
 
 struct tikv_client {
-    struct tk_router router;
+    struct tk_router router;    /* of raw keys */
+    struct tk_txn_client *txns; /* with a router of transactional keys */
     struct tk_config config;
     struct tk_log log;
     struct tk_runtime *own_runtime; /* NULL: somebody else's */

@@ -13,15 +13,25 @@
 
 #include "base/alloc.h"
 
-#define FIELDS (TIKV_ERROR_LIMIT_BYTES + 1)
+#define FIELDS (TIKV_ERROR_SAFE_POINT + 1)
+#define TEXTS (TIKV_ERROR_LOCK_KEY - TIKV_ERROR_KEY + 1)
+
+/* One edge of a deadlock; the key stands behind it. */
+struct edge {
+    struct edge *next;
+    uint64_t txn;
+    uint64_t wait_for_txn;
+    size_t key_len;
+    uint8_t key[];
+};
 
 struct tikv_error {
     tikv_code code;
     bool is_immortal;
     const char *message; /* own block, or literal when `owned` is NULL */
     char *owned;
-    uint8_t *key; /* own block */
-    size_t key_len;
+    tikv_slice texts[TEXTS]; /* own blocks; the key comes first */
+    struct edge *edges;
     tikv_key_outcome *outcomes; /* own block */
     size_t outcomes_count;
     uint64_t numbers[FIELDS];
@@ -211,6 +221,29 @@ tikv_error_new(tikv_code code, const char *message)
     return tk_error(code, "%s", message);
 }
 
+/* The blocks are the error's own, whatever the slice says. */
+static void
+free_text(tikv_slice *text)
+{
+    tk_free((void *)(uintptr_t)text->data);
+    *text = (tikv_slice){ NULL, 0 };
+}
+
+static void
+copy_bytes(const tikv_error *from, tikv_error *to)
+{
+    const struct edge *edge;
+    tikv_error_field i;
+
+    for (i = 0; i < TEXTS; i++) {
+        tk_error_set_bytes(to, TIKV_ERROR_KEY + i, from->texts[i]);
+    }
+    for (edge = from->edges; edge != NULL; edge = edge->next) {
+        tk_error_add_wait(to, edge->txn, edge->wait_for_txn,
+                          (tikv_slice){ edge->key, edge->key_len });
+    }
+}
+
 tikv_error *
 tk_error_copy(const tikv_error *error)
 {
@@ -225,7 +258,7 @@ tk_error_copy(const tikv_error *error)
     }
     memcpy(copy->numbers, error->numbers, sizeof(copy->numbers));
     memcpy(copy->slept_ms, error->slept_ms, sizeof(copy->slept_ms));
-    tk_error_set_key(copy, tikv_error_key(error));
+    copy_bytes(error, copy);
     if (error->outcomes_count != 0) {
         tk_error_set_outcomes(copy, error->outcomes, error->outcomes_count);
     }
@@ -299,22 +332,61 @@ tk_error_set_u64(tikv_error *error, tikv_error_field field, uint64_t number)
     }
 }
 
-void
-tk_error_set_key(tikv_error *error, tikv_slice key)
+static bool
+is_bytes(tikv_error_field field)
 {
+    return field >= TIKV_ERROR_KEY && field < TIKV_ERROR_KEY + TEXTS;
+}
+
+void
+tk_error_set_bytes(tikv_error *error, tikv_error_field field, tikv_slice bytes)
+{
+    tikv_slice *text;
     uint8_t *copy;
 
-    if (error == NULL || error->is_immortal || key.data == NULL) {
+    if (error == NULL || error->is_immortal || bytes.data == NULL ||
+        !is_bytes(field)) {
         return;
     }
-    copy = tk_alloc(key.len);
+    copy = tk_alloc(bytes.len);
     if (copy == NULL) {
         return;
     }
-    memcpy(copy, key.data, key.len);
-    tk_free(error->key);
-    error->key = copy;
-    error->key_len = key.len;
+    memcpy(copy, bytes.data, bytes.len);
+    text = &error->texts[field - TIKV_ERROR_KEY];
+    free_text(text);
+    *text = (tikv_slice){ copy, bytes.len };
+}
+
+void
+tk_error_set_key(tikv_error *error, tikv_slice key)
+{
+    tk_error_set_bytes(error, TIKV_ERROR_KEY, key);
+}
+
+void
+tk_error_add_wait(tikv_error *error, uint64_t txn, uint64_t wait_for_txn,
+                  tikv_slice key)
+{
+    struct edge **at;
+    struct edge *edge;
+
+    if (error == NULL || error->is_immortal) {
+        return;
+    }
+    edge = tk_alloc(sizeof(*edge) + key.len);
+    if (edge == NULL) {
+        return;
+    }
+    *edge = (struct edge){ NULL, txn, wait_for_txn, key.len };
+    if (key.len != 0) {
+        memcpy(edge->key, key.data, key.len);
+    }
+    at = &error->edges;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = edge;
 }
 
 void
@@ -372,10 +444,7 @@ tikv_error_message(const tikv_error *error)
 tikv_slice
 tikv_error_key(const tikv_error *error)
 {
-    if (error == NULL) {
-        return (tikv_slice){ NULL, 0 };
-    }
-    return (tikv_slice){ error->key, error->key_len };
+    return tikv_error_bytes(error, TIKV_ERROR_KEY);
 }
 
 uint64_t
@@ -426,8 +495,33 @@ tikv_error_u64(const tikv_error *error, tikv_error_field field)
 tikv_slice
 tikv_error_bytes(const tikv_error *error, tikv_error_field field)
 {
-    return field == TIKV_ERROR_KEY ? tikv_error_key(error)
-                                   : (tikv_slice){ NULL, 0 };
+    return error == NULL || !is_bytes(field)
+               ? (tikv_slice){ NULL, 0 }
+               : error->texts[field - TIKV_ERROR_KEY];
+}
+
+bool
+tikv_error_wait(const tikv_error *error, size_t place, uint64_t *txn,
+                uint64_t *wait_for_txn, tikv_slice *key)
+{
+    const struct edge *edge = error == NULL ? NULL : error->edges;
+
+    while (edge != NULL && place-- != 0) {
+        edge = edge->next;
+    }
+    if (edge == NULL) {
+        return false;
+    }
+    if (txn != NULL) {
+        *txn = edge->txn;
+    }
+    if (wait_for_txn != NULL) {
+        *wait_for_txn = edge->wait_for_txn;
+    }
+    if (key != NULL) {
+        *key = (tikv_slice){ edge->key, edge->key_len };
+    }
+    return true;
 }
 
 bool
@@ -467,11 +561,21 @@ tikv_error_outcome(const tikv_error *error, size_t place)
 void
 tikv_error_free(tikv_error *error)
 {
+    size_t i;
+
     if (error == NULL || error->is_immortal) {
         return;
     }
     tk_free(error->owned);
-    tk_free(error->key);
+    for (i = 0; i < TEXTS; i++) {
+        free_text(&error->texts[i]);
+    }
+    while (error->edges != NULL) {
+        struct edge *edge = error->edges;
+
+        error->edges = edge->next;
+        tk_free(edge);
+    }
     tk_free(error->outcomes);
     tk_free(error);
 }

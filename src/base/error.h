@@ -45,6 +45,16 @@ tk_error_set_u64(tikv_error *error, tikv_error_field field, uint64_t number);
 void
 tk_error_set_key(tikv_error *error, tikv_slice key);
 
+/* TIKV_ERROR_KEY, _PRIMARY or _LOCK_KEY; as above. */
+void
+tk_error_set_bytes(tikv_error *error, tikv_error_field field,
+                   tikv_slice bytes);
+
+/* One more edge of a deadlock; without memory it is left out. */
+void
+tk_error_add_wait(tikv_error *error, uint64_t txn, uint64_t wait_for_txn,
+                  tikv_slice key);
+
 void
 tk_error_set_backoff(tikv_error *error, enum tk_backoff_kind kind,
                      uint64_t slept_ms);

@@ -54,6 +54,14 @@ tk_backoff_adopt(struct tk_backoff *backoff, const struct tk_backoff *child)
     backoff->budget_ms = budget_ms;
 }
 
+void
+tk_backoff_carry(struct tk_backoff *backoff, const struct tk_backoff *from)
+{
+    backoff->total_ms = from->total_ms;
+    backoff->excluded_ms = from->excluded_ms;
+    memcpy(backoff->slept_ms, from->slept_ms, sizeof(backoff->slept_ms));
+}
+
 static int64_t
 below(uint64_t random, int64_t limit)
 {

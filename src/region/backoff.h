@@ -47,6 +47,11 @@ tk_backoff_fork(struct tk_backoff *backoff, const struct tk_backoff *from);
 void
 tk_backoff_adopt(struct tk_backoff *backoff, const struct tk_backoff *child);
 
+/* Takes over the totals of `from`, and nothing else: a round knows what the
+ * rounds before it waited, and afterwards the operation what the round did. */
+void
+tk_backoff_carry(struct tk_backoff *backoff, const struct tk_backoff *from);
+
 /* The next sleep of that kind in ms, not longer than `ceiling_ms` (below 0:
  * no ceiling), or -1 when the budget is used up: checked before sleeping.
  * Counts the sleep as slept. */

@@ -64,6 +64,15 @@ tk_shards_remove(struct tk_shards *list, struct tk_shard *shard)
     list->count--;
 }
 
+static void
+begin_backoff(const struct tk_job *job, struct tk_backoff *backoff)
+{
+    tk_backoff_init(backoff, job->budget_ms);
+    if (job->history != NULL) {
+        tk_backoff_carry(backoff, job->history);
+    }
+}
+
 struct tk_shard *
 tk_shard_new(struct tk_run *run)
 {
@@ -80,7 +89,7 @@ tk_shard_new(struct tk_run *run)
     if (shard != NULL) {
         memset(shard, 0, sizeof(*shard));
         shard->op = run->op;
-        tk_backoff_init(&shard->backoff, run->job->budget_ms);
+        begin_backoff(run->job, &shard->backoff);
     }
     return shard;
 }
@@ -440,7 +449,7 @@ tk_drive(struct tk_router *router, struct tk_op *op, struct tk_job *job,
     tk_buf_init(&run.context, CONTEXT_MAX);
     tk_buf_init(&run.end, KEY_MAX);
     job->attempts = 0;
-    tk_backoff_init(&job->backoff, job->budget_ms);
+    begin_backoff(job, &job->backoff);
     if (begin(&run, first)) {
         error = conclude(&run, loop(&run));
     } else {

@@ -88,6 +88,9 @@ struct tk_job {
     /* Encoded fields of kvrpcpb.Context that the operation wants in each of
      * its requests (isolation, resolved locks); empty: none. */
     tikv_slice context;
+    /* What the operation waited before this job, in earlier rounds: counts
+     * against the budget and is told with it. NULL: nothing. */
+    const struct tk_backoff *history;
     /* Filled by the loop. */
     uint32_t attempts;
     struct tk_backoff backoff; /* the last finished shard's totals */

@@ -131,6 +131,42 @@ error__carries_facts(void **state)
 }
 
 static void
+error__carries_bytes_and_a_chain_of_waits(void **state)
+{
+    tikv_error *error = tk_error(TIKV_ERR_DEADLOCK, "a circle");
+    tikv_error *copy;
+    uint64_t waits[2];
+    tikv_slice key;
+
+    (void)state;
+    tk_error_set_bytes(error, TIKV_ERROR_PRIMARY, tk_slice_text("p"));
+    tk_error_set_bytes(error, TIKV_ERROR_PRIMARY, tk_slice_text("primary"));
+    tk_error_set_bytes(error, TIKV_ERROR_LOCK_KEY, tk_slice_text(""));
+    tk_error_set_bytes(error, 99, tk_slice_text("nowhere"));
+    tk_error_set_u64(error, TIKV_ERROR_SAFE_POINT, 7);
+    tk_error_add_wait(error, 1, 2, tk_slice_text("a"));
+    tk_error_add_wait(error, 2, 1, tk_slice_text("b"));
+    copy = tk_error_copy(error);
+    tikv_error_free(error);
+    assert_true(tk_slice_equal(tikv_error_bytes(copy, TIKV_ERROR_PRIMARY),
+                               tk_slice_text("primary")));
+    assert_non_null(tikv_error_bytes(copy, TIKV_ERROR_LOCK_KEY).data);
+    assert_null(tikv_error_bytes(copy, TIKV_ERROR_KEY).data);
+    assert_null(tikv_error_bytes(copy, 99).data);
+    assert_null(tikv_error_bytes(copy, 103).data);
+    assert_null(tikv_error_bytes(NULL, TIKV_ERROR_PRIMARY).data);
+    assert_int_equal(tikv_error_u64(copy, TIKV_ERROR_SAFE_POINT), 7);
+    assert_true(tikv_error_wait(copy, 1, &waits[0], &waits[1], &key));
+    assert_int_equal(waits[0], 2);
+    assert_int_equal(waits[1], 1);
+    assert_true(tk_slice_equal(key, tk_slice_text("b")));
+    assert_true(tikv_error_wait(copy, 0, NULL, NULL, NULL));
+    assert_false(tikv_error_wait(copy, 2, NULL, NULL, NULL));
+    assert_false(tikv_error_wait(NULL, 0, NULL, NULL, NULL));
+    tikv_error_free(copy);
+}
+
+static void
 error__with_keys_done_is_not_retryable(void **state)
 {
     static const tikv_key_outcome some[] = { TIKV_KEY_NOT_DONE, TIKV_KEY_DONE };
@@ -213,6 +249,7 @@ main(void)
         harness_test(error__message_is_one_line),
         harness_test(error__tells_its_class),
         harness_test(error__carries_facts),
+        harness_test(error__carries_bytes_and_a_chain_of_waits),
         harness_test(error__with_keys_done_is_not_retryable),
         harness_test(error__immortals_are_left_alone),
 #ifdef TK_DEBUG

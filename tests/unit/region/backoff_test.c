@@ -184,6 +184,33 @@ backoff__takes_an_interrupted_sleep_back(void **state)
     assert_int_equal(tk_backoff_dominant(&backoff), TK_BACKOFF_KINDS);
 }
 
+static void
+backoff__carries_totals_from_round_to_round(void **state)
+{
+    struct tk_backoff whole;
+    struct tk_backoff round;
+
+    (void)state;
+    tk_backoff_init(&whole, 10);
+    assert_int_equal(tk_backoff_next(&whole, TK_BACKOFF_REGION_MISS, -1, 0),
+                     2);
+    tk_backoff_init(&round, 10);
+    tk_backoff_carry(&round, &whole);
+    assert_int_equal(round.attempts[TK_BACKOFF_REGION_MISS], 0);
+    assert_int_equal(tk_backoff_next(&round, TK_BACKOFF_STALE_COMMAND, 8, 0),
+                     2);
+    assert_int_equal(tk_backoff_next(&round, TK_BACKOFF_REGION_MISS, -1, 0),
+                     2);
+    tk_backoff_carry(&whole, &round);
+    assert_int_equal(whole.total_ms, 6);
+    assert_int_equal(whole.slept_ms[TK_BACKOFF_REGION_MISS], 4);
+    assert_int_equal(whole.attempts[TK_BACKOFF_REGION_MISS], 1);
+    assert_int_equal(tk_backoff_next(&whole, TK_BACKOFF_REGION_MISS, -1, 0),
+                     4);
+    assert_int_equal(tk_backoff_next(&whole, TK_BACKOFF_REGION_MISS, -1, 0),
+                     -1);
+}
+
 int
 main(void)
 {
@@ -196,6 +223,7 @@ main(void)
         harness_test(backoff__names_the_dominant_kind),
         harness_test(backoff__forks_totals_and_adopts_them),
         harness_test(backoff__takes_an_interrupted_sleep_back),
+        harness_test(backoff__carries_totals_from_round_to_round),
     };
 
     return harness_run(tests);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading the keys as they were at one timestamp. A snapshot remembers what
+ * it learned: values it read (a cache), and which transactions' locks can be
+ * ignored or read through. It is counted: iterators and futures hold it.
+ *
+ * Points, batches and scans run in rounds (resolver.h): ask, resolve the
+ * locks met, ask again for what is left, within one budget.
+ *
+ * Any thread, many reads at a time. Lock: rank LEAF, for the sets and the
+ * cache; never held while waiting.
+ */
+#ifndef TK_TXN_SNAPSHOT_H
+#define TK_TXN_SNAPSHOT_H
+
+#include "base/value.h"
+#include "txn/buffer_union.h"
+#include "txn/client.h"
+
+/* Values of kvrpcpb.IsolationLevel. */
+enum tk_isolation {
+    TK_ISOLATION_SI = 0,
+    TK_ISOLATION_RC = 1,         /* passes locks by: no repeatable reads */
+    TK_ISOLATION_RC_CHECK_TS = 2 /* newer versions are a write conflict */
+};
+
+struct tk_snapshot_options {
+    uint64_t version; /* UINT64_MAX: the newest; points only */
+    uint8_t isolation;
+    bool no_fill_cache; /* of TiKV's block cache */
+    bool no_cache;      /* of this snapshot */
+    uint64_t task_id;
+    uint32_t busy_threshold_ms; /* 0: none */
+
+    /* The start ts of a transaction whose own locks are no obstacle; 0. */
+    uint64_t own_ts;
+};
+
+struct tk_snapshot;
+
+/* NULL without memory. One reference. */
+struct tk_snapshot *
+tk_snapshot_new(struct tk_txn_client *client,
+                const struct tk_snapshot_options *options);
+
+void
+tk_snapshot_ref(struct tk_snapshot *snapshot);
+
+void
+tk_snapshot_unref(struct tk_snapshot *snapshot);
+
+uint64_t
+tk_snapshot_version(const struct tk_snapshot *snapshot);
+
+/* found[i] for keys[i], of which there may be many and equal ones; all are
+ * absent on error. The values live as long as `hold`, to which nothing is
+ * added but memory. One key is a get, more are a batch get. */
+tikv_error *
+tk_snapshot_get(struct tk_snapshot *snapshot, struct tk_op *op,
+                const tikv_slice *keys, size_t count, bool with_commit_ts,
+                tikv_pairs *hold, struct tk_found *found)
+    __attribute__((warn_unused_result));
+
+/* ---- scans ---- */
+
+struct tk_scan_options {
+    uint32_t page_count; /* pairs of a page at most; 0: configured */
+    size_t page_bytes;   /* about; 0: no limit */
+    uint32_t sample_step; /* of each n keys one; 0: all */
+    bool reverse;
+    bool keys_only; /* values absent */
+    bool with_commit_ts;
+};
+
+/* The first page of the range; tikv_pairs_next() of it is the range after. A
+ * page that is not full, by count or bytes, is the last. Reverse scans go
+ * from the end (excluded) down to the start. */
+tikv_error *
+tk_snapshot_scan(struct tk_snapshot *snapshot, struct tk_op *op,
+                 tikv_range range, const struct tk_scan_options *options,
+                 tikv_pairs **out) __attribute__((warn_unused_result));
+
+/* Page after page as the source of a union. Lies where the caller likes; the
+ * op is that of the call now running and is set again before each `next`.
+ * Pair with tk_scan_source_fini(). */
+struct tk_scan_source {
+    struct tk_source source; /* first */
+    struct tk_snapshot *snapshot;
+    struct tk_op *op;
+    struct tk_scan_options options;
+    tikv_pairs *page;
+    size_t place;
+    tikv_pairs *before; /* the page that held the range of this one */
+    tikv_range rest;
+    bool has_rest;
+};
+
+/* Places it on the first pair. The range is borrowed until the first page is
+ * in, which is before this returns. */
+tikv_error *
+tk_scan_source_init(struct tk_scan_source *source,
+                    struct tk_snapshot *snapshot, struct tk_op *op,
+                    tikv_range range, const struct tk_scan_options *options)
+    __attribute__((warn_unused_result));
+
+void
+tk_scan_source_fini(struct tk_scan_source *source);
+
+#endif
