@@ -19,6 +19,37 @@ tikv_timestamp(tikv_client *client, const tikv_call *call, uint64_t *out);
 TIKV_API TIKV_MUST_USE tikv_future *
 tikv_timestamp_async(tikv_client *client, const tikv_call *call);
 
+/* The newest timestamp this client has seen, without a request: renewed in
+ * the background each pd.low_resolution_ms from the first use on. Good for
+ * stale reads and for telling time, not for beginning a transaction. Blocks
+ * only while none was seen yet. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_timestamp_recent(tikv_client *client, const tikv_call *call,
+                      uint64_t *out);
+
+/* A timestamp of `age_ms` milliseconds ago by PD's clock, never one of the
+ * future; without a request, like tikv_timestamp_recent(). For stale reads.
+ * ARGUMENT when there was no time so long ago. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_timestamp_past(tikv_client *client, const tikv_call *call,
+                    uint64_t age_ms, uint64_t *out);
+
+/* The least timestamp that any timestamp service of the cluster would give
+ * next. Blocks. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_timestamp_min(tikv_client *client, const tikv_call *call, uint64_t *out);
+
+/* One timestamp that PD keeps for whoever wants to tell readers where to
+ * read; 0 until it was set. Block. Setting it back, or to a time that PD has
+ * not reached, is ARGUMENT. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_external_timestamp(tikv_client *client, const tikv_call *call,
+                        uint64_t *out);
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_external_timestamp_set(tikv_client *client, const tikv_call *call,
+                            uint64_t ts);
+
 #define TIKV_TIMESTAMP_MS(ts) ((int64_t)((uint64_t)(ts) >> 18))
 #define TIKV_TIMESTAMP_LOGICAL(ts) ((int64_t)((uint64_t)(ts) & 0x3FFFF))
 

@@ -28,6 +28,17 @@ tk_alarm_arm(struct tk_alarm *alarm, int64_t when)
     }
 }
 
+void
+tk_alarm_hasten(struct tk_alarm *alarm, int64_t when)
+{
+    struct tk_runtime *rt = alarm->rt;
+    int64_t then = alarm->timer.when;
+
+    if (alarm->is_out && when < then && rt->ops->disarm(rt, &alarm->timer)) {
+        rt->ops->arm(rt, &alarm->timer, when);
+    }
+}
+
 struct tk_parker *
 tk_alarm_end(struct tk_alarm *alarm, int64_t again)
 {

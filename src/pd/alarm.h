@@ -26,6 +26,11 @@ tk_alarm_init(struct tk_alarm *alarm, struct tk_runtime *rt, void *owner,
 void
 tk_alarm_arm(struct tk_alarm *alarm, int64_t when);
 
+/* Under the lock. An alarm that is out and would ring later rings at `when`;
+ * one that rings just now tells by itself when it rings again. */
+void
+tk_alarm_hasten(struct tk_alarm *alarm, int64_t when);
+
 /* From the alarm's function, under the lock: it rings again, or it is over.
  * Returns whom to ring after the lock was released. */
 struct tk_parker *

@@ -9,6 +9,7 @@
 
 #include "exec/exec.h"
 #include "pd/alarm.h"
+#include "pd/interval.h"
 #include "pd/pd.h"
 #include "pd/waiters.h"
 
@@ -51,9 +52,18 @@ struct tk_tso {
     struct tk_tso_batch *oldest; /* sent, in order, not answered */
     struct tk_tso_batch *youngest;
     size_t batches_count;
-    uint64_t newest; /* the largest timestamp handed out so far */
+    uint64_t newest;   /* the largest timestamp handed out so far */
+    int64_t newest_at; /* when it came */
     struct tk_alarm alarm;
     bool is_closed;
+};
+
+/* Guarded by tso.lock. */
+struct tk_oracle {
+    struct tk_alarm alarm; /* out once somebody used the newest */
+    struct tk_work renewal;
+    struct tk_interval interval;
+    bool is_renewing;
 };
 
 struct tk_pd {
@@ -65,6 +75,7 @@ struct tk_pd {
     uint64_t cluster_id; /* fixed after open */
     struct tk_members members;
     struct tk_tso tso;
+    struct tk_oracle oracle;
 };
 
 /* ---- members.c ---- */
@@ -142,5 +153,14 @@ tk_tso_move(struct tk_pd *pd);
 
 void
 tk_tso_close(struct tk_pd *pd);
+
+/* ---- oracle.c ---- */
+
+void
+tk_oracle_init(struct tk_pd *pd);
+
+/* After tk_tso_close(). */
+void
+tk_oracle_close(struct tk_pd *pd);
 
 #endif

@@ -25,6 +25,7 @@ tk_pd_open(struct tk_exec *exec, struct tk_rpc *rpc,
     pd->config = config;
     pd->log = log;
     tk_tso_init(pd);
+    tk_oracle_init(pd);
     error = tk_members_open(pd, op);
     if (error != NULL) {
         tk_pd_free(pd);
@@ -44,6 +45,7 @@ void
 tk_pd_close(struct tk_pd *pd)
 {
     tk_tso_close(pd);
+    tk_oracle_close(pd);
     tk_members_close(pd);
 }
 

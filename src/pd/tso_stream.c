@@ -184,6 +184,7 @@ stream_received(struct tk_stream *base, tikv_slice data,
         stream->has_answered = true;
         if (grant.last > tso->newest) {
             tso->newest = grant.last;
+            tso->newest_at = tk_now(pd->rt);
         }
     } else {
         must_cancel = tk_tso_doom(stream);

@@ -25,6 +25,57 @@ timestamp__grows_with_every_call(void **state)
     kv_close(&kv);
 }
 
+static void
+timestamp__recent_and_past_need_no_request(void **state)
+{
+    uint64_t recent = 0;
+    uint64_t again = 0;
+    uint64_t past = 0;
+    struct kv kv;
+
+    (void)state;
+    kv_open_plain(&kv);
+    kv_ok(tikv_timestamp_recent(kv.client, NULL, &recent));
+    kv_ok(tikv_timestamp_recent(kv.client, NULL, &again));
+    kv_ok(tikv_timestamp_past(kv.client, NULL, 10000, &past));
+    assert_true(again >= recent);
+    assert_in_range(TIKV_TIMESTAMP_MS(recent) - TIKV_TIMESTAMP_MS(past), 8000,
+                    10000);
+    assert_in_range(tikv_cluster_calls(kv.cluster, "pd.Tso"), 1, 3);
+    kv_fails(tikv_timestamp_past(kv.client, NULL, UINT64_MAX, &past),
+             TIKV_ERR_ARGUMENT);
+    kv_fails(tikv_timestamp_recent(kv.client, NULL, NULL), TIKV_ERR_ARGUMENT);
+    kv_close(&kv);
+}
+
+static void
+timestamp__external_only_grows(void **state)
+{
+    uint64_t now = 0;
+    uint64_t ts = 1;
+    struct kv kv;
+
+    (void)state;
+    kv_open_plain(&kv);
+    kv_ok(tikv_external_timestamp(kv.client, NULL, &ts));
+    assert_int_equal(ts, 0);
+    kv_ok(tikv_timestamp(kv.client, NULL, &now));
+    kv_ok(tikv_external_timestamp_set(kv.client, NULL, now));
+    kv_ok(tikv_external_timestamp(kv.client, NULL, &ts));
+    assert_int_equal(ts, now);
+    kv_fails(tikv_external_timestamp_set(kv.client, NULL, now - 1),
+             TIKV_ERR_ARGUMENT);
+    kv_fails(tikv_external_timestamp_set(kv.client, NULL,
+                                         now + (UINT64_C(60000) << 18)),
+             TIKV_ERR_ARGUMENT);
+    kv_ok(tikv_external_timestamp(kv.client, NULL, &ts));
+    assert_int_equal(ts, now);
+
+    kv_ok(tikv_timestamp_min(kv.client, NULL, &ts));
+    assert_true(ts > now);
+    kv_close(&kv);
+}
+
 static int
 compare_numbers(const void *a, const void *b)
 {
@@ -273,6 +324,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(timestamp__grows_with_every_call),
+        harness_test(timestamp__recent_and_past_need_no_request),
+        harness_test(timestamp__external_only_grows),
         harness_test(timestamp__futures_share_requests_and_are_all_different),
         harness_test(timestamp__ends_at_its_deadline),
         harness_test(timestamp__ends_when_cancelled_and_when_closed),

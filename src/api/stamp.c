@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timestamps. The blocking call goes straight to PD's queue. A future sits in
- * that queue itself and is completed by the thread that reads PD's answer, so
- * that any number of them costs no worker; only trouble goes to the pool.
+ * Futures of timestamps. One sits in PD's queue itself and is completed by
+ * the thread that reads PD's answer, so that any number of them costs no
+ * worker; only trouble goes to the pool.
  *
  * Three may want the future's request back: cancel, its deadline (a timer),
  * and whoever submitted it, for the other two, if they came first:
@@ -31,34 +31,6 @@ struct stamp {
     struct tk_timer timer;
     _Atomic uint32_t state;
 };
-
-tikv_error *
-tikv_timestamp(tikv_client *client, const tikv_call *call, uint64_t *out)
-{
-    tikv_error *error = tk_door_refusal(client);
-    struct tk_op op;
-    tikv_call copy;
-    uint64_t ts = 0;
-
-    if (error == NULL && out == NULL) {
-        error = tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
-    }
-    if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
-    }
-    if (error == NULL) {
-        error = tk_door_enter(client, &copy, &op);
-    }
-    if (error != NULL) {
-        return error;
-    }
-    error = tk_pd_timestamp(client->router.pd, &op, &ts);
-    tk_door_leave(client, &op);
-    if (error == NULL) {
-        *out = ts;
-    }
-    return error;
-}
 
 static struct stamp *
 stamp_of_request(struct tk_tso_request *request)

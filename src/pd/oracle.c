@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Timestamps without a round trip: the newest one and its ticker, times past,
+ * the check of read timestamps.
+ *
+ * The ticker is an alarm that pushes one work to the pool: a worker, not the
+ * timer thread, looks for a new leader when PD moved. Lock: tso.lock.
+ */
+#include "pd/oracle.h"
+
+#include <inttypes.h>
+
+#include "base/error.h"
+#include "pd/inner.h"
+
+enum { LOGICAL_BITS = 18, RENEW_MS = 3000 };
+
+static int64_t
+physical_ms(uint64_t ts)
+{
+    return (int64_t)(ts >> LOGICAL_BITS);
+}
+
+uint64_t
+tk_pd_newest(struct tk_pd *pd, int64_t *seen_at)
+{
+    struct tk_tso *tso = &pd->tso;
+    uint64_t newest;
+
+    tk_mutex_lock(&tso->lock);
+    newest = tso->newest;
+    *seen_at = tso->newest_at;
+    tk_mutex_unlock(&tso->lock);
+    return newest;
+}
+
+/* ---- the ticker ---- */
+
+/* Under the lock. */
+static int64_t
+next_tick(struct tk_oracle *oracle, int64_t now)
+{
+    return tk_after(now, oracle->interval.current_ms * TK_MS);
+}
+
+static void
+renew(struct tk_work *work, bool refused)
+{
+    struct tk_pd *pd = (struct tk_pd *)(void *)((char *)work -
+                                                offsetof(struct tk_pd,
+                                                         oracle.renewal));
+    struct tk_op op;
+    uint64_t ts;
+
+    if (!refused && tk_op_init(&op, pd->exec, NULL, RENEW_MS * TK_MS)) {
+        tikv_error *error = tk_pd_timestamp(pd, &op, &ts);
+
+        if (error != NULL) {
+            tk_log(pd->log, TIKV_LOG_INFO, "pd",
+                   "the timestamp at hand grows old: %s",
+                   tikv_error_message(error));
+        }
+        tikv_error_free(error);
+        tk_op_fini(&op);
+    }
+    tk_mutex_lock(&pd->tso.lock);
+    pd->oracle.is_renewing = false;
+    tk_mutex_unlock(&pd->tso.lock);
+}
+
+static void
+tick(struct tk_timer *timer)
+{
+    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
+    struct tk_oracle *oracle = &pd->oracle;
+    struct tk_parker *stopper;
+    struct tk_wakes wakes;
+    bool is_mine;
+
+    tk_wakes_init(&wakes, pd->rt);
+    tk_mutex_lock(&pd->tso.lock);
+    is_mine = !oracle->is_renewing && !pd->tso.is_closed;
+    oracle->is_renewing |= is_mine;
+    tk_mutex_unlock(&pd->tso.lock);
+    if (is_mine && !tk_exec_push(pd->exec, &oracle->renewal, false)) {
+        tk_mutex_lock(&pd->tso.lock);
+        oracle->is_renewing = false;
+        tk_mutex_unlock(&pd->tso.lock);
+    }
+    tk_mutex_lock(&pd->tso.lock);
+    tk_interval_tick(&oracle->interval, tk_now(pd->rt) / TK_MS);
+    stopper = tk_alarm_end(&oracle->alarm,
+                           pd->tso.is_closed
+                               ? TK_NEVER
+                               : next_tick(oracle, tk_now(pd->rt)));
+    tk_mutex_unlock(&pd->tso.lock);
+    if (stopper != NULL) {
+        tk_wakes_ring(&wakes, stopper);
+    }
+    tk_wakes_flush(&wakes);
+}
+
+/* Starts the ticker, or has it keep up with the setting. Under the lock. */
+static void
+keep_fresh(struct tk_pd *pd)
+{
+    struct tk_oracle *oracle = &pd->oracle;
+    bool is_shorter = tk_interval_configure(
+        &oracle->interval, tk_config_int(&pd->config->pd_low_resolution_ms));
+
+    if (pd->tso.is_closed) {
+        return;
+    }
+    if (is_shorter) {
+        tk_alarm_hasten(&oracle->alarm, next_tick(oracle, tk_now(pd->rt)));
+    }
+    tk_alarm_arm(&oracle->alarm, next_tick(oracle, tk_now(pd->rt)));
+}
+
+void
+tk_oracle_init(struct tk_pd *pd)
+{
+    pd->oracle.renewal.run = renew;
+    tk_alarm_init(&pd->oracle.alarm, pd->rt, pd, tick);
+}
+
+void
+tk_oracle_close(struct tk_pd *pd)
+{
+    tk_alarm_stop(&pd->oracle.alarm, &pd->tso.lock);
+}
+
+/* ---- reading the clock ---- */
+
+/* The newest and its arrival, from PD while there is none. */
+static tikv_error *
+at_hand(struct tk_pd *pd, struct tk_op *op, uint64_t *ts, int64_t *seen_at)
+{
+    tikv_error *error = tk_op_check(op);
+
+    if (error != NULL) {
+        return error;
+    }
+    tk_mutex_lock(&pd->tso.lock);
+    keep_fresh(pd);
+    *ts = pd->tso.newest;
+    *seen_at = pd->tso.newest_at;
+    tk_mutex_unlock(&pd->tso.lock);
+    if (*ts == 0) {
+        error = tk_pd_timestamp(pd, op, ts);
+        *seen_at = tk_now(pd->rt);
+    }
+    return error;
+}
+
+tikv_error *
+tk_pd_low_resolution(struct tk_pd *pd, struct tk_op *op, uint64_t *out)
+{
+    int64_t seen_at;
+
+    return at_hand(pd, op, out, &seen_at);
+}
+
+tikv_error *
+tk_pd_past(struct tk_pd *pd, struct tk_op *op, uint64_t age_ms, uint64_t *out)
+{
+    uint64_t newest = 0;
+    int64_t seen_at = 0;
+    tikv_error *error = at_hand(pd, op, &newest, &seen_at);
+    int64_t ms;
+
+    if (error != NULL) {
+        return error;
+    }
+    ms = physical_ms(newest) + (tk_now(pd->rt) - seen_at) / TK_MS;
+    if (age_ms >= (uint64_t)ms) {
+        return tk_error(TIKV_ERR_ARGUMENT,
+                        "there was no time %" PRIu64 " ms ago", age_ms);
+    }
+    /* PD's time goes in steps: ours may be ahead of it by one. */
+    *out = (uint64_t)(ms - (int64_t)age_ms) << LOGICAL_BITS;
+    if (*out > newest) {
+        *out = newest;
+    }
+    return NULL;
+}
+
+int64_t
+tk_pd_until_expired(struct tk_pd *pd, uint64_t lock_ts, uint64_t ttl_ms)
+{
+    int64_t end_ms = physical_ms(lock_ts);
+    int64_t seen_at;
+    uint64_t newest = tk_pd_newest(pd, &seen_at);
+
+    if (newest == 0) {
+        return 0;
+    }
+    end_ms = ttl_ms > (uint64_t)(INT64_MAX - end_ms)
+                 ? INT64_MAX
+                 : end_ms + (int64_t)ttl_ms;
+    return end_ms - physical_ms(newest);
+}
+
+/* ---- checking ---- */
+
+/* How old the data is that a stale read asks for. */
+static void
+note_read(struct tk_pd *pd, uint64_t ts)
+{
+    struct tk_tso *tso = &pd->tso;
+    struct tk_oracle *oracle = &pd->oracle;
+    int64_t now = tk_now(pd->rt);
+    int64_t pd_ms;
+
+    tk_mutex_lock(&tso->lock);
+    keep_fresh(pd);
+    pd_ms = physical_ms(tso->newest) + (now - tso->newest_at) / TK_MS;
+    if (tso->newest != 0 && !tso->is_closed &&
+        tk_interval_read(&oracle->interval, pd_ms - physical_ms(ts),
+                         now / TK_MS)) {
+        tk_alarm_hasten(&oracle->alarm, next_tick(oracle, now));
+    }
+    tk_mutex_unlock(&tso->lock);
+}
+
+tikv_error *
+tk_pd_check_read_ts(struct tk_pd *pd, struct tk_op *op, uint64_t ts,
+                    bool is_stale)
+{
+    tikv_error *error;
+    uint64_t newest;
+    int64_t seen_at;
+
+    if (ts == UINT64_MAX && !is_stale) {
+        return NULL;
+    }
+    if (ts >= INT64_MAX) {
+        return tk_error(TIKV_ERR_ARGUMENT,
+                        ts == UINT64_MAX
+                            ? "a stale read cannot ask for the latest data"
+                            : "%" PRIu64 " is no timestamp",
+                        ts);
+    }
+    newest = tk_pd_newest(pd, &seen_at);
+    if (ts > newest) {
+        /* A timestamp that anybody has is smaller than one asked for now. */
+        error = tk_pd_timestamp(pd, op, &newest);
+        if (error != NULL) {
+            return error;
+        }
+        if (ts > newest) {
+            return tk_error(TIKV_ERR_ARGUMENT,
+                            "read timestamp %" PRIu64
+                            " lies in the future: PD is at %" PRIu64,
+                            ts, newest);
+        }
+    }
+    if (is_stale) {
+        note_read(pd, ts);
+    }
+    return NULL;
+}
