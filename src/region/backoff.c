@@ -30,6 +30,12 @@ static const struct row rows[TK_BACKOFF_KINDS] = {
 #include "base/backoff.def"
 #undef TK_BACKOFF
 
+int64_t
+tk_backoff_base_ms(enum tk_backoff_kind kind)
+{
+    return rows[kind].base_ms;
+}
+
 void
 tk_backoff_init(struct tk_backoff *backoff, int64_t budget_ms)
 {

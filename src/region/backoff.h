@@ -25,6 +25,10 @@ int64_t
 tk_backoff_pause(enum tk_jitter jitter, int64_t base_ms, int64_t cap_ms,
                  unsigned attempts, int64_t last_ms, uint64_t random);
 
+/* The shortest pause of that kind. */
+int64_t
+tk_backoff_base_ms(enum tk_backoff_kind kind);
+
 struct tk_backoff {
     int64_t budget_ms; /* 0: unlimited */
     int64_t total_ms;

@@ -89,7 +89,7 @@ correct_cache(struct tk_run *run, struct tk_shard *shard,
     if (fault->leader_peer_id != 0) {
         tk_cache_set_leader(cache, route, fault->leader_peer_id,
                             fault->leader_store_id);
-    } else if (fault->next_peer) {
+    } else if (fault->remedy == TK_REMEDY_NOT_LEADER) {
         tk_cache_next_peer(cache, route);
     }
     if (fault->invalidate != TK_INVALID_OK) {

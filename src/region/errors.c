@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of region errors (RS-10): the first row whose field is set wins.
- * Rows follow the table except where its remedy needs a choice among replicas
- * for reads: then the leader is tried again after a short pause. No lock, no
- * state.
+ * What a row's remedy makes of the other replicas is selector_judge.c's. No
+ * lock, no state.
  */
 #include "region/errors.h"
 
@@ -22,8 +21,8 @@ struct row {
     enum tk_backoff_kind backoff;
     enum tk_invalid invalidate;
     bool suspect_store;
-    bool next_peer;
     tikv_code code;
+    enum tk_remedy remedy;
 };
 
 static bool
@@ -65,52 +64,63 @@ anything(const errorpb_Error *error)
 #define KEEP TK_INVALID_OK
 #define FIELD(name) #name, errorpb_Error_has_##name
 #define NAMED(name, field) name, errorpb_Error_has_##field
-#define RETRY(kind, next) TK_VERDICT_RETRY, kind, KEEP, false, next, TIKV_OK
-#define REGROUP(kind, reason)                                                  \
-    TK_VERDICT_REGROUP, kind, reason, false, false, TIKV_OK
-#define FAIL(code) TK_VERDICT_FAIL, NONE, KEEP, false, false, code
+#define PLAIN TK_REMEDY_NONE
+#define RETRY(kind, remedy)                                                    \
+    TK_VERDICT_RETRY, kind, KEEP, false, TIKV_OK, remedy
+#define REGROUP(kind, reason, remedy)                                          \
+    TK_VERDICT_REGROUP, kind, reason, false, TIKV_OK, remedy
+#define FAIL(code, remedy) TK_VERDICT_FAIL, NONE, KEEP, false, code, remedy
 
 static const struct row rows[] = {
     { FIELD(undetermined_result), TK_VERDICT_IN_DOUBT, NONE, KEEP, false,
-      false, TIKV_ERR_UNDETERMINED },
-    /* With a hint the row is changed below. */
-    { FIELD(not_leader), RETRY(TK_BACKOFF_REGION_SCHEDULING, true) },
-    { FIELD(disk_full), RETRY(TK_BACKOFF_DISK_FULL, false) },
+      TIKV_ERR_UNDETERMINED, PLAIN },
+    /* With a hint the pause is left out. */
+    { FIELD(not_leader),
+      RETRY(TK_BACKOFF_REGION_SCHEDULING, TK_REMEDY_NOT_LEADER) },
+    { FIELD(disk_full), RETRY(TK_BACKOFF_DISK_FULL, PLAIN) },
     { NAMED("recovery_in_progress", RecoveryInProgress),
-      REGROUP(TK_BACKOFF_RECOVERY, TK_INVALID_OTHER) },
-    { FIELD(is_witness), REGROUP(TK_BACKOFF_IS_WITNESS, TK_INVALID_OTHER) },
+      REGROUP(TK_BACKOFF_RECOVERY, TK_INVALID_OTHER, PLAIN) },
+    { FIELD(is_witness),
+      REGROUP(TK_BACKOFF_IS_WITNESS, TK_INVALID_OTHER, PLAIN) },
     { NAMED("flashback_in_progress", FlashbackInProgress),
-      FAIL(TIKV_ERR_REGION) },
+      FAIL(TIKV_ERR_REGION, TK_REMEDY_FLASHBACK) },
     { NAMED("flashback_not_prepared", FlashbackNotPrepared),
-      FAIL(TIKV_ERR_REGION) },
+      FAIL(TIKV_ERR_REGION, PLAIN) },
     { FIELD(region_not_found),
-      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_NOT_FOUND) },
+      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_NOT_FOUND,
+              TK_REMEDY_NOT_FOUND) },
     { FIELD(key_not_in_region),
-      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_OTHER) },
+      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_OTHER, PLAIN) },
     /* With regions the row is changed below. */
     { FIELD(epoch_not_match),
-      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_EPOCH) },
-    { FIELD(bucket_version_not_match), REGROUP(TK_BACKOFF_REGION_MISS, KEEP) },
-    { "deadline_exceeded", busy_by_deadline, RETRY(NONE, false) },
-    { FIELD(server_is_busy), RETRY(TK_BACKOFF_SERVER_BUSY, false) },
-    { FIELD(stale_command), RETRY(TK_BACKOFF_STALE_COMMAND, false) },
+      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_EPOCH, PLAIN) },
+    { FIELD(bucket_version_not_match),
+      REGROUP(TK_BACKOFF_REGION_MISS, KEEP, PLAIN) },
+    { "deadline_exceeded", busy_by_deadline,
+      RETRY(TK_BACKOFF_SERVER_BUSY, TK_REMEDY_BUSY_LATE) },
+    { FIELD(server_is_busy), RETRY(TK_BACKOFF_SERVER_BUSY, TK_REMEDY_BUSY) },
+    /* The group has another leader by now, or will: no pause. */
+    { FIELD(stale_command), RETRY(NONE, PLAIN) },
     { FIELD(store_not_match), TK_VERDICT_REGROUP, TK_BACKOFF_REGION_MISS,
-      TK_INVALID_STORE, true, false, TIKV_OK },
-    { FIELD(raft_entry_too_large), FAIL(TIKV_ERR_TOO_LARGE) },
+      TK_INVALID_STORE, true, TIKV_OK, PLAIN },
+    { FIELD(raft_entry_too_large), FAIL(TIKV_ERR_TOO_LARGE, PLAIN) },
     { FIELD(max_timestamp_not_synced),
-      RETRY(TK_BACKOFF_MAX_TS_NOT_SYNCED, false) },
+      RETRY(TK_BACKOFF_MAX_TS_NOT_SYNCED, PLAIN) },
     { FIELD(region_not_initialized),
-      RETRY(TK_BACKOFF_REGION_NOT_INITIALIZED, false) },
+      RETRY(TK_BACKOFF_REGION_NOT_INITIALIZED, PLAIN) },
     { FIELD(read_index_not_ready),
-      RETRY(TK_BACKOFF_REGION_SCHEDULING, false) },
+      RETRY(TK_BACKOFF_REGION_SCHEDULING, PLAIN) },
     { FIELD(proposal_in_merging_mode),
-      RETRY(TK_BACKOFF_REGION_SCHEDULING, false) },
-    { FIELD(data_is_not_ready), RETRY(NONE, false) },
+      RETRY(TK_BACKOFF_REGION_SCHEDULING, PLAIN) },
+    { FIELD(data_is_not_ready), RETRY(NONE, TK_REMEDY_NOT_READY) },
     { FIELD(mismatch_peer_id),
-      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_OTHER) },
-    { "deadline_exceeded", past_deadline, RETRY(NONE, false) },
-    { "invalid_max_ts", invalid_max_ts, FAIL(TIKV_ERR_SERVER) },
-    { "unknown", anything, REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_OTHER) },
+      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_OTHER, PLAIN) },
+    { "deadline_exceeded", past_deadline,
+      RETRY(TK_BACKOFF_REGION_SCHEDULING, TK_REMEDY_LATE) },
+    { "invalid_max_ts", invalid_max_ts, FAIL(TIKV_ERR_SERVER, PLAIN) },
+    /* It may tell of anything, also that the keys are elsewhere. */
+    { "unknown", anything,
+      REGROUP(TK_BACKOFF_REGION_MISS, TK_INVALID_OTHER, PLAIN) },
 };
 
 static void
@@ -123,7 +133,6 @@ take_hint(const errorpb_Error *error, struct tk_region_error *out)
         out->leader_peer_id = metapb_Peer_id(leader);
         out->leader_store_id = metapb_Peer_store_id(leader);
         out->backoff = NONE;
-        out->next_peer = false;
     }
 }
 
@@ -171,8 +180,8 @@ tk_region_error(tikv_slice bytes, struct tk_arena *arena,
     out->backoff = row->backoff;
     out->invalidate = row->invalidate;
     out->suspect_store = row->suspect_store;
-    out->next_peer = row->next_peer;
     out->code = row->code;
+    out->remedy = row->remedy;
     out->message = "";
     if (error == NULL) {
         return;
@@ -183,8 +192,11 @@ tk_region_error(tikv_slice bytes, struct tk_arena *arena,
         take_hint(error, out);
     } else if (row->is_set == errorpb_Error_has_epoch_not_match) {
         take_regions(error, out);
-    } else if (row->is_set == errorpb_Error_has_server_is_busy) {
-        out->busy_ms = errorpb_ServerIsBusy_backoff_ms(
-            errorpb_Error_server_is_busy(error));
+    } else if (errorpb_Error_has_server_is_busy(error)) {
+        const errorpb_ServerIsBusy *busy =
+            errorpb_Error_server_is_busy(error);
+
+        out->busy_ms = errorpb_ServerIsBusy_backoff_ms(busy);
+        out->wait_ms = errorpb_ServerIsBusy_estimated_wait_ms(busy);
     }
 }

@@ -17,16 +17,29 @@ enum tk_verdict {
     TK_VERDICT_IN_DOUBT /* undetermined_result: a write may have happened */
 };
 
+/* What a row demands beyond its columns: a look at the other replicas. */
+enum tk_remedy {
+    TK_REMEDY_NONE,
+    TK_REMEDY_NOT_LEADER,
+    TK_REMEDY_BUSY,      /* another replica meanwhile */
+    TK_REMEDY_BUSY_LATE, /* the same, or the read's timeout was reached */
+    TK_REMEDY_LATE,      /* the read's timeout was reached */
+    TK_REMEDY_NOT_READY,
+    TK_REMEDY_NOT_FOUND, /* the leader, if it was not asked */
+    TK_REMEDY_FLASHBACK  /* the leader, if a replica was read */
+};
+
 struct tk_region_error {
     const char *name; /* "not_leader": label, message */
+    enum tk_remedy remedy;
     enum tk_verdict verdict;
     enum tk_backoff_kind backoff; /* TK_BACKOFF_KINDS: none */
     enum tk_invalid invalidate;   /* TK_INVALID_OK: leave the record */
     bool suspect_store;           /* check its address */
-    bool next_peer;
     tikv_code code;               /* of FAIL */
     /* Taken out of the error. */
     uint64_t busy_ms;             /* server_is_busy.backoff_ms */
+    uint64_t wait_ms;             /* server_is_busy.estimated_wait_ms */
     uint64_t leader_peer_id;      /* not_leader's hint; 0 none */
     uint64_t leader_store_id;
     const char *message;          /* in the arena */

@@ -30,8 +30,7 @@ static const struct expected table[] = {
       TK_INVALID_EPOCH },
     { 6, "server_is_busy", TK_VERDICT_RETRY, TK_BACKOFF_SERVER_BUSY,
       TK_INVALID_OK },
-    { 7, "stale_command", TK_VERDICT_RETRY, TK_BACKOFF_STALE_COMMAND,
-      TK_INVALID_OK },
+    { 7, "stale_command", TK_VERDICT_RETRY, NONE, TK_INVALID_OK },
     { 8, "store_not_match", TK_VERDICT_REGROUP, TK_BACKOFF_REGION_MISS,
       TK_INVALID_STORE },
     { 9, "raft_entry_too_large", TK_VERDICT_FAIL, NONE, TK_INVALID_OK },
@@ -93,7 +92,8 @@ errors__have_a_row_for_every_field(void **state)
         assert_int_equal(fault.backoff, table[i].backoff);
         assert_int_equal(fault.invalidate, table[i].invalidate);
         assert_int_equal(fault.suspect_store, table[i].field == 8);
-        assert_int_equal(fault.next_peer, table[i].field == 2);
+        assert_int_equal(fault.remedy == TK_REMEDY_NOT_LEADER,
+                         table[i].field == 2);
         assert_int_equal(fault.code != TIKV_OK,
                          fault.verdict == TK_VERDICT_FAIL ||
                              fault.verdict == TK_VERDICT_IN_DOUBT);
@@ -143,7 +143,7 @@ errors__take_the_facts_out(void **state)
     assert_int_equal(fault.leader_peer_id, 7);
     assert_int_equal(fault.leader_store_id, 3);
     assert_int_equal(fault.backoff, NONE);
-    assert_false(fault.next_peer);
+    assert_int_equal(fault.verdict, TK_VERDICT_RETRY);
     assert_string_equal(fault.message, "psst");
 
     error = errorpb_Error_new(arena->upb);
@@ -159,11 +159,14 @@ errors__take_the_facts_out(void **state)
         errorpb_Error_mutable_server_is_busy(error, arena->upb), 70);
     tk_region_error(encode(arena, error), arena, &fault);
     assert_int_equal(fault.busy_ms, 70);
+    errorpb_ServerIsBusy_set_estimated_wait_ms(
+        errorpb_Error_mutable_server_is_busy(error, arena->upb), 90);
     errorpb_ServerIsBusy_set_reason(
         errorpb_Error_mutable_server_is_busy(error, arena->upb),
         upb_StringView_FromString("the deadline is exceeded, sorry"));
     tk_region_error(encode(arena, error), arena, &fault);
     assert_string_equal(fault.name, "deadline_exceeded");
+    assert_int_equal(fault.wait_ms, 90);
     tk_arena_unref(arena);
 }
 
