@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/slice.h"
 #include "cluster/pd.h"
+#include "wire/key.h"
 
 enum { OPERATOR_RUNNING = 4 }; /* 0: success */
 
@@ -90,9 +91,30 @@ cut_and_answer(struct tk_cl_request *request, const tikv_slice *keys,
     return TK_GRPC_OK;
 }
 
+/* Regions of transactional data are bounded by encoded keys: these become
+ * slices of `out`. False without memory. */
+static bool
+encode_keys(tikv_slice *keys, size_t count, struct tk_buf *out)
+{
+    size_t at = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        tk_key_encode(out, keys[i]);
+        keys[i].len = tk_key_encoded_len(keys[i].len);
+    }
+    for (i = 0; i < count && !out->failed; i++) {
+        keys[i].data = out->data + at;
+        at += keys[i].len;
+    }
+    return !out->failed;
+}
+
 int
 tk_cl_split_region(struct tk_cl_request *request)
 {
+    bool is_raw = request->fields.numbers[4] != 0;
+    struct tk_buf encoded;
     tikv_slice *keys;
     size_t count;
     size_t i;
@@ -101,6 +123,7 @@ tk_cl_split_region(struct tk_cl_request *request)
     if (!tk_cl_check_region(request)) {
         return TK_GRPC_OK;
     }
+    tk_buf_init(&encoded, SIZE_MAX / 4);
     keys = read_keys(request->body, 3, &count);
     if (keys == NULL) {
         return answer_message(request, "out of memory");
@@ -110,6 +133,10 @@ tk_cl_split_region(struct tk_cl_request *request)
     }
     if (count == 0) {
         status = answer_message(request, "missing split key");
+        goto out;
+    }
+    if (!is_raw && !encode_keys(keys, count, &encoded)) {
+        status = answer_message(request, "out of memory");
         goto out;
     }
     for (i = 0; i < count; i++) {
@@ -123,6 +150,7 @@ tk_cl_split_region(struct tk_cl_request *request)
                         : cut_and_answer(request, keys, count);
 out:
     tk_free(keys);
+    tk_buf_fini(&encoded);
     return status;
 }
 

@@ -355,13 +355,14 @@ check__compares_the_load(void **state)
 }
 
 static const kvrpcpb_SplitRegionResponse *
-split(struct fx *fx, kvrpcpb_Context *context, const char *const *keys)
+split_keys(struct fx *fx, kvrpcpb_Context *context, const char *const *keys,
+           bool is_raw)
 {
     kvrpcpb_SplitRegionRequest *request =
         kvrpcpb_SplitRegionRequest_new(fx->arena);
 
     kvrpcpb_SplitRegionRequest_set_context(request, context);
-    kvrpcpb_SplitRegionRequest_set_is_raw_kv(request, true);
+    kvrpcpb_SplitRegionRequest_set_is_raw_kv(request, is_raw);
     for (; *keys != NULL; keys++) {
         (void)kvrpcpb_SplitRegionRequest_add_split_keys(
             request, fx_view(*keys), fx->arena);
@@ -370,6 +371,40 @@ split(struct fx *fx, kvrpcpb_Context *context, const char *const *keys)
             SplitRegionRequest, request);
     assert_int_equal(fx->status, TK_GRPC_OK);
     return FX_PARSE(fx, kvrpcpb, SplitRegionResponse);
+}
+
+static const kvrpcpb_SplitRegionResponse *
+split(struct fx *fx, kvrpcpb_Context *context, const char *const *keys)
+{
+    return split_keys(fx, context, keys, true);
+}
+
+/* Regions are bounded by them as they lie in the engine. */
+static void
+split__encodes_the_keys_of_transactions(void **state)
+{
+    const char *const keys[] = { "abcdefghi", "b", NULL };
+    const kvrpcpb_SplitRegionResponse *answer;
+    const metapb_Region *const *regions;
+    upb_StringView bound;
+    size_t count = 0;
+    struct fx fx;
+
+    (void)state;
+    fx_open(&fx, NULL);
+    answer = split_keys(&fx, fx_context(&fx, "a"), keys, false);
+    regions = kvrpcpb_SplitRegionResponse_regions(answer, &count);
+    assert_int_equal(count, 3);
+    bound = metapb_Region_end_key(regions[0]);
+    assert_int_equal(bound.size, 18);
+    assert_memory_equal(bound.data, "abcdefgh\xffi\0\0\0\0\0\0\0\xf8", 18);
+    bound = metapb_Region_end_key(regions[1]);
+    assert_int_equal(bound.size, 9);
+    assert_memory_equal(bound.data, "b\0\0\0\0\0\0\0\xf8", 9);
+    /* There is nothing left to do, which is an error. */
+    answer = split_keys(&fx, fx_context(&fx, "c"), keys + 1, false);
+    assert_non_null(kvrpcpb_SplitRegionResponse_region_error(answer));
+    fx_close(&fx);
 }
 
 static void
@@ -589,6 +624,7 @@ main(void)
         harness_test(check__lets_replicas_read),
         harness_test(check__compares_the_load),
         harness_test(split__leaves_the_right_end_to_the_old_id),
+        harness_test(split__encodes_the_keys_of_transactions),
         harness_test(check__compares_versions_alone),
         harness_test(split__takes_only_keys_inside),
         harness_test(merge__keeps_the_right_neighbour),
