@@ -256,10 +256,10 @@ tk_cluster_set_buckets(struct tk_cluster *cluster, uint64_t region_id,
                        size_t count);
 
 /* A page of a node's HTTP service, JSON appended to `out`; the HTTP status.
- * `target` is path and query. */
+ * `target` is path and query, `body` what came behind the head. */
 int
 tk_cluster_http(struct tk_cluster *cluster, tk_node node, const char *method,
-                const char *target, struct tk_buf *out);
+                const char *target, tikv_slice body, struct tk_buf *out);
 
 /* ---- faults ---- */
 

@@ -202,9 +202,27 @@ bool
 tk_cl_keyspace_has(const struct tk_cl_keyspace *keyspace, const char *name,
                    const char *value);
 
+bool
+tk_cl_keyspace_named(struct tk_cluster *cluster, tikv_slice name,
+                     struct tk_cl_keyspace *out);
+
 /* What a new cluster has: DEFAULT. */
 bool
 tk_cl_keyspace_init(struct tk_cluster *cluster);
+
+/* ---- pd_http_keyspace.c ---- */
+
+enum { TK_PD_HTTP_OK = 200, TK_PD_HTTP_NOT_FOUND = 404 };
+
+/* What follows ".../keyspaces" in the request. */
+int
+tk_cl_http_keyspaces(struct tk_cluster *cluster, const char *rest,
+                     struct tk_buf *out);
+
+/* Makes one as the JSON in `body` says. Without the lock. */
+int
+tk_cl_http_keyspace_make(struct tk_cluster *cluster, tikv_slice body,
+                         struct tk_buf *out);
 
 /* ---- pd_resource.c ---- */
 

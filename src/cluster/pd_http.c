@@ -10,10 +10,11 @@
 #include "base/slice.h"
 #include "cluster/pd.h"
 
-enum { HTTP_OK = 200, HTTP_NOT_FOUND = 404, HTTP_NOT_ALLOWED = 405 };
+enum { HTTP_NOT_ALLOWED = 405 };
 
 static const char version[] = "v8.5.0";
 static const char api[] = "/pd/api/v1/";
+static const char keyspaces[] = "/pd/api/v2/keyspaces";
 
 /* ---- pieces ---- */
 
@@ -108,7 +109,7 @@ page_version(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
     (void)cluster;
     (void)rest;
     tk_buf_printf(out, "{\"version\":\"%s\"}", version);
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -120,7 +121,7 @@ page_status(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
                   "\"start_timestamp\":%lld}",
                   version,
                   (long long)(cluster->stores[0].started_ms / 1000));
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -143,7 +144,7 @@ page_members(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
         add_member(cluster, cluster->leader, out);
     }
     tk_buf_append_text(out, "}");
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -163,7 +164,7 @@ page_health(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
                       member->is_up ? "true" : "false");
     }
     tk_buf_append_text(out, "]");
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -186,7 +187,7 @@ page_stores(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
     tk_buf_append_text(out, "]}");
     out->failed = out->failed || list.failed;
     tk_buf_fini(&list);
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -197,10 +198,10 @@ page_store(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
 
     if (store == NULL) {
         tk_buf_append_text(out, "\"store not found\"");
-        return HTTP_NOT_FOUND;
+        return TK_PD_HTTP_NOT_FOUND;
     }
     add_store(cluster, store, out);
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -215,7 +216,7 @@ page_regions(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
         add_region(cluster->regions.sorted[i], out);
     }
     tk_buf_append_text(out, "]}");
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -229,7 +230,7 @@ page_region(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
     } else {
         add_region(region, out);
     }
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -241,7 +242,7 @@ page_cluster(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
                             "\"1970-01-01T00:00:00Z\","
                             "\"is_initialized\":true,"
                             "\"replication_status\":\"majority\"}");
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 static int
@@ -255,7 +256,7 @@ page_replicate(struct tk_cluster *cluster, const char *rest,
                   "\"enable-placement-rules\":\"true\","
                   "\"isolation-level\":\"\"}",
                   cluster->pd->max_peers);
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 /* Of the cluster; with "?scope=cluster" or "?scope=1,2" of stores too. What
@@ -289,7 +290,7 @@ page_min_resolved(struct tk_cluster *cluster, const char *rest,
         tk_buf_append_text(out, "}");
     }
     tk_buf_append_text(out, "}");
-    return HTTP_OK;
+    return TK_PD_HTTP_OK;
 }
 
 struct page {
@@ -318,6 +319,10 @@ show_member(struct tk_cluster *cluster, const char *target,
 {
     size_t i;
 
+    if (strncmp(target, keyspaces, sizeof(keyspaces) - 1) == 0) {
+        return tk_cl_http_keyspaces(cluster, target + sizeof(keyspaces) - 1,
+                                    out);
+    }
     if (strncmp(target, api, sizeof(api) - 1) == 0) {
         target += sizeof(api) - 1;
     } else if (strncmp(target, "/pd/", 4) == 0 || target[0] != '/') {
@@ -335,7 +340,7 @@ show_member(struct tk_cluster *cluster, const char *target,
         }
     }
     tk_buf_append_text(out, "\"not found\"");
-    return HTTP_NOT_FOUND;
+    return TK_PD_HTTP_NOT_FOUND;
 }
 
 /* ---- pages of a store ---- */
@@ -355,28 +360,32 @@ show_store(struct tk_cluster *cluster, const char *target, struct tk_buf *out)
                       "\"enable-region-bucket\":false}}",
                       cluster->api == TIKV_CLUSTER_API_V1TTL ? "true"
                                                              : "false");
-        return HTTP_OK;
+        return TK_PD_HTTP_OK;
     }
     if (strcmp(target, "/status") == 0) {
-        return HTTP_OK;
+        return TK_PD_HTTP_OK;
     }
     if (strcmp(target, "/metrics") == 0) {
         tk_buf_printf(out,
                       "# TYPE tikv_embedded_calls_total counter\n"
                       "tikv_embedded_calls_total %llu\n",
                       (unsigned long long)cluster->calls_total);
-        return HTTP_OK;
+        return TK_PD_HTTP_OK;
     }
     tk_buf_append_text(out, "\"not found\"");
-    return HTTP_NOT_FOUND;
+    return TK_PD_HTTP_NOT_FOUND;
 }
 
 int
 tk_cluster_http(struct tk_cluster *cluster, tk_node node, const char *method,
-                const char *target, struct tk_buf *out)
+                const char *target, tikv_slice body, struct tk_buf *out)
 {
     int status;
 
+    if ((node & TK_NODE_STORE) == 0 && strcmp(method, "POST") == 0 &&
+        strcmp(target, keyspaces) == 0) {
+        return tk_cl_http_keyspace_make(cluster, body, out);
+    }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
         tk_buf_append_text(out, "\"method not allowed\"");
         return HTTP_NOT_ALLOWED;

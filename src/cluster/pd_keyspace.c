@@ -95,9 +95,9 @@ tk_cl_keyspace_has(const struct tk_cl_keyspace *keyspace, const char *name,
     return false;
 }
 
-static bool
-find_by_name(struct tk_cluster *cluster, tikv_slice name,
-             struct tk_cl_keyspace *out)
+bool
+tk_cl_keyspace_named(struct tk_cluster *cluster, tikv_slice name,
+                     struct tk_cl_keyspace *out)
 {
     uint64_t next = 0;
 
@@ -227,7 +227,7 @@ tk_cluster_keyspace_create(struct tk_cluster *cluster, const char *name,
         id = keyspace.id + UINT64_C(1);
     }
     if (name[0] == '\0' ||
-        find_by_name(cluster, tk_slice_text(name), &keyspace)) {
+        tk_cl_keyspace_named(cluster, tk_slice_text(name), &keyspace)) {
         error = tk_error(TIKV_ERR_ARGUMENT, "keyspace \"%s\" exists", name);
     } else if (id > ID_MAX) {
         error = tk_error(TIKV_ERR_ARGUMENT, "too many keyspaces");
@@ -280,8 +280,8 @@ tk_cl_keyspace_load(struct tk_cl_request *request)
 {
     struct tk_cl_keyspace keyspace;
 
-    return find_by_name(request->cluster, request->fields.bytes[2],
-                        &keyspace) &&
+    return tk_cl_keyspace_named(request->cluster, request->fields.bytes[2],
+                                &keyspace) &&
                    is_visible(request->cluster, &keyspace)
                ? answer(request, &keyspace)
                : not_found(request);

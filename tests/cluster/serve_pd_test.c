@@ -68,6 +68,10 @@ serve_http__shows_pages(void **state)
                "\r\nabc",
            "405", "not allowed");
     expect(pd, "GARBAGE\r\n\r\n", "400", "\r\n\r\n");
+    expect(pd,
+           "POST /pd/api/v2/keyspaces HTTP/1.1\r\ncontent-length:  14\r\n"
+           "\r\n{\"name\":\"one\"}",
+           "200", "\"name\":\"one\",\"state\":\"ENABLED\"");
     tikv_cluster_free(cluster);
 }
 

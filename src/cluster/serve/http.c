@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/1.1 on the ports of the nodes, as much as a look at a page takes: one
- * request per connection, its head in 8 KiB, the answer with its length and
- * the end. The accepting thread alone; sockets do not block.
+ * request per connection, its head in 8 KiB and a body in 64, the answer with
+ * its length and the end. The accepting thread alone; sockets do not block.
  *
- *     head --whole--> answer --sent--> done
- *       \---too long, no request, end of their side---> bad
+ *     head --whole--> body --whole--> answer --sent--> done
+ *       \---------------\--too long, no request, end of their side---> bad
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,12 +17,14 @@
 #include "cluster/serve/inside.h"
 
 #define HEAD_BYTES 8192
+#define BODY_BYTES (64 * 1024)
 #define TARGET_BYTES 1024
 #define METHOD_BYTES 16
 
 struct tk_serve_page {
-    char head[HEAD_BYTES + 1]; /* terminated */
-    size_t len;
+    struct tk_buf request;
+    size_t head_len; /* with the empty line; 0: not all of it is there */
+    size_t body_len; /* as announced */
     struct tk_buf answer;
     size_t sent;
     bool is_answered;
@@ -33,6 +36,7 @@ tk_serve_page_new(void)
     struct tk_serve_page *page = tk_calloc(sizeof(*page));
 
     if (page != NULL) {
+        tk_buf_init(&page->request, HEAD_BYTES + BODY_BYTES);
         tk_buf_init(&page->answer, SIZE_MAX / 4);
     }
     return page;
@@ -42,6 +46,7 @@ void
 tk_serve_page_free(struct tk_serve_page *page)
 {
     if (page != NULL) {
+        tk_buf_fini(&page->request);
         tk_buf_fini(&page->answer);
         tk_free(page);
     }
@@ -57,9 +62,27 @@ reason(int status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 500:
+        return "Internal Server Error";
     default:
         return "Bad Request";
     }
+}
+
+/* What a header says, or NULL; names are compared without case. */
+static const char *
+find_header(const char *head, const char *name)
+{
+    const char *line = strstr(head, "\r\n");
+    size_t len = strlen(name);
+
+    for (; line != NULL; line = strstr(line, "\r\n")) {
+        line += 2;
+        if (strncasecmp(line, name, len) == 0 && line[len] == ':') {
+            return line + len + 1;
+        }
+    }
+    return NULL;
 }
 
 /* Up to the next space, into a buffer; NULL when it does not fit. */
@@ -80,9 +103,11 @@ static void
 make_answer(struct tk_serve *serve, struct tk_serve_guest *guest)
 {
     struct tk_serve_page *page = guest->page;
+    tikv_slice sent = { page->request.data + page->head_len, page->body_len };
     char method[METHOD_BYTES];
     char target[TARGET_BYTES];
-    const char *rest = take_word(page->head, method, sizeof(method));
+    const char *rest = take_word((const char *)page->request.data, method,
+                                 sizeof(method));
     struct tk_buf body;
     int status = 400;
 
@@ -92,7 +117,7 @@ make_answer(struct tk_serve *serve, struct tk_serve_guest *guest)
     }
     if (rest != NULL && strncmp(rest, "HTTP/1.", 7) == 0) {
         status = tk_cluster_http(serve->core, guest->server->node, method,
-                                 target, &body);
+                                 target, sent, &body);
     }
     tk_buf_printf(&page->answer,
                   "HTTP/1.1 %d %s\r\n"
@@ -108,12 +133,31 @@ make_answer(struct tk_serve *serve, struct tk_serve_guest *guest)
     tk_buf_fini(&body);
 }
 
+/* Looks whether the head is whole. Its last bytes then become terminators: it
+ * is text from there on. False: it never will be. */
+static bool
+find_head(struct tk_serve_page *page)
+{
+    struct tk_buf *request = &page->request;
+    uint8_t *end = memmem(request->data, request->len, "\r\n\r\n", 4);
+    const char *length;
+
+    if (end == NULL) {
+        return request->len < HEAD_BYTES;
+    }
+    end[3] = '\0';
+    page->head_len = (size_t)(end - request->data) + 4;
+    length = find_header((const char *)request->data, "content-length");
+    page->body_len = length == NULL ? 0 : strtoul(length, NULL, 10);
+    return page->head_len <= HEAD_BYTES && page->body_len <= BODY_BYTES;
+}
+
 static enum tk_serve_progress
-read_head(struct tk_serve *serve, struct tk_serve_guest *guest)
+read_request(struct tk_serve *serve, struct tk_serve_guest *guest)
 {
     struct tk_serve_page *page = guest->page;
-    ssize_t len = recv(guest->fd, page->head + page->len,
-                       HEAD_BYTES - page->len, 0);
+    uint8_t bytes[4096];
+    ssize_t len = recv(guest->fd, bytes, sizeof(bytes), 0);
 
     if (len < 0 && errno == EAGAIN) {
         return TK_SERVE_READS;
@@ -121,10 +165,14 @@ read_head(struct tk_serve *serve, struct tk_serve_guest *guest)
     if (len <= 0) {
         return TK_SERVE_FAILED;
     }
-    page->len += (size_t)len;
-    page->head[page->len] = '\0';
-    if (strstr(page->head, "\r\n\r\n") == NULL) {
-        return page->len < HEAD_BYTES ? TK_SERVE_READS : TK_SERVE_FAILED;
+    tk_buf_append(&page->request, bytes, (size_t)len);
+    if (page->request.failed ||
+        (page->head_len == 0 && !find_head(page))) {
+        return TK_SERVE_FAILED;
+    }
+    if (page->head_len == 0 ||
+        page->request.len - page->head_len < page->body_len) {
+        return TK_SERVE_READS;
     }
     make_answer(serve, guest);
     page->is_answered = true;
@@ -153,7 +201,7 @@ enum tk_serve_progress
 tk_serve_page_step(struct tk_serve *serve, struct tk_serve_guest *guest)
 {
     if (!guest->page->is_answered) {
-        enum tk_serve_progress progress = read_head(serve, guest);
+        enum tk_serve_progress progress = read_request(serve, guest);
 
         if (progress != TK_SERVE_WRITES) {
             return progress;

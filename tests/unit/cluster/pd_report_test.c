@@ -256,13 +256,78 @@ expect_page(struct fx *fx, tk_node node, const char *target, int status,
 
     tk_buf_init(&out, SIZE_MAX / 4);
     assert_int_equal(
-        tk_cluster_http(fx->cluster, node, "GET", target, &out), status);
+        tk_cluster_http(fx->cluster, node, "GET", target, fx_slice(""),
+                        &out),
+        status);
     tk_buf_append(&out, "", 1);
     assert_false(out.failed);
     if (strstr((const char *)out.data, part) == NULL) {
         fail_msg("%s: %s", target, (const char *)out.data);
     }
     tk_buf_fini(&out);
+}
+
+static int
+make_keyspace(struct fx *fx, const char *body)
+{
+    struct tk_buf out;
+    int status;
+
+    tk_buf_init(&out, SIZE_MAX / 4);
+    status = tk_cluster_http(fx->cluster, 0, "POST", "/pd/api/v2/keyspaces",
+                             fx_slice(body), &out);
+    tk_buf_fini(&out);
+    return status;
+}
+
+static void
+pages__make_and_show_keyspaces(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        "[]",
+        "{\"name\":\"\"}",
+        "{\"name\":5}",
+        "{\"name\":\"a\"",
+        "{\"name\":\"a\",\"config\":{\"x\":1}}",
+        "{\"name\":\"a\\ud800\"}",
+        "{\"name\":\"a\\x\"}",
+        "{\"name\":\"a\",\"more\":}",
+        "{\"name\":\"a\",\"more\":[{\"deep\":[}",
+    };
+    struct fx fx;
+
+    (void)state;
+    fx_open(&fx, NULL);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        if (make_keyspace(&fx, wrong[i]) != 400) {
+            fail_msg("%s", wrong[i]);
+        }
+    }
+    assert_int_equal(
+        make_keyspace(&fx, " { \"config\" : {\"gc_management_type\":"
+                           "\"keyspace_level\", \"q\":\"\\\"\\n\"},"
+                           "\"more\":[1,{\"a\":null},\"]\"],"
+                           "\"name\":\"\\u00e9t\\u00E9\"}"),
+        200);
+    assert_int_equal(make_keyspace(&fx, "{\"name\":\"\\u00e9t\\u00e9\"}"), 500);
+    assert_int_equal(make_keyspace(&fx, "{\"name\":\"b\"}"), 200);
+    /* Each has four regions of its own. */
+    assert_true(tk_cluster_regions_count(fx.cluster) >= 6);
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces/id/1", 200,
+                "{\"id\":1,\"name\":\"\u00e9t\u00e9\",\"state\":\"ENABLED\",");
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces/b", 200, "\"id\":2,");
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces/id/1", 200,
+                "\"gc_management_type\":\"keyspace_level\","
+                "\"q\":\"\\\"\\u000a\"}}");
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces/c", 404, "does not exist");
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces?limit=1", 200,
+                "\"next_page_token\":\"1\"");
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces?limit=5&page_token=2", 200,
+                "{\"keyspaces\":[{\"id\":2,");
+    expect_page(&fx, 0, "/pd/api/v2/keyspaces?limit=5&page_token=2", 200,
+                "\"next_page_token\":\"\"");
+    fx_close(&fx);
 }
 
 static void
@@ -321,6 +386,7 @@ main(void)
         harness_test(regions__tell_of_peers_that_are_down_for_long),
         harness_test(operators__run_for_a_while),
         harness_test(recovering__is_what_the_test_says),
+        harness_test(pages__make_and_show_keyspaces),
         harness_test(pages__tell_what_pd_knows),
     };
     return harness_run(tests);
