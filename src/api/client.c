@@ -50,19 +50,6 @@ client_new(struct tk_runtime *rt, const tikv_config *config, tikv_client **out)
     return NULL;
 }
 
-/* Callbacks of timers look at pd: they must be over before it goes. */
-static void
-await_timers(tikv_client *client)
-{
-    struct tk_runtime *rt = client->router.rt;
-    struct tk_parker *me = tk_self(rt);
-
-    while (atomic_load(&client->timers) != 0 && me != NULL) {
-        tk_park_begin(me);
-        rt->ops->park(rt, me, tk_after(tk_now(rt), TK_MS));
-    }
-}
-
 static void
 client_close(tikv_client *client)
 {
@@ -80,7 +67,6 @@ client_close(tikv_client *client)
     if (router->exec != NULL) {
         tk_exec_close_end(router->exec);
     }
-    await_timers(client);
     tk_txn_client_free(client->txns);
     tk_cache_free(router->cache);
     tk_stores_free(router->stores);

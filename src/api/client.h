@@ -20,7 +20,6 @@ struct tikv_client {
     struct tk_config config;
     struct tk_log log;
     struct tk_runtime *own_runtime; /* NULL: somebody else's */
-    _Atomic uint32_t timers;        /* of timestamps, not yet over */
 };
 
 /* tikv_client_open() on a runtime and a transport of the caller's: for the

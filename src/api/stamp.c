@@ -4,15 +4,13 @@
  * the thread that reads PD's answer, so that any number of them costs no
  * worker; only trouble goes to the pool.
  *
- * Three may want the future's request back: cancel, its deadline (a timer),
- * and whoever submitted it, for the other two, if they came first:
+ * Cancel may come before the request was submitted; then the submitter takes
+ * it back:
  *
- *     0 --submitter--> SUBMITTED        cancel, timer: take back
- *     0 --cancel, timer--> STOPPED      submitter: takes back for them
+ *     0 --submitter--> SUBMITTED        cancel takes back
+ *     0 --cancel--> CANCELLED           the submitter takes back
  *
- * The first bit of STOPPED decides what the future ends with. A timer that
- * is armed or firing counts as one reference of the future and in the
- * client's `timers`.
+ * The deadline is watched by PD's queue, and once more by a worker.
  */
 #include <tikv/oracle.h>
 
@@ -22,13 +20,11 @@
 
 #define SUBMITTED UINT32_C(1)
 #define CANCELLED UINT32_C(2)
-#define EXPIRED UINT32_C(4)
 
 struct stamp {
     struct tikv_future future; /* first */
     tikv_client *client;
     struct tk_tso_request request;
-    struct tk_timer timer;
     _Atomic uint32_t state;
 };
 
@@ -39,48 +35,12 @@ stamp_of_request(struct tk_tso_request *request)
                                     offsetof(struct stamp, request));
 }
 
-static struct stamp *
-stamp_of_timer(struct tk_timer *timer)
-{
-    return (struct stamp *)(void *)((uint8_t *)(void *)timer -
-                                    offsetof(struct stamp, timer));
-}
-
-/* The timer's reference; the client may go once it is counted out. */
-static void
-drop_timer(struct stamp *stamp)
-{
-    tikv_client *client = stamp->client;
-
-    tk_future_unref(&stamp->future);
-    atomic_fetch_sub(&client->timers, 1);
-}
-
-static void
-stop_timer(struct stamp *stamp)
-{
-    struct tk_runtime *rt = stamp->client->router.rt;
-
-    if (stamp->future.deadline != TK_NEVER &&
-        rt->ops->disarm(rt, &stamp->timer)) {
-        drop_timer(stamp);
-    }
-}
-
 /* True: the request is ours again, and nobody else's. */
 static bool
-take_back(struct stamp *stamp, uint32_t reason)
+take_back(struct stamp *stamp, uint32_t mine, uint32_t other)
 {
-    uint32_t before = atomic_fetch_or(&stamp->state, reason);
-
-    return before == SUBMITTED &&
+    return atomic_fetch_or(&stamp->state, mine) == other &&
            tk_pd_tso_take_back(stamp->client->router.pd, &stamp->request);
-}
-
-static tikv_error *
-expired(void)
-{
-    return tk_error(TIKV_ERR_TIMEOUT, "PD gave no timestamp in time");
 }
 
 static bool
@@ -88,26 +48,11 @@ cancel_stamp(struct tikv_future *future, tikv_error **error)
 {
     struct stamp *stamp = (struct stamp *)(void *)future;
 
-    if (!take_back(stamp, CANCELLED)) {
+    if (!take_back(stamp, CANCELLED, SUBMITTED)) {
         return false;
     }
-    stop_timer(stamp);
     *error = tk_error_immortal(TIKV_ERR_CANCELLED);
     return true;
-}
-
-static void
-expire(struct tk_timer *timer)
-{
-    struct stamp *stamp = stamp_of_timer(timer);
-    struct tk_wakes wakes;
-
-    if (take_back(stamp, EXPIRED)) {
-        tk_wakes_init(&wakes, stamp->client->router.rt);
-        tk_future_complete(&stamp->future, expired(), &wakes);
-        tk_wakes_flush(&wakes);
-    }
-    drop_timer(stamp);
 }
 
 /* PD's thread. Trouble with PD is for a worker, who looks for the leader. */
@@ -117,7 +62,6 @@ done(struct tk_tso_request *request, uint64_t ts, tikv_error *error,
 {
     struct stamp *stamp = stamp_of_request(request);
 
-    stop_timer(stamp);
     if (tikv_error_code(error) == TIKV_ERR_PD) {
         tikv_error_free(error);
         tk_future_start(&stamp->future, true);
@@ -149,25 +93,12 @@ complete(struct stamp *stamp, tikv_error *error)
     tk_wakes_flush(&wakes);
 }
 
-static void
-arm(struct stamp *stamp)
-{
-    struct tk_runtime *rt = stamp->client->router.rt;
-
-    if (stamp->future.deadline != TK_NEVER) {
-        tk_future_ref(&stamp->future);
-        atomic_fetch_add(&stamp->client->timers, 1);
-        rt->ops->arm(rt, &stamp->timer, stamp->future.deadline);
-    }
-}
-
 /* The queue refused the request. */
 static void
 refused(struct stamp *stamp)
 {
     tikv_error *error = tk_exec_refusal(stamp->client->router.exec);
 
-    stop_timer(stamp);
     complete(stamp, error != NULL ? error
                                   : tk_error(TIKV_ERR_OVERLOAD,
                                              "too many wait for a timestamp"));
@@ -176,20 +107,10 @@ refused(struct stamp *stamp)
 static void
 start(struct stamp *stamp)
 {
-    uint32_t before;
-
-    arm(stamp);
     if (!tk_pd_tso_submit(stamp->client->router.pd, &stamp->request)) {
         refused(stamp);
-        return;
-    }
-    before = atomic_fetch_or(&stamp->state, SUBMITTED);
-    if (before != 0 &&
-        tk_pd_tso_take_back(stamp->client->router.pd, &stamp->request)) {
-        stop_timer(stamp);
-        complete(stamp, before == EXPIRED
-                            ? expired()
-                            : tk_error_immortal(TIKV_ERR_CANCELLED));
+    } else if (take_back(stamp, SUBMITTED, CANCELLED)) {
+        complete(stamp, tk_error_immortal(TIKV_ERR_CANCELLED));
     }
 }
 
@@ -215,8 +136,8 @@ tikv_timestamp_async(tikv_client *client, const tikv_call *call)
     }
     stamp = (struct stamp *)(void *)future;
     stamp->client = client;
-    stamp->request = (struct tk_tso_request){ .done = done };
-    stamp->timer = (struct tk_timer){ .fn = expire };
+    stamp->request = (struct tk_tso_request){ .done = done,
+                                              .deadline = future->deadline };
     atomic_init(&stamp->state, 0);
     (void)tk_call_copy(&future->call, (uint8_t *)(stamp + 1));
     tk_future_listen(future);

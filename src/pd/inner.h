@@ -54,7 +54,8 @@ struct tk_tso {
     size_t batches_count;
     uint64_t newest;   /* the largest timestamp handed out so far */
     int64_t newest_at; /* when it came */
-    struct tk_alarm alarm;
+    struct tk_alarm alarm; /* the watchdog */
+    int64_t sweep_at;      /* no request has an earlier deadline */
     bool is_closed;
 };
 

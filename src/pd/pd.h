@@ -42,7 +42,8 @@ struct tk_tso_request {
     struct tk_tso_request *next; /* pd's */
     struct tk_tso_request *prev;
     void *batch;
-    uint64_t floor; /* the newest timestamp known when it was asked for */
+    uint64_t floor;   /* the newest timestamp known when it was asked for */
+    int64_t deadline; /* done comes with TIMEOUT soon after; 0: never */
 };
 
 /* False: closed or the queue is full; done will not come. */

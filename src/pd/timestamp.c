@@ -35,6 +35,11 @@ tk_pd_tso_submit(struct tk_pd *pd, struct tk_tso_request *request)
     }
     tso->last = request;
     tso->queued_count++;
+    if (request->deadline != 0 && request->deadline < tso->sweep_at) {
+        tso->sweep_at = request->deadline;
+        tk_alarm_hasten(&tso->alarm, request->deadline);
+        tk_alarm_arm(&tso->alarm, request->deadline);
+    }
     tk_mutex_unlock(&tso->lock);
     tk_wakes_init(&wakes, pd->rt);
     tk_tso_pump(pd, &wakes);
@@ -52,19 +57,7 @@ tk_pd_tso_take_back(struct tk_pd *pd, struct tk_tso_request *request)
     tk_mutex_lock(&tso->lock);
     is_ours = !tk_tso_is_leaving(request);
     if (is_ours) {
-        if (request->prev != NULL) {
-            request->prev->next = request->next;
-        } else if (request->batch != NULL) {
-            ((struct tk_tso_batch *)request->batch)->first = request->next;
-        } else {
-            tso->first = request->next;
-        }
-        if (request->next != NULL) {
-            request->next->prev = request->prev;
-        } else if (request->batch == NULL) {
-            tso->last = request->prev;
-        }
-        tso->queued_count -= request->batch == NULL;
+        tk_tso_unlink(tso, request);
     }
     tk_mutex_unlock(&tso->lock);
     return is_ours;

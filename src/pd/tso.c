@@ -14,6 +14,10 @@
  * still queue too, so that a dead leader is not asked in a circle. Callers
  * come back after looking for the leader (timestamp.c).
  *
+ * The watchdog gives up a stream whose oldest batch is late, and ends requests
+ * that have a deadline of their own: it sleeps until the earliest, so that a
+ * request which is answered in time costs it nothing.
+ *
  * Lock: tso.lock. Stream calls, done and wakes run without it; a stream's
  * memory is counted, so that a late cancel or send meets living memory.
  */
@@ -82,6 +86,61 @@ tk_tso_pop_batch(struct tk_tso *tso)
         mark_leaving(batch->first);
     }
     return batch;
+}
+
+void
+tk_tso_unlink(struct tk_tso *tso, struct tk_tso_request *request)
+{
+    if (request->prev != NULL) {
+        request->prev->next = request->next;
+    } else if (request->batch != NULL) {
+        ((struct tk_tso_batch *)request->batch)->first = request->next;
+    } else {
+        tso->first = request->next;
+    }
+    if (request->next != NULL) {
+        request->next->prev = request->prev;
+    } else if (request->batch == NULL) {
+        tso->last = request->prev;
+    }
+    tso->queued_count -= request->batch == NULL;
+}
+
+/* Moves what is late from `first` to *late. */
+static void
+take_late(struct tk_tso *tso, struct tk_tso_request *first, int64_t now,
+          struct tk_tso_request **late)
+{
+    while (first != NULL) {
+        struct tk_tso_request *next = first->next;
+
+        if (first->deadline != 0 && first->deadline <= now) {
+            tk_tso_unlink(tso, first);
+            first->batch = &leaving;
+            first->next = *late;
+            *late = first;
+        } else if (first->deadline != 0 && first->deadline < tso->sweep_at) {
+            tso->sweep_at = first->deadline;
+        }
+        first = next;
+    }
+}
+
+static struct tk_tso_request *
+sweep(struct tk_tso *tso, int64_t now)
+{
+    struct tk_tso_request *late = NULL;
+    struct tk_tso_batch *batch;
+
+    if (tso->sweep_at > now) {
+        return NULL;
+    }
+    tso->sweep_at = TK_NEVER;
+    take_late(tso, tso->first, now, &late);
+    for (batch = tso->oldest; batch != NULL; batch = batch->next) {
+        take_late(tso, batch->first, now, &late);
+    }
+    return late;
 }
 
 /* ---- ending requests; no lock held ---- */
@@ -155,15 +214,25 @@ tk_tso_doom_end(struct tk_tso_stream *stream)
 
 /* ---- watchdog, leader change, end ---- */
 
+/* A moment from now at the earliest: what is late stays so for a while. */
+static int64_t
+not_before(int64_t when, struct tk_runtime *rt)
+{
+    int64_t soon = tk_after(tk_now(rt), TK_MS);
+
+    return when > soon ? when : soon;
+}
+
 static void
 watch(struct tk_timer *timer)
 {
     struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
     struct tk_tso *tso = &pd->tso;
     struct tk_tso_stream *late = NULL;
+    struct tk_tso_request *requests;
     struct tk_parker *stopper;
     struct tk_wakes wakes;
-    int64_t again = TK_NEVER;
+    int64_t again;
 
     tk_wakes_init(&wakes, pd->rt);
     tk_mutex_lock(&tso->lock);
@@ -171,18 +240,21 @@ watch(struct tk_timer *timer)
         tso->oldest->deadline <= tk_now(pd->rt) && tk_tso_doom(tso->stream)) {
         late = tso->stream;
     }
+    requests = sweep(tso, tk_now(pd->rt));
     tk_mutex_unlock(&tso->lock);
+    tk_tso_fail_list(requests, TIKV_ERR_TIMEOUT, "gave no timestamp in time",
+                     &wakes);
     if (late != NULL) {
         tk_log(pd->log, TIKV_LOG_WARN, "pd",
                "a timestamp is late: the stream is given up");
         tk_tso_doom_end(late);
     }
     tk_mutex_lock(&tso->lock);
-    if (tso->oldest != NULL && !tso->is_closed) {
-        int64_t soon = tk_after(tk_now(pd->rt), TK_MS);
-
-        again = tso->oldest->deadline > soon ? tso->oldest->deadline : soon;
+    again = tso->sweep_at;
+    if (tso->oldest != NULL && tso->oldest->deadline < again) {
+        again = tso->oldest->deadline;
     }
+    again = tso->is_closed ? TK_NEVER : not_before(again, pd->rt);
     stopper = tk_alarm_end(&tso->alarm, again);
     tk_mutex_unlock(&tso->lock);
     if (stopper != NULL) {
@@ -195,6 +267,7 @@ void
 tk_tso_init(struct tk_pd *pd)
 {
     tk_mutex_init(&pd->tso.lock, TK_RANK_PD);
+    pd->tso.sweep_at = TK_NEVER;
     tk_alarm_init(&pd->tso.alarm, pd->rt, pd, watch);
 }
 

@@ -42,6 +42,10 @@ tk_tso_take_batches(struct tk_tso *tso);
 struct tk_tso_batch *
 tk_tso_pop_batch(struct tk_tso *tso);
 
+/* Out of the queue or its batch. */
+void
+tk_tso_unlink(struct tk_tso *tso, struct tk_tso_request *request);
+
 /* ---- ending what is leaving; no lock held ---- */
 
 void
