@@ -21,7 +21,8 @@ enum tk_mvcc_type {
     TK_MVCC_DELETE = 'D',
     TK_MVCC_LOCK = 'L',
     TK_MVCC_ROLLBACK = 'R',
-    TK_MVCC_PESSIMISTIC = 'S'
+    TK_MVCC_PESSIMISTIC = 'S',
+    TK_MVCC_SHARED = 'H' /* several locks of one key: its parts */
 };
 
 /* Values up to this long lie in lock and version themselves. */
@@ -55,12 +56,15 @@ struct tk_mvcc_names {
     tikv_slice secondaries[];
 };
 
+/* A shared lock has a type, names without names, and parts, each of them a
+ * lock of type LOCK or PESSIMISTIC; nothing else of it means anything. */
 struct tk_mvcc_lock {
     uint8_t type;
     bool is_async;
     bool is_one_pc;
     bool has_conflict; /* locked in spite of a newer version */
     bool in_memory;    /* of the leader: lost with it */
+    bool is_shrinking; /* shared: nobody may join any more */
     uint32_t rollbacks_count;
     uint64_t start_ts;
     uint64_t ttl; /* ms */
@@ -69,9 +73,13 @@ struct tk_mvcc_lock {
     uint64_t min_commit_ts;
     uint64_t generation;
     uint64_t txn_source;
+    uint64_t changed_ts; /* the data beneath: commit_ts, 0: there is none */
+    uint64_t changed_versions; /* from here down to it; 0: not known */
     uint64_t *rollbacks; /* others, rolled back on this key meanwhile */
     struct tk_mvcc_value *value;
     struct tk_mvcc_names *names;
+    struct tk_mvcc_lock *parts; /* by start_ts */
+    struct tk_mvcc_lock *next;  /* of the parts */
 };
 
 struct tk_mvcc_version {
@@ -206,9 +214,10 @@ void
 tk_mvcc_set_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
                  struct tk_mvcc_lock *lock);
 
+/* Whatever lies there; tk_mvcc_release() is for the lock of a transaction. */
 void
 tk_mvcc_drop_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
-                  uint64_t commit_ts);
+                  uint64_t start_ts, uint64_t commit_ts);
 
 /* Replaces the version of that commit_ts; takes a reference of its value. */
 void
@@ -310,12 +319,17 @@ tk_mvcc_collapse(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
 /* Takes a transaction's own lock away and records the rollback. */
 void
 tk_mvcc_rollback_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
-                      bool collapse);
+                      const struct tk_mvcc_lock *lock, bool collapse);
 
-/* Writes a version from the key's lock and drops that. */
+/* Writes a version from a lock of the key and takes that away. */
 void
 tk_mvcc_commit_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
-                    uint64_t commit_ts);
+                    const struct tk_mvcc_lock *lock, uint64_t commit_ts);
+
+/* Notes in a lock how far below the key's last data lies. */
+void
+tk_mvcc_note_change(struct tk_mvcc_lock *lock,
+                    const struct tk_mvcc_node *node);
 
 static inline bool
 tk_mvcc_is_expired(const struct tk_mvcc_lock *lock, uint64_t now_ts)
@@ -329,5 +343,40 @@ tk_mvcc_owns(const struct tk_mvcc_node *node, uint64_t start_ts)
     return node != NULL && node->lock != NULL &&
            node->lock->start_ts == start_ts;
 }
+
+/* ---- mvcc_shared.c: locks that several transactions share ---- */
+
+static inline bool
+tk_mvcc_is_shared(const struct tk_mvcc_node *node)
+{
+    return node != NULL && node->lock != NULL &&
+           node->lock->type == TK_MVCC_SHARED;
+}
+
+/* The part of a transaction; NULL: it has none. */
+const struct tk_mvcc_lock *
+tk_mvcc_part(const struct tk_mvcc_lock *shared, uint64_t start_ts);
+
+/* The transaction's own lock, or its part of a shared one, as the batch will
+ * leave it; NULL: it has none. Node may be NULL. */
+const struct tk_mvcc_lock *
+tk_mvcc_own(const struct tk_mvcc_batch *batch, const struct tk_mvcc_node *node,
+            uint64_t start_ts);
+
+/* Takes a part and puts it in the place of the transaction's older one, or
+ * beside those of others, or alone into a new shared lock. */
+void
+tk_mvcc_set_part(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
+                 struct tk_mvcc_lock *part);
+
+/* Nobody may join the shared lock any more. */
+void
+tk_mvcc_shrink(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node);
+
+/* Takes the transaction's lock away, or its part: with the last of them the
+ * key is let go, by who committed at commit_ts or did not (0). */
+void
+tk_mvcc_release(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
+                uint64_t start_ts, uint64_t commit_ts);
 
 #endif

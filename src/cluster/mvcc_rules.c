@@ -142,9 +142,8 @@ tk_mvcc_collapse(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
 
 void
 tk_mvcc_rollback_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
-                      bool collapse)
+                      const struct tk_mvcc_lock *lock, bool collapse)
 {
-    const struct tk_mvcc_lock *lock = node->lock;
     struct tk_mvcc_record record = tk_mvcc_record(node, lock->start_ts);
     bool is_protected =
         lock->generation > 0 ||
@@ -157,14 +156,13 @@ tk_mvcc_rollback_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
         tk_mvcc_write_rollback(batch, node, lock->start_ts, is_protected,
                                &record);
     }
-    tk_mvcc_drop_lock(batch, node, 0);
+    tk_mvcc_release(batch, node, lock->start_ts, 0);
 }
 
 void
 tk_mvcc_commit_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
-                    uint64_t commit_ts)
+                    const struct tk_mvcc_lock *lock, uint64_t commit_ts)
 {
-    const struct tk_mvcc_lock *lock = node->lock;
     struct tk_mvcc_version version = { .commit_ts = commit_ts,
                                        .start_ts = lock->start_ts,
                                        .txn_source = lock->txn_source,
@@ -178,5 +176,24 @@ tk_mvcc_commit_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
         }
     }
     tk_mvcc_put_version(batch, node, &version);
-    tk_mvcc_drop_lock(batch, node, commit_ts);
+    tk_mvcc_release(batch, node, lock->start_ts, commit_ts);
+}
+
+void
+tk_mvcc_note_change(struct tk_mvcc_lock *lock, const struct tk_mvcc_node *node)
+{
+    const struct tk_mvcc_version *version = tk_mvcc_seek(node, TK_TS_MAX);
+
+    lock->changed_ts = 0;
+    lock->changed_versions = 1;
+    while (version != NULL && version->type != TK_MVCC_PUT &&
+           version->type != TK_MVCC_DELETE) {
+        lock->changed_versions++;
+        version = tk_mvcc_older(node, version);
+    }
+    if (version != NULL) {
+        lock->changed_ts = version->commit_ts;
+    } else {
+        lock->changed_versions = 1;
+    }
 }

@@ -147,6 +147,22 @@ tk_mvcc_names_unref(struct tk_mvcc_names *names)
     }
 }
 
+static bool
+copy_parts(struct tk_mvcc_lock *copy, const struct tk_mvcc_lock *lock)
+{
+    struct tk_mvcc_lock **end = &copy->parts;
+    const struct tk_mvcc_lock *part;
+
+    for (part = lock->parts; part != NULL; part = part->next) {
+        *end = tk_mvcc_lock_copy(part);
+        if (*end == NULL) {
+            return false;
+        }
+        end = &(*end)->next;
+    }
+    return true;
+}
+
 struct tk_mvcc_lock *
 tk_mvcc_lock_copy(const struct tk_mvcc_lock *lock)
 {
@@ -168,6 +184,12 @@ tk_mvcc_lock_copy(const struct tk_mvcc_lock *lock)
     }
     (void)tk_mvcc_value_ref(copy->value);
     (void)tk_mvcc_names_ref(copy->names);
+    copy->next = NULL;
+    copy->parts = NULL;
+    if (!copy_parts(copy, lock)) {
+        tk_mvcc_lock_free(copy);
+        return NULL;
+    }
     return copy;
 }
 
@@ -175,6 +197,12 @@ void
 tk_mvcc_lock_free(struct tk_mvcc_lock *lock)
 {
     if (lock != NULL) {
+        while (lock->parts != NULL) {
+            struct tk_mvcc_lock *part = lock->parts;
+
+            lock->parts = part->next;
+            tk_mvcc_lock_free(part);
+        }
         tk_mvcc_value_unref(lock->value);
         tk_mvcc_names_unref(lock->names);
         tk_free(lock->rollbacks);
@@ -365,12 +393,12 @@ tk_mvcc_set_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
 
 void
 tk_mvcc_drop_lock(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
-                  uint64_t commit_ts)
+                  uint64_t start_ts, uint64_t commit_ts)
 {
     struct tk_mvcc_op *op = add_op(batch, node, TK_MVCC_DROP_LOCK);
 
     if (op != NULL) {
-        op->version.start_ts = node->lock == NULL ? 0 : node->lock->start_ts;
+        op->version.start_ts = start_ts;
         op->version.commit_ts = commit_ts;
     }
 }

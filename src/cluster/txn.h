@@ -79,6 +79,13 @@ void
 tk_cl_put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
                const struct tk_mvcc_lock *lock, bool hide_ttl);
 
+/* A shared lock with its parts up to max_ts, as many as the limit allows;
+ * gives how many. */
+uint64_t
+tk_cl_put_shared(struct tk_buf *out, uint32_t field, tikv_slice key,
+                 const struct tk_mvcc_lock *lock, uint64_t max_ts,
+                 uint64_t limit);
+
 /* kvrpcpb.MvccInfo; NULL: an empty one. */
 void
 tk_cl_put_mvcc(struct tk_buf *out, uint32_t field,
@@ -197,13 +204,14 @@ struct tk_cl_waiter {
     enum tk_cl_waiting state;
     uint64_t start_ts;
     uint64_t index; /* wake-ups of the queue when it came */
-    uint64_t holder_ts; /* of its edge in the detector; 0: none */
+    bool is_detected; /* the detector has edges of it */
     uint64_t released_start; /* who let go */
     uint64_t released_commit;
     int64_t deadline;
     int64_t changed;  /* ns: another has taken the lock; 0: nobody */
     bool is_force;
     bool is_first;
+    bool is_shared;            /* it would share the key */
     tikv_slice key;            /* behind the struct */
     struct tk_mvcc_lock *lock; /* that it met */
 };
@@ -215,6 +223,7 @@ struct tk_cl_wait {
     int64_t timeout_ms;
     bool is_force;
     bool is_first;
+    bool is_shared;
 };
 
 /* Puts the request into the key's queue, or back there. False: *error is a
@@ -242,9 +251,10 @@ tk_cl_detect(struct tk_cluster *cluster, uint64_t waiter_ts,
              uint64_t holder_ts, tikv_slice key, tikv_slice tag,
              struct tk_key_error *error);
 
+/* It waits at the key no longer, whoever the holders are. */
 void
 tk_cl_detector_forget(struct tk_cluster *cluster, uint64_t waiter_ts,
-                      uint64_t holder_ts, tikv_slice key);
+                      tikv_slice key);
 
 void
 tk_cl_detector_clear(struct tk_cluster *cluster);

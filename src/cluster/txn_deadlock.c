@@ -165,14 +165,16 @@ tk_cl_detect(struct tk_cluster *cluster, uint64_t waiter_ts,
 
 void
 tk_cl_detector_forget(struct tk_cluster *cluster, uint64_t waiter_ts,
-                      uint64_t holder_ts, tikv_slice key)
+                      tikv_slice key)
 {
     struct tk_cl_edge **at = &cluster->edges;
+    int64_t now = tk_now(cluster->rt);
 
+    /* One that is over now may still be told of. */
     while (*at != NULL) {
         struct tk_cl_edge *edge = *at;
 
-        if (edge->waiter_ts == waiter_ts && edge->holder_ts == holder_ts &&
+        if (edge->waiter_ts == waiter_ts && edge->until > now &&
             tk_slice_equal(edge->key, key)) {
             *at = edge->next;
             tk_free(edge);

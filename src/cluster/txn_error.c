@@ -5,7 +5,14 @@
 #include "base/slice.h"
 #include "cluster/txn.h"
 
-enum { OP_PUT, OP_DEL, OP_LOCK, OP_ROLLBACK, OP_PESSIMISTIC = 5 };
+enum {
+    OP_PUT,
+    OP_DEL,
+    OP_LOCK,
+    OP_ROLLBACK,
+    OP_PESSIMISTIC = 5,
+    OP_SHARED = 7
+};
 
 static uint64_t
 op_of(uint8_t type)
@@ -19,18 +26,50 @@ op_of(uint8_t type)
         return OP_ROLLBACK;
     case TK_MVCC_PESSIMISTIC:
         return OP_PESSIMISTIC;
+    case TK_MVCC_SHARED:
+        return OP_SHARED;
     default:
         return OP_PUT;
     }
+}
+
+/* The parts are the smallest start_ts first. */
+uint64_t
+tk_cl_put_shared(struct tk_buf *out, uint32_t field, tikv_slice key,
+                 const struct tk_mvcc_lock *lock, uint64_t max_ts,
+                 uint64_t limit)
+{
+    const struct tk_mvcc_lock *part = lock->parts;
+    uint64_t count = 0;
+    size_t mark;
+
+    if (part == NULL || part->start_ts > max_ts) {
+        return 0;
+    }
+    mark = tk_put_begin(out, field);
+    tk_put_bytes(out, 3, key);
+    tk_put_u64(out, 6, OP_SHARED);
+    for (; part != NULL && part->start_ts <= max_ts && count < limit;
+         part = part->next) {
+        tk_cl_put_lock(out, 12, key, part, false);
+        count++;
+    }
+    tk_put_end(out, mark);
+    return count;
 }
 
 static void
 put_lock(struct tk_buf *out, uint32_t field, tikv_slice key,
          const struct tk_mvcc_lock *lock, bool hide_ttl, uint64_t duration_ms)
 {
-    size_t mark = tk_put_begin(out, field);
+    size_t mark;
     uint32_t i;
 
+    if (lock->type == TK_MVCC_SHARED) {
+        (void)tk_cl_put_shared(out, field, key, lock, UINT64_MAX, UINT64_MAX);
+        return;
+    }
+    mark = tk_put_begin(out, field);
     tk_put_bytes(out, 1, lock->names->primary);
     tk_put_u64(out, 2, lock->start_ts);
     tk_put_bytes(out, 3, key);
@@ -95,6 +134,8 @@ put_mvcc_lock(struct tk_buf *out, const struct tk_mvcc_lock *lock)
         tk_put_bytes_always(out, 9, lock->names->secondaries[i]);
     }
     tk_put_packed(out, 10, lock->rollbacks, lock->rollbacks_count);
+    tk_put_u64(out, 11, lock->changed_ts);
+    tk_put_u64(out, 12, lock->changed_versions);
     tk_put_end(out, mark);
 }
 

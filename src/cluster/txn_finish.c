@@ -78,10 +78,8 @@ tk_cl_missing_lock(struct tk_cl_txn *txn, tikv_slice key,
 
 static bool
 is_too_early(struct tk_cl_txn *txn, const struct tk_mvcc_node *node,
-             uint64_t commit_ts)
+             const struct tk_mvcc_lock *lock, uint64_t commit_ts)
 {
-    const struct tk_mvcc_lock *lock = node->lock;
-
     if (commit_ts >= lock->min_commit_ts) {
         return false;
     }
@@ -102,16 +100,18 @@ tk_cl_commit_key(struct tk_cl_txn *txn, tikv_slice key, uint64_t commit_ts,
                  bool is_secondary)
 {
     struct tk_mvcc_node *node = tk_mvcc_find(txn->mvcc, key);
+    const struct tk_mvcc_lock *lock =
+        tk_mvcc_own(&txn->batch, node, txn->start_ts);
     struct tk_mvcc_record record;
 
-    if (tk_mvcc_owns(node, txn->start_ts)) {
-        if (is_too_early(txn, node, commit_ts)) {
+    if (lock != NULL) {
+        if (is_too_early(txn, node, lock, commit_ts)) {
             return false;
         }
-        if (node->lock->type == TK_MVCC_PESSIMISTIC) {
-            tk_mvcc_drop_lock(&txn->batch, node, 0);
+        if (lock->type == TK_MVCC_PESSIMISTIC) {
+            tk_mvcc_release(&txn->batch, node, txn->start_ts, 0);
         } else {
-            tk_mvcc_commit_lock(&txn->batch, node, commit_ts);
+            tk_mvcc_commit_lock(&txn->batch, node, lock, commit_ts);
         }
         return true;
     }
@@ -131,10 +131,12 @@ bool
 tk_cl_rollback_key(struct tk_cl_txn *txn, tikv_slice key)
 {
     struct tk_mvcc_node *node = tk_mvcc_find(txn->mvcc, key);
+    const struct tk_mvcc_lock *lock =
+        tk_mvcc_own(&txn->batch, node, txn->start_ts);
     uint64_t commit_ts = 0;
 
-    if (tk_mvcc_owns(node, txn->start_ts)) {
-        tk_mvcc_rollback_lock(&txn->batch, node, true);
+    if (lock != NULL) {
+        tk_mvcc_rollback_lock(&txn->batch, node, lock, true);
         return true;
     }
     if (tk_cl_missing_lock(txn, key, TK_MISSING_ROLLBACK, false, &commit_ts) ==
@@ -205,6 +207,7 @@ tk_cl_txn_cleanup(struct tk_cl_request *request)
     tikv_slice key = fields->bytes[2];
     uint64_t now_ts = fields->numbers[4];
     uint64_t commit_ts = 0;
+    const struct tk_mvcc_lock *lock;
     struct tk_mvcc_node *node;
     struct tk_cl_txn txn;
 
@@ -215,14 +218,15 @@ tk_cl_txn_cleanup(struct tk_cl_request *request)
     }
     tk_cl_txn_begin(&txn, request, fields->numbers[3]);
     node = tk_mvcc_find(txn.mvcc, key);
-    if (!tk_mvcc_owns(node, txn.start_ts)) {
+    lock = tk_mvcc_own(&txn.batch, node, txn.start_ts);
+    if (lock == NULL) {
         (void)tk_cl_missing_lock(&txn, key, TK_MISSING_PROTECT, false,
                                  &commit_ts);
         tk_put_u64(request->out, 3, commit_ts);
-    } else if (now_ts != 0 && !tk_mvcc_is_expired(node->lock, now_ts)) {
-        tk_key_error_locked(&txn.error, key, node->lock);
+    } else if (now_ts != 0 && !tk_mvcc_is_expired(lock, now_ts)) {
+        tk_key_error_locked(&txn.error, key, lock);
     } else {
-        tk_mvcc_rollback_lock(&txn.batch, node, false);
+        tk_mvcc_rollback_lock(&txn.batch, node, lock, false);
     }
     return tk_cl_txn_end(&txn, 0);
 }

@@ -11,7 +11,13 @@
 #include "cluster/txn.h"
 #include "wire/key.h"
 
-enum { OP_LOCK = 5, ASSERT_NOT_EXIST = 2, RESULT_FAILED = 2, EXEC = 7 };
+enum {
+    OP_LOCK = 5,
+    OP_SHARED_LOCK = 8,
+    ASSERT_NOT_EXIST = 2,
+    RESULT_FAILED = 2,
+    EXEC = 7
+};
 
 struct locking {
     struct tk_cl_txn txn;
@@ -24,6 +30,9 @@ struct locking {
     bool wants_existence;
     bool only_existing;
     bool is_force;
+    bool is_final;      /* met a lock that is not waited for */
+    bool is_shrunk;     /* and has closed it */
+    bool waits_to_join; /* met a lock that it would share */
     struct tk_mvcc_names *names;
     struct tk_buf missing; /* uint64_t each */
 };
@@ -32,6 +41,7 @@ struct locking {
 struct one {
     tikv_slice key;
     bool must_not_exist;
+    bool is_shared;
     uint64_t for_update_ts;
     uint64_t conflict_ts; /* locked over this version */
     const struct tk_mvcc_version *found;
@@ -156,10 +166,15 @@ write_lock(struct locking *locking, const struct one *one)
         lock->for_update_ts = one->for_update_ts;
         lock->min_commit_ts = locking->min_commit_ts;
         lock->has_conflict = one->conflict_ts != 0;
-        lock->in_memory = true;
+        lock->in_memory = !one->is_shared;
         lock->names = tk_mvcc_names_ref(locking->names);
+        tk_mvcc_note_change(lock, node);
     }
-    tk_mvcc_set_lock(&locking->txn.batch, node, lock);
+    if (one->is_shared) {
+        tk_mvcc_set_part(&locking->txn.batch, node, lock);
+    } else {
+        tk_mvcc_set_lock(&locking->txn.batch, node, lock);
+    }
 }
 
 static void
@@ -195,6 +210,90 @@ put_one(struct locking *locking, const struct one *one)
 }
 
 static bool
+meet(struct locking *locking, const struct one *one,
+     const struct tk_mvcc_lock *lock)
+{
+    tk_key_error_locked(&locking->txn.error, one->key, lock);
+    locking->waits_to_join = one->is_shared;
+    return false;
+}
+
+/* The first who wants the key alone only makes sure that nobody joins those
+ * who share it any more; a request that has waited does not even that. */
+static bool
+meet_shared(struct locking *locking, const struct one *one,
+            struct tk_mvcc_node *node)
+{
+    struct tk_cl_txn *txn = &locking->txn;
+
+    locking->is_shrunk =
+        !node->lock->is_shrinking && txn->request->waiter == NULL;
+    locking->is_final = locking->is_shrunk || txn->request->waiter != NULL;
+    if (locking->is_shrunk) {
+        tk_mvcc_drop(&txn->batch);
+        tk_mvcc_shrink(&txn->batch, node);
+    }
+    return meet(locking, one, node->lock);
+}
+
+/* Only a larger for_update_ts changes a part. */
+static void
+share_again(struct locking *locking, const struct one *one,
+            struct tk_mvcc_node *node, const struct tk_mvcc_lock *part)
+{
+    struct tk_mvcc_lock *copy;
+
+    if (one->for_update_ts <= part->for_update_ts) {
+        return;
+    }
+    copy = tk_mvcc_lock_copy(part);
+    if (copy != NULL) {
+        copy->for_update_ts = one->for_update_ts;
+        copy->ttl = locking->ttl;
+        copy->min_commit_ts = locking->min_commit_ts;
+    }
+    tk_mvcc_set_part(&locking->txn.batch, node, copy);
+}
+
+static bool
+lock_new(struct locking *locking, struct one *one,
+         const struct tk_mvcc_node *node)
+{
+    if (!check_newest(locking, one, node)) {
+        return false;
+    }
+    if (!locking->only_existing || one->found != NULL) {
+        write_lock(locking, one);
+    }
+    put_one(locking, one);
+    return true;
+}
+
+static bool
+share_one(struct locking *locking, struct one *one,
+          struct tk_mvcc_node *node)
+{
+    const struct tk_mvcc_lock *part;
+
+    if (node == NULL || node->lock == NULL) {
+        return lock_new(locking, one, node);
+    }
+    if (!tk_mvcc_is_shared(node)) {
+        return meet(locking, one, node->lock);
+    }
+    part = tk_mvcc_part(node->lock, locking->txn.start_ts);
+    if (part == NULL) {
+        return node->lock->is_shrinking ? meet(locking, one, node->lock)
+                                        : lock_new(locking, one, node);
+    }
+    if (part->type != TK_MVCC_PESSIMISTIC) {
+        return refuse(locking, "LockTypeNotMatch: a prewritten lock");
+    }
+    share_again(locking, one, node, part);
+    return true;
+}
+
+static bool
 lock_one(struct locking *locking, struct one *one)
 {
     struct tk_cl_txn *txn = &locking->txn;
@@ -206,23 +305,22 @@ lock_one(struct locking *locking, struct one *one)
         locking->wants_existence) {
         store->max_ts = tk_ts_max(store->max_ts, one->for_update_ts);
     }
+    if (one->is_shared) {
+        return share_one(locking, one, node);
+    }
+    if (tk_mvcc_is_shared(node)) {
+        return meet_shared(locking, one, node);
+    }
     if (tk_mvcc_owns(node, txn->start_ts)) {
         if (!lock_again(locking, one, node)) {
             return false;
         }
-    } else if (node != NULL && node->lock != NULL) {
-        tk_key_error_locked(&txn->error, one->key, node->lock);
-        return false;
-    } else {
-        if (!check_newest(locking, one, node)) {
-            return false;
-        }
-        if (!locking->only_existing || one->found != NULL) {
-            write_lock(locking, one);
-        }
+        put_one(locking, one);
+        return true;
     }
-    put_one(locking, one);
-    return true;
+    return node != NULL && node->lock != NULL
+               ? meet(locking, one, node->lock)
+               : lock_new(locking, one, node);
 }
 
 /* ---- the request ---- */
@@ -249,10 +347,18 @@ read_mutation(struct locking *locking, tikv_slice bytes, struct one *one)
     struct tk_cl_fields fields;
 
     memset(one, 0, sizeof(*one));
-    if (!tk_cl_decode(bytes, &fields) || fields.numbers[1] != OP_LOCK) {
+    if (!tk_cl_decode(bytes, &fields) ||
+        (fields.numbers[1] != OP_LOCK &&
+         fields.numbers[1] != OP_SHARED_LOCK)) {
         return refuse(locking, "operation does not belong in a lock request");
     }
     one->key = fields.bytes[2];
+    one->is_shared = fields.numbers[1] == OP_SHARED_LOCK;
+    if (one->is_shared &&
+        (locking->is_force ||
+         tk_slice_equal(one->key, locking->txn.request->fields.bytes[3]))) {
+        return refuse(locking, "neither a primary nor by force is shared");
+    }
     one->must_not_exist = fields.numbers[4] == ASSERT_NOT_EXIST;
     return tk_key_encoded_len(one->key.len) <= TK_CL_KEY_MAX ||
            refuse(locking, "KeyTooLarge");
@@ -332,9 +438,11 @@ park(struct locking *locking)
                                      .start_ts = locking->txn.start_ts,
                                      .timeout_ms = locking->wait_ms,
                                      .is_force = locking->is_force,
-                                     .is_first = locking->is_first };
+                                     .is_first = locking->is_first,
+                                     .is_shared = locking->waits_to_join };
 
-    if (locking->txn.batch.failed || locking->wait_ms < 0) {
+    if (locking->txn.batch.failed || locking->wait_ms < 0 ||
+        locking->is_final) {
         return false;
     }
     if (!tk_cl_wait_enter(request, &wait, error)) {
@@ -369,6 +477,20 @@ end(struct locking *locking)
     return status;
 }
 
+/* The error, and what it leaves behind. */
+static int
+end_shrunk(struct locking *locking)
+{
+    struct tk_cl_txn *txn = &locking->txn;
+
+    if (txn->batch.failed) {
+        return end(locking);
+    }
+    (void)tk_cl_txn_fail(txn->request, &txn->error);
+    txn->error.kind = TK_KE_NONE;
+    return tk_cl_txn_end(txn, EXEC);
+}
+
 static int
 run(struct locking *locking)
 {
@@ -390,7 +512,7 @@ run(struct locking *locking)
     if (locking->txn.error.kind == TK_KE_LOCKED && park(locking)) {
         return TK_CL_PARKED;
     }
-    return end(locking);
+    return locking->is_shrunk ? end_shrunk(locking) : end(locking);
 }
 
 /* ---- requests that have waited ---- */

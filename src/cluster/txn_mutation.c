@@ -25,6 +25,12 @@ struct step {
 };
 
 static bool
+is_shared(const struct step *step)
+{
+    return step->mutation->op == TK_OP_SHARED_LOCK;
+}
+
+static bool
 fail(struct step *step, enum tk_key_error_kind kind)
 {
     step->prewrite->txn.error =
@@ -81,9 +87,8 @@ meet_other(struct step *step, const struct tk_mvcc_lock *lock)
 {
     struct tk_prewrite *prewrite = step->prewrite;
 
-    if (prewrite->is_pessimistic &&
-        step->mutation->action == TK_ACTION_PESSIMISTIC &&
-        step->mutation->op != TK_OP_SHARED_LOCK) {
+    if (prewrite->is_pessimistic && lock->type != TK_MVCC_SHARED &&
+        step->mutation->action == TK_ACTION_PESSIMISTIC) {
         return fail(step, TK_KE_UNHELD);
     }
     tk_key_error_locked(&prewrite->txn.error, step->mutation->key, lock);
@@ -136,27 +141,47 @@ meet_own(struct step *step, const struct tk_mvcc_lock *lock)
     return true;
 }
 
+/* A shared lock is never amended: only who holds a part can go on. */
+static bool
+meet_as_shared(struct step *step, const struct tk_mvcc_lock *lock,
+               bool is_held)
+{
+    struct tk_prewrite *prewrite = step->prewrite;
+    const struct tk_mvcc_lock *part;
+
+    if (lock == NULL) {
+        return is_held ? fail(step, TK_KE_UNHELD)
+                       : abort_step(step, "a shared lock must be held");
+    }
+    if (lock->type != TK_MVCC_SHARED) {
+        tk_key_error_locked(&prewrite->txn.error, step->mutation->key, lock);
+        return false;
+    }
+    part = tk_mvcc_part(lock, prewrite->txn.start_ts);
+    return part == NULL ? fail(step, TK_KE_UNHELD) : meet_own(step, part);
+}
+
 static bool
 meet_lock(struct step *step)
 {
     const struct tk_prewrite *prewrite = step->prewrite;
     const struct tk_mvcc_lock *lock =
         step->node == NULL ? NULL : step->node->lock;
-    bool is_shared = step->mutation->op == TK_OP_SHARED_LOCK;
     bool is_held = prewrite->is_pessimistic &&
                    step->mutation->action == TK_ACTION_PESSIMISTIC;
 
-    if (lock == NULL && is_shared) {
-        return is_held ? fail(step, TK_KE_UNHELD)
-                       : abort_step(step, "a shared lock must be held");
+    if (is_shared(step)) {
+        return meet_as_shared(step, lock, is_held);
     }
     if (lock == NULL) {
         return is_held ? amend(step) : true;
     }
-    if (is_shared || lock->start_ts != prewrite->txn.start_ts) {
-        return meet_other(step, lock);
+    if (lock->type == TK_MVCC_SHARED &&
+        tk_mvcc_part(lock, prewrite->txn.start_ts) != NULL) {
+        return abort_step(step, "the key is held by a SharedLock");
     }
-    return meet_own(step, lock);
+    return lock->start_ts == prewrite->txn.start_ts ? meet_own(step, lock)
+                                                    : meet_other(step, lock);
 }
 
 /* ---- what is newer ---- */
@@ -306,6 +331,7 @@ type_of(uint64_t op)
     case TK_OP_DELETE:
         return TK_MVCC_DELETE;
     case TK_OP_LOCK:
+    case TK_OP_SHARED_LOCK:
         return TK_MVCC_LOCK;
     default:
         return TK_MVCC_PUT;
@@ -337,6 +363,9 @@ make_lock(struct step *step)
     lock->generation = prewrite->generation;
     lock->txn_source = prewrite->txn.request->context.txn_source;
     lock->names = tk_mvcc_names_ref(names);
+    if (lock->type == TK_MVCC_LOCK) {
+        tk_mvcc_note_change(lock, step->node);
+    }
     if (lock->type == TK_MVCC_PUT) {
         lock->value = tk_mvcc_value_new(step->mutation->value);
         if (lock->value == NULL) {
@@ -388,10 +417,24 @@ write_lock(struct step *step)
         lock->is_one_pc = true;
         prewrite->held[prewrite->held_count++] =
             (struct tk_prewrite_held){ step->node, lock };
+    } else if (is_shared(step)) {
+        tk_mvcc_set_part(&prewrite->txn.batch, step->node, lock);
     } else {
         tk_mvcc_set_lock(&prewrite->txn.batch, step->node, lock);
     }
     return fits ? TK_KE_NONE : TK_KE_TOO_LARGE;
+}
+
+static bool
+check_shared(struct step *step)
+{
+    const struct tk_prewrite *prewrite = step->prewrite;
+
+    if (prewrite->kind != TK_PREWRITE_2PC || prewrite->generation > 0) {
+        return abort_step(step, "SharedLock in this kind of commit");
+    }
+    return !tk_slice_equal(step->mutation->key, prewrite->names->primary) ||
+           abort_step(step, "a primary cannot be shared");
 }
 
 static bool
@@ -411,10 +454,7 @@ check_op(struct step *step)
                    ? abort_step(step, "CheckNotExists in a pessimistic txn")
                    : true;
     case TK_OP_SHARED_LOCK:
-        return step->prewrite->kind != TK_PREWRITE_2PC ||
-                       step->prewrite->generation > 0
-                   ? abort_step(step, "SharedLock in this kind of commit")
-                   : true;
+        return check_shared(step);
     default:
         return abort_step(step, "operation does not belong in a prewrite");
     }

@@ -365,7 +365,8 @@ commit_held(struct tk_prewrite *prewrite)
 
         tk_mvcc_put_version(&txn->batch, node, &version);
         if (tk_mvcc_owns(node, lock->start_ts)) {
-            tk_mvcc_drop_lock(&txn->batch, node, prewrite->result_ts);
+            tk_mvcc_release(&txn->batch, node, lock->start_ts,
+                            prewrite->result_ts);
         }
     }
     if (!txn->batch.failed) {

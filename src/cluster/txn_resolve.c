@@ -72,6 +72,32 @@ resolve_key(struct tk_cl_txn *txn, tikv_slice key,
     return tk_cl_commit_key(txn, key, outcome->commit_ts, false);
 }
 
+/* Every transaction that has the key, or a part of it. */
+static bool
+resolve_node(struct tk_cl_txn *txn, const struct tk_mvcc_node *node,
+             const struct tk_buf *outcomes, size_t *count)
+{
+    const struct tk_mvcc_lock *lock = node->lock;
+
+    if (lock == NULL || lock->in_memory) {
+        return true;
+    }
+    if (lock->type == TK_MVCC_SHARED) {
+        lock = lock->parts;
+    }
+    for (; lock != NULL; lock = lock->next) {
+        const struct outcome *outcome = outcome_of(outcomes, lock->start_ts);
+
+        if (outcome != NULL) {
+            ++*count;
+            if (!resolve_key(txn, tk_mvcc_key(node), outcome)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Up to a batch of locks from `from` on, which moves behind them. False when
  * there are none left. */
 static bool
@@ -85,17 +111,8 @@ resolve_some(struct tk_cl_txn *txn, const struct tk_buf *outcomes,
 
     while (at.item != NULL && count < BATCH &&
            (end.len == 0 || tk_slice_compare(at.item->key, end) < 0)) {
-        const struct tk_mvcc_node *node = tk_mvcc_node_of(at.item);
-        const struct outcome *outcome =
-            node->lock == NULL || node->lock->in_memory
-                ? NULL
-                : outcome_of(outcomes, node->lock->start_ts);
-
-        if (outcome != NULL) {
-            count++;
-            if (!resolve_key(txn, tk_mvcc_key(node), outcome)) {
-                return false;
-            }
+        if (!resolve_node(txn, tk_mvcc_node_of(at.item), outcomes, &count)) {
+            return false;
         }
         tk_cl_map_next(&at);
     }
@@ -103,7 +120,7 @@ resolve_some(struct tk_cl_txn *txn, const struct tk_buf *outcomes,
     if (at.item != NULL) {
         tk_buf_append_slice(from, at.item->key);
     }
-    return count == BATCH && at.item != NULL && !from->failed;
+    return count >= BATCH && at.item != NULL && !from->failed;
 }
 
 static void
@@ -172,6 +189,24 @@ check_memory(struct tk_cl_request *request, tikv_slice start, tikv_slice end,
     return true;
 }
 
+/* How many locks it has listed: parts of a shared one count. */
+static uint64_t
+list_lock(struct tk_cl_request *request, const struct tk_mvcc_node *node,
+          uint64_t max_ts, uint64_t limit)
+{
+    const struct tk_mvcc_lock *lock = node->lock;
+
+    if (lock != NULL && lock->type == TK_MVCC_SHARED) {
+        return tk_cl_put_shared(request->out, 3, tk_mvcc_key(node), lock,
+                                max_ts, limit);
+    }
+    if (lock == NULL || lock->start_ts > max_ts) {
+        return 0;
+    }
+    tk_cl_put_lock(request->out, 3, tk_mvcc_key(node), lock, false);
+    return 1;
+}
+
 int
 tk_cl_txn_scan_lock(struct tk_cl_request *request)
 {
@@ -203,11 +238,7 @@ tk_cl_txn_scan_lock(struct tk_cl_request *request)
         if (!tk_slice_in_range(tk_mvcc_key(node), start, end)) {
             break;
         }
-        if (node->lock != NULL && node->lock->start_ts <= max_ts) {
-            tk_cl_put_lock(request->out, 3, tk_mvcc_key(node), node->lock,
-                           false);
-            limit--;
-        }
+        limit -= list_lock(request, node, max_ts, limit);
         tk_cl_map_next(&at);
     }
     tk_cl_put_exec(request, 4, NULL);
@@ -220,10 +251,12 @@ static void
 unlock(struct tk_cl_txn *txn, struct tk_mvcc_node *node,
        uint64_t for_update_ts)
 {
-    if (tk_mvcc_owns(node, txn->start_ts) &&
-        node->lock->type == TK_MVCC_PESSIMISTIC &&
-        node->lock->for_update_ts <= for_update_ts) {
-        tk_mvcc_drop_lock(&txn->batch, node, 0);
+    const struct tk_mvcc_lock *lock =
+        tk_mvcc_own(&txn->batch, node, txn->start_ts);
+
+    if (lock != NULL && lock->type == TK_MVCC_PESSIMISTIC &&
+        lock->for_update_ts <= for_update_ts) {
+        tk_mvcc_release(&txn->batch, node, txn->start_ts, 0);
     }
 }
 

@@ -16,6 +16,15 @@ enum {
     ACTION_DO_NOTHING
 };
 
+/* A primary is never shared. */
+static void
+fail_primary(struct tk_cl_txn *txn, const struct tk_mvcc_node *node)
+{
+    txn->error = (struct tk_key_error){ .kind = TK_KE_PRIMARY,
+                                        .key = tk_mvcc_key(node),
+                                        .lock = node->lock };
+}
+
 int
 tk_cl_txn_heart_beat(struct tk_cl_request *request)
 {
@@ -33,6 +42,11 @@ tk_cl_txn_heart_beat(struct tk_cl_request *request)
     }
     tk_cl_txn_begin(&txn, request, fields->numbers[3]);
     node = tk_mvcc_find(txn.mvcc, key);
+    if (tk_mvcc_is_shared(node) &&
+        tk_mvcc_part(node->lock, txn.start_ts) != NULL) {
+        fail_primary(&txn, node);
+        return tk_cl_txn_end(&txn, 4);
+    }
     if (!tk_mvcc_owns(node, txn.start_ts)) {
         txn.error = (struct tk_key_error){ .kind = TK_KE_TXN_GONE,
                                            .key = key,
@@ -84,15 +98,13 @@ check_primary(struct check *check, struct tk_mvcc_node *node)
     enum tk_cl_status status;
 
     if (node->lock->type != TK_MVCC_PESSIMISTIC || check->is_pessimistic) {
-        check->txn.error = (struct tk_key_error){ .kind = TK_KE_PRIMARY,
-                                                  .key = check->key,
-                                                  .lock = node->lock };
+        fail_primary(&check->txn, node);
         return TK_ST_ERROR;
     }
     /* Left behind by a request that came late: the primary is elsewhere. */
     status = check_missing(check, false);
     if (status != TK_ST_ERROR) {
-        tk_mvcc_drop_lock(&check->txn.batch, node, 0);
+        tk_mvcc_release(&check->txn.batch, node, check->txn.start_ts, 0);
     }
     return status;
 }
@@ -113,7 +125,8 @@ is_decided(struct check *check, struct tk_mvcc_node *node,
     } else {
         return false;
     }
-    tk_mvcc_drop_lock(&check->txn.batch, node, check->commit_ts);
+    tk_mvcc_release(&check->txn.batch, node, check->txn.start_ts,
+                    check->commit_ts);
     return true;
 }
 
@@ -159,14 +172,26 @@ check_own(struct check *check, struct tk_mvcc_node *node)
     }
     if (tk_mvcc_is_expired(lock, check->now_ts)) {
         if (is_held && check->is_pessimistic) {
-            tk_mvcc_drop_lock(&check->txn.batch, node, 0);
+            tk_mvcc_release(&check->txn.batch, node, lock->start_ts, 0);
             return TK_ST_EXPIRED_PESSIMISTIC;
         }
-        tk_mvcc_rollback_lock(&check->txn.batch, node, true);
+        tk_mvcc_rollback_lock(&check->txn.batch, node, lock, true);
         return TK_ST_EXPIRED;
     }
     push(check, node);
     return TK_ST_ALIVE;
+}
+
+static enum tk_cl_status
+check_status(struct check *check, struct tk_mvcc_node *node)
+{
+    if (tk_mvcc_is_shared(node)) {
+        fail_primary(&check->txn, node);
+        return TK_ST_ERROR;
+    }
+    return tk_mvcc_owns(node, check->txn.start_ts)
+               ? check_own(check, node)
+               : check_missing(check, check->is_pessimistic);
 }
 
 static void
@@ -225,9 +250,7 @@ tk_cl_txn_check_status(struct tk_cl_request *request)
     }
     tk_cl_txn_begin(&check.txn, request, fields->numbers[3]);
     node = tk_mvcc_find(check.txn.mvcc, check.key);
-    status = tk_mvcc_owns(node, check.txn.start_ts)
-                 ? check_own(&check, node)
-                 : check_missing(&check, check.is_pessimistic);
+    status = check_status(&check, node);
     if (!check.txn.batch.failed) {
         put_status(&check, status);
     }
@@ -268,7 +291,7 @@ check_secondary(struct tk_cl_txn *txn, tikv_slice key, uint64_t *commit_ts)
     }
     if (node->lock->has_conflict && tk_mvcc_is_committed(&record)) {
         *commit_ts = record.version->commit_ts;
-        tk_mvcc_drop_lock(&txn->batch, node, *commit_ts);
+        tk_mvcc_release(&txn->batch, node, txn->start_ts, *commit_ts);
         return TK_ST_COMMITTED;
     }
     if (record.found == TK_MVCC_NONE) {
@@ -276,7 +299,7 @@ check_secondary(struct tk_cl_txn *txn, tikv_slice key, uint64_t *commit_ts)
                                &record);
         tk_mvcc_collapse(&txn->batch, node, txn->start_ts);
     }
-    tk_mvcc_drop_lock(&txn->batch, node, 0);
+    tk_mvcc_release(&txn->batch, node, txn->start_ts, 0);
     return TK_ST_ROLLED_BACK;
 }
 

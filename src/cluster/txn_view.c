@@ -80,7 +80,7 @@ meets(const struct tk_cl_view *view, tikv_slice key,
       const struct tk_mvcc_lock *lock, struct tk_key_error *error)
 {
     if (view->isolation == TK_ISOLATION_RC || lock->type == TK_MVCC_LOCK ||
-        lock->type == TK_MVCC_PESSIMISTIC) {
+        lock->type == TK_MVCC_PESSIMISTIC || lock->type == TK_MVCC_SHARED) {
         return false;
     }
     if (view->isolation == TK_ISOLATION_RC_CHECK_TS) {

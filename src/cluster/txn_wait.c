@@ -109,10 +109,10 @@ take_out(struct tk_cl_waiter *waiter)
     if (queue == NULL) {
         return;
     }
-    if (waiter->holder_ts != 0) {
+    if (waiter->is_detected) {
         tk_cl_detector_forget(queue->cluster, waiter->start_ts,
-                              waiter->holder_ts, queue->item.key);
-        waiter->holder_ts = 0;
+                              queue->item.key);
+        waiter->is_detected = false;
     }
     for (at = &queue->first; *at != waiter; at = &(*at)->next) {
     }
@@ -170,6 +170,7 @@ waiter_new(struct tk_cl_request *request, const struct tk_cl_wait *wait)
     waiter->start_ts = wait->start_ts;
     waiter->is_force = wait->is_force;
     waiter->is_first = wait->is_first;
+    waiter->is_shared = wait->is_shared;
     waiter->lock = tk_mvcc_lock_copy(wait->lock);
     if (waiter->lock == NULL) {
         tk_free(waiter);
@@ -194,6 +195,30 @@ tag_of(const struct tk_cl_request *request)
     return tag;
 }
 
+/* True: one of the holders waits for this one. A holder of a part that wants
+ * the key alone does not wait for itself. */
+static bool
+closes_circle(struct tk_cl_request *request, const struct tk_cl_wait *wait,
+              struct tk_key_error *error)
+{
+    const struct tk_mvcc_lock *holder = wait->lock;
+    bool is_shared = holder->type == TK_MVCC_SHARED;
+
+    for (holder = is_shared ? holder->parts : holder; holder != NULL;
+         holder = holder->next) {
+        if (is_shared && holder->start_ts == wait->start_ts) {
+            continue;
+        }
+        if (tk_cl_detect(request->cluster, wait->start_ts, holder->start_ts,
+                         wait->key, tag_of(request), error)) {
+            tk_cl_detector_forget(request->cluster, wait->start_ts,
+                                  wait->key);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
 tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
                  struct tk_key_error *error)
@@ -201,9 +226,7 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
     struct tk_cl_waiter *waiter = request->waiter;
     struct tk_cl_queue *queue;
 
-    if (!wait->is_first &&
-        tk_cl_detect(request->cluster, wait->start_ts, wait->lock->start_ts,
-                     wait->key, tag_of(request), error)) {
+    if (!wait->is_first && closes_circle(request, wait, error)) {
         return false;
     }
     error->kind = TK_KE_NONE;
@@ -219,7 +242,7 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
         return false;
     }
     waiter->state = TK_WAITING;
-    waiter->holder_ts = wait->is_first ? 0 : wait->lock->start_ts;
+    waiter->is_detected = !wait->is_first;
     insert(queue, waiter);
     return true;
 }
@@ -338,6 +361,17 @@ wake_first(struct tk_cl_queue *queue)
     go_on(waiter);
 }
 
+/* Those who would share the key are woken together. */
+static void
+wake_next(struct tk_cl_queue *queue)
+{
+    bool is_shared = queue->first != NULL && queue->first->is_shared;
+
+    do {
+        wake_first(queue);
+    } while (is_shared && queue->first != NULL && queue->first->is_shared);
+}
+
 /* The lock has another holder: who would take it waits for that one now. */
 static void
 follow_holder(struct tk_cl_queue *queue)
@@ -374,7 +408,7 @@ tk_cl_wait_release(struct tk_cl_queue *released)
 
         released = queue->next;
         if (queue->is_released && !queue->is_retaken) {
-            wake_first(queue);
+            wake_next(queue);
         }
         queue->is_released = false;
         follow_holder(queue);
@@ -414,13 +448,9 @@ notify(struct tk_timer *timer)
 /* ---- GetLockWaitInfo ---- */
 
 static void
-put_waiter(struct tk_cl_request *request, const struct tk_cl_queue *queue,
-           const struct tk_cl_waiter *waiter)
+put_entry(struct tk_cl_request *request, const struct tk_cl_queue *queue,
+          const struct tk_cl_waiter *waiter, const struct tk_mvcc_lock *lock)
 {
-    const struct tk_mvcc_node *node =
-        tk_mvcc_find(&request->cluster->mvcc, queue->item.key);
-    const struct tk_mvcc_lock *lock =
-        node != NULL && node->lock != NULL ? node->lock : waiter->lock;
     size_t mark = tk_put_begin(request->out, 3);
 
     tk_put_u64(request->out, 1, waiter->start_ts);
@@ -429,6 +459,24 @@ put_waiter(struct tk_cl_request *request, const struct tk_cl_queue *queue,
     tk_put_bytes(request->out, 4, queue->item.key);
     tk_put_bytes(request->out, 5, tag_of(&waiter->delayed->request));
     tk_put_end(request->out, mark);
+}
+
+/* For each holder. */
+static void
+put_waiter(struct tk_cl_request *request, const struct tk_cl_queue *queue,
+           const struct tk_cl_waiter *waiter)
+{
+    const struct tk_mvcc_node *node =
+        tk_mvcc_find(&request->cluster->mvcc, queue->item.key);
+    const struct tk_mvcc_lock *lock =
+        node != NULL && node->lock != NULL ? node->lock : waiter->lock;
+
+    if (lock->type == TK_MVCC_SHARED) {
+        lock = lock->parts;
+    }
+    for (; lock != NULL; lock = lock->next) {
+        put_entry(request, queue, waiter, lock);
+    }
 }
 
 int
