@@ -115,7 +115,8 @@ TORTURE_SRC := $(call chosen,torture)
 ifeq ($(sort $(ROOMS)),$(sort $(ALL_ROOMS)))
 TEST_SRC := $(call chosen,$(TEST_DIRS))
 # A whole run also proves the lints, the wire facts and the examples.
-CHECK_SCRIPTS := $(if $(T),,$(wildcard tests/lint/*.t tests/examples/*.t))
+CHECK_SCRIPTS := $(if $(T),,$(wildcard tests/lint/*.t tests/examples/*.t \
+    tests/model/*.t))
 else
 TEST_SRC := $(call chosen,$(addprefix unit/,$(ROOMS)))
 endif
@@ -385,6 +386,10 @@ valgrind: $(TESTS_valgrind) | deps-valgrind ## the tests under valgrind
 torture: $(TORTURE_check) ## tests/torture: every allocation and fault point fails once
 	$(if $(TORTURE_SRC),$(call run_tests,check,$(TORTURE_check)), \
 	    @echo 'no tests in tests/torture')
+
+.PHONY: model
+model: ## the protocols, checked in every state: tests/model
+	$(Q)perl tests/model/models.t
 
 .PHONY: cover
 cover: $(TESTS_cover) | deps-cover ## line and branch coverage per room, against tests/cover.floors

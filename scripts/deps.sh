@@ -28,7 +28,7 @@ declare -A lists=(
     [build]="gcc g++ libc6-dev binutils make pkg-config perl ca-certificates
         libgrpc-dev liburcu-dev libjemalloc-dev libcmocka-dev libedit-dev
         libcjson-dev libxxhash-dev liblzma-dev protobuf-compiler openssl
-        unicode-data"
+        spin unicode-data"
     [proto]="protobuf-compiler libprotoc-dev libprotobuf-dev libabsl-dev"
     [clang]="clang clang-tidy clang-format"
     [valgrind]="valgrind"
