@@ -97,6 +97,9 @@ give_answer(struct tk_cluster_call *call, bool is_silent, int status,
 {
     if (is_silent) {
         call->dropped(call);
+    } else if (out->failed) {
+        call->reply(call, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory",
+                    (tikv_slice){ NULL, 0 });
     } else if (status == TK_GRPC_OK) {
         call->reply(call, status, "", tk_buf_slice(out));
     } else {
@@ -159,6 +162,7 @@ fire(struct tk_timer *timer)
     struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
     struct tk_cluster *cluster = delayed->cluster;
     int64_t after_ns;
+    bool is_held;
 
     tk_mutex_lock(&cluster->lock);
     after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
@@ -175,9 +179,14 @@ fire(struct tk_timer *timer)
         forget(delayed);
     }
     tk_cl_wait_forget(&delayed->request);
-    tk_mutex_unlock(&cluster->lock);
-    give_answer(delayed->call, delayed->plan.silent, delayed->status,
-                delayed->request.text, &delayed->out);
+    is_held = !delayed->plan.silent &&
+              tk_cl_hold(cluster, delayed->call, delayed->status,
+                         delayed->request.text, &delayed->out);
+    tk_cl_unlock(cluster);
+    if (!is_held) {
+        give_answer(delayed->call, delayed->plan.silent, delayed->status,
+                    delayed->request.text, &delayed->out);
+    }
     tk_cl_delayed_free(delayed);
     tk_cl_streams_push(cluster);
     /* Last: the cluster may be gone afterwards. */
@@ -273,7 +282,10 @@ tk_cluster_unary(struct tk_cluster *cluster, tk_node node, const char *path,
         is_waiting = execute(&request, &plan, call, &status);
     }
     has_news = cluster->has_news;
-    tk_mutex_unlock(&cluster->lock);
+    is_waiting = is_waiting ||
+                 (!plan.silent && tk_cl_hold(cluster, call, status,
+                                             request.text, &out));
+    tk_cl_unlock(cluster);
     /* Before the answer: who has it may free the cluster. */
     if (has_news) {
         tk_cl_streams_push(cluster);

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/keep.h"
 
 enum { STORES_MAX = 1000, MEMBERS_MAX = 100, REGIONS_MAX = 65536 };
 
@@ -131,24 +131,18 @@ or_else(uint32_t number, uint32_t otherwise)
     return number == 0 ? otherwise : number;
 }
 
-tikv_error *
-tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
-               struct tk_cluster **out)
+/* As `params` say, nothing kept; NULL without memory. */
+static struct tk_cluster *
+build(struct tk_runtime *rt, const struct tk_cluster_params *params)
 {
-    tikv_error *error = check_params(params);
+    struct tk_cluster *cluster = tk_calloc(sizeof(*cluster));
     struct tk_rng rng = { params->seed };
-    struct tk_cluster *cluster;
     uint32_t regions = or_else(params->regions_count, 1);
-    bool ok = true;
+    bool ok;
     uint32_t i;
 
-    *out = NULL;
-    if (error != NULL) {
-        return error;
-    }
-    cluster = tk_calloc(sizeof(*cluster));
     if (cluster == NULL) {
-        return tk_error_immortal(TIKV_ERR_MEMORY);
+        return NULL;
     }
     tk_mutex_init(&cluster->lock, TK_RANK_CLUSTER);
     tk_engine_init(&cluster->engine);
@@ -178,7 +172,39 @@ tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
     }
     if (!ok) {
         tk_cluster_free(cluster);
+        return NULL;
+    }
+    return cluster;
+}
+
+tikv_error *
+tk_cluster_new(struct tk_runtime *rt, const struct tk_cluster_params *params,
+               struct tk_cluster **out)
+{
+    struct tk_cl_keeper *keeper;
+    struct tk_cluster_params found;
+    struct tk_cluster *cluster;
+    tikv_error *error = tk_cl_keep_open(params, &found, &keeper);
+
+    *out = NULL;
+    if (error == NULL) {
+        error = check_params(&found);
+    }
+    if (error != NULL) {
+        tk_cl_keep_free(keeper);
+        return error;
+    }
+    cluster = build(rt, &found);
+    if (cluster == NULL) {
+        tk_cl_keep_free(keeper);
         return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    if (keeper != NULL) {
+        error = tk_cl_keep_start(cluster, keeper);
+    }
+    if (error != NULL) {
+        tk_cluster_free(cluster);
+        return error;
     }
     *out = cluster;
     return NULL;
@@ -212,6 +238,7 @@ tk_cluster_free(struct tk_cluster *cluster)
     tk_cl_calls_drop(cluster);
     tk_cl_pd_close(cluster);
     wait_for_pending(cluster);
+    tk_cl_keep_stop(cluster);
     tk_cl_pd_free(cluster);
     tk_cl_rules_fini(cluster);
     tk_cl_regions_fini(&cluster->regions);
@@ -221,6 +248,7 @@ tk_cluster_free(struct tk_cluster *cluster)
     tk_free(cluster->stores);
     tk_free(cluster->members);
     tk_mutex_fini(&cluster->lock);
+    tk_cl_keep_free(cluster->keeper);
     tk_free(cluster);
 }
 

@@ -18,6 +18,7 @@
 #include "exec/runtime.h"
 
 struct tk_cluster;
+struct tk_disk;
 
 struct tk_cluster_params {
     uint32_t stores_count; /* zeros as in tikv_cluster_options */
@@ -27,6 +28,11 @@ struct tk_cluster_params {
     uint32_t api;
     uint64_t cluster_id;
     uint64_t seed;
+    struct tk_disk *disk; /* what outlives the process; NULL: nothing.
+                           * Taken, also when the cluster cannot be made */
+    bool keeps_lazily;    /* safe from the process's end alone */
+    bool keeps_by_step;   /* no thread: the owner calls tk_cluster_keep() */
+    uint64_t log_bytes;   /* that make a checkpoint; 0: 64 MiB */
 };
 
 /* Nodes: PD member m is m (0 ..), store s is TK_NODE_STORE | s. */
@@ -165,6 +171,19 @@ tk_cluster_stream_free(struct tk_cluster_stream *stream);
  * at `safe_point` or later sees. */
 void
 tk_cluster_gc(struct tk_cluster *cluster, uint64_t safe_point);
+
+/* ---- on disk ---- */
+
+enum tk_cl_step { TK_CL_STEP_IDLE, TK_CL_STEP_DONE, TK_CL_STEP_FAILED };
+
+/* Where there is no thread for it: keeps what was told, gives the answers
+ * that waited for that, goes on with a checkpoint. */
+enum tk_cl_step
+tk_cluster_keep(struct tk_cluster *cluster);
+
+/* Waits until everything that has happened is kept. */
+tikv_error *
+tk_cluster_settle(struct tk_cluster *cluster);
 
 /* ---- topology, faults, counters: what <tikv/cluster.h> promises ---- */
 

@@ -9,12 +9,14 @@
 
 #include "base/alloc.h"
 #include "base/slice.h"
+#include "cluster/journal.h"
 
 void
 tk_engine_init(struct tk_engine *engine)
 {
     int i;
 
+    engine->journal = NULL;
     for (i = 0; i < TK_CFS; i++) {
         tk_cl_map_init(&engine->cfs[i]);
     }
@@ -85,6 +87,7 @@ tk_engine_put(struct tk_engine *engine, enum tk_cf cf, tikv_slice key,
 
     if (old != NULL && value.len <= old->room) {
         write_value(old, value, expires_s);
+        tk_journal_raw(engine->journal, cf, key, value, expires_s);
         return true;
     }
     raw = item_new(key, value.len);
@@ -98,12 +101,14 @@ tk_engine_put(struct tk_engine *engine, enum tk_cf cf, tikv_slice key,
         tk_free(raw);
         return false;
     }
+    tk_journal_raw(engine->journal, cf, key, value, expires_s);
     return true;
 }
 
 void
 tk_engine_delete(struct tk_engine *engine, enum tk_cf cf, tikv_slice key)
 {
+    tk_journal_raw_gone(engine->journal, cf, key);
     tk_free(tk_cl_map_remove(&engine->cfs[cf], key));
 }
 
@@ -114,6 +119,7 @@ tk_engine_delete_range(struct tk_engine *engine, enum tk_cf cf,
     struct tk_cl_map *map = &engine->cfs[cf];
     struct tk_cl_map_at at = tk_cl_map_from(map, start);
 
+    tk_journal_raw_range(engine->journal, cf, start, end);
     while (at.item != NULL && tk_slice_in_range(at.item->key, start, end)) {
         tk_free(tk_cl_map_remove(map, at.item->key));
         at = tk_cl_map_from(map, start);

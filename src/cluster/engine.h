@@ -8,6 +8,7 @@
 #ifndef TK_CLUSTER_ENGINE_H
 #define TK_CLUSTER_ENGINE_H
 
+#include "base/buf.h"
 #include "cluster/map.h"
 
 enum tk_cf { TK_CF_DEFAULT, TK_CF_LOCK, TK_CF_WRITE, TK_CFS };
@@ -21,6 +22,7 @@ struct tk_raw_item {
 
 struct tk_engine {
     struct tk_cl_map cfs[TK_CFS];
+    struct tk_buf *journal; /* where changes are told; or NULL */
 };
 
 void

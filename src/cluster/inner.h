@@ -106,6 +106,10 @@ bool
 tk_cl_regions_add(struct tk_cl_regions *regions, struct tk_cl_region *region);
 
 void
+tk_cl_regions_remove(struct tk_cl_regions *regions,
+                     struct tk_cl_region *region);
+
+void
 tk_cl_regions_fini(struct tk_cl_regions *regions);
 
 /* Cuts a region at sorted, distinct keys inside of it: `count` new ones with
@@ -277,6 +281,8 @@ struct tk_cluster {
     struct tk_cluster_stream *streams;
     bool has_news; /* some stream has, tk_cl_streams_push() is due */
     struct tk_cl_delayed *delayed; /* unary ones */
+    struct tk_cl_keeper *keeper; /* NULL: nothing outlives the process */
+    struct tk_buf *journal;      /* the keeper's, for changes; or NULL */
     size_t pending; /* delayed requests, streams' and unary */
     uint64_t silenced; /* requests that no answer will ever come for */
     struct tk_parker *closer; /* waits for the last of them */
@@ -636,6 +642,31 @@ tk_cl_streams_push(struct tk_cluster *cluster);
 /* No lock held: the connections of a node break. */
 void
 tk_cl_streams_break(struct tk_cluster *cluster, tk_node node);
+
+/* ---- keep.c: answers wait until what they have seen is kept ---- */
+
+struct tk_cl_numbers
+tk_cl_numbers(const struct tk_cluster *cluster);
+
+/* What an answer that is made now has seen. */
+uint64_t
+tk_cl_mark(struct tk_cluster *cluster);
+
+bool
+tk_cl_is_kept(const struct tk_cluster *cluster, uint64_t mark);
+
+/* Writes are refused. */
+bool
+tk_cl_keep_fails(const struct tk_cluster *cluster);
+
+/* True: the answer, with `out`, is given later. False: now. */
+bool
+tk_cl_hold(struct tk_cluster *cluster, struct tk_cluster_call *call,
+           int status, const char *text, struct tk_buf *out);
+
+/* Unlocks, and wakes who keeps what was told meanwhile. */
+void
+tk_cl_unlock(struct tk_cluster *cluster);
 
 /* ---- cluster.c ---- */
 

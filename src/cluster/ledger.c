@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/slice.h"
+#include "cluster/journal.h"
 
 enum { LOG_MAX = 100000, LOG_MIN = 64 };
 
@@ -167,6 +168,7 @@ tk_ledger_put(struct tk_ledger *ledger, tikv_slice key, tikv_slice value,
         version->create = version->mod;
         version->version = 1;
     }
+    tk_journal_entry(ledger->journal, version);
     return true;
 }
 
@@ -186,7 +188,35 @@ tk_ledger_delete(struct tk_ledger *ledger, tikv_slice key)
     }
     item = find(ledger, key);
     append(ledger, item, version);
+    tk_journal_entry(ledger->journal, version);
     return true;
+}
+
+bool
+tk_ledger_redo(struct tk_ledger *ledger, tikv_slice key, tikv_slice value,
+               const struct tk_ledger_version *facts)
+{
+    bool is_old = facts->mod <= ledger->compacted;
+    int64_t revision = ledger->revision;
+    bool ok;
+
+    /* Nothing is compacted meanwhile: that has a record of its own. */
+    ledger->open = facts->mod;
+    ok = tk_ledger_put(ledger, key, value, facts->lease);
+    ledger->open = 0;
+    if (ok) {
+        struct tk_ledger_version *made =
+            ledger->log[tk_ledger_log_end(ledger) - 1];
+
+        made->create = facts->create;
+        made->version = facts->version;
+        /* Before the log begins there is one version, and no order. */
+        ledger->log_count -= is_old ? 1 : 0;
+    }
+    if (ledger->revision < revision) {
+        ledger->revision = revision;
+    }
+    return ok;
 }
 
 const struct tk_ledger_version *
@@ -272,4 +302,5 @@ tk_ledger_compact(struct tk_ledger *ledger, int64_t revision)
     ledger->log_count -= end - ledger->log_first;
     ledger->log_first = end;
     ledger->compacted = revision;
+    tk_journal_compact(ledger->journal, revision);
 }

@@ -39,6 +39,7 @@ struct tk_ledger {
     int64_t revision; /* of the last change; begins with 1 */
     int64_t compacted; /* versions replaced at or before it are gone */
     int64_t open; /* revision of the transaction under way; 0: none */
+    struct tk_buf *journal; /* where changes are told; or NULL */
 };
 
 void
@@ -62,6 +63,12 @@ tk_ledger_put(struct tk_ledger *ledger, tikv_slice key, tikv_slice value,
 /* False without memory; what is not there stays so. */
 bool
 tk_ledger_delete(struct tk_ledger *ledger, tikv_slice key);
+
+/* A version with its numbers as they were, `facts`: from a journal, in the
+ * order of changes. False without memory. */
+bool
+tk_ledger_redo(struct tk_ledger *ledger, tikv_slice key, tikv_slice value,
+               const struct tk_ledger_version *facts);
 
 /* NULL: none, or deleted. */
 const struct tk_ledger_version *

@@ -254,6 +254,7 @@ open_at_member(struct tk_cl_request *request)
 int
 tk_cl_run(struct tk_cl_request *request)
 {
+    static const struct tk_cl_error disk_full = { .kind = TK_CL_DISK_FULL };
     uint32_t flags = request->method->flags;
     int status;
 
@@ -273,6 +274,10 @@ tk_cl_run(struct tk_cl_request *request)
                                     : open_at_member(request);
     if (status != TK_GRPC_OK) {
         return status;
+    }
+    if ((flags & TK_CL_WRITE) != 0 && tk_cl_keep_fails(request->cluster)) {
+        tk_cl_answer_error(request, &disk_full);
+        return TK_GRPC_OK;
     }
     status = request->method->run(request);
     if (request->store == NULL) {

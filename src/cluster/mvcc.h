@@ -109,6 +109,7 @@ struct tk_mvcc {
     struct tk_cl_map keys;
     struct tk_cl_map locks; /* keys that are locked */
     struct tk_buf scratch;  /* of tk_mvcc_encode() */
+    struct tk_buf *journal; /* where changes are told; or NULL */
 };
 
 /* As the client knows it. */

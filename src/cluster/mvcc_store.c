@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/slice.h"
+#include "cluster/journal.h"
 #include "wire/key.h"
 
 void
@@ -18,6 +19,7 @@ tk_mvcc_init(struct tk_mvcc *mvcc)
     tk_cl_map_init(&mvcc->keys);
     tk_cl_map_init(&mvcc->locks);
     tk_buf_init(&mvcc->scratch, SIZE_MAX / 4);
+    mvcc->journal = NULL;
 }
 
 static void
@@ -443,6 +445,38 @@ tk_mvcc_drop_version(struct tk_mvcc_batch *batch, struct tk_mvcc_node *node,
     }
 }
 
+/* Before the op is applied: what it gives away is still there. A lock in
+ * memory that takes the place of a written one makes that go. */
+static void
+tell_op(struct tk_buf *journal, const struct tk_mvcc_op *op)
+{
+    const struct tk_mvcc_node *node = op->node;
+    tikv_slice key = tk_mvcc_key(node);
+    bool was_written = node->lock != NULL && !node->lock->in_memory;
+
+    switch (op->change) {
+    case TK_MVCC_TOUCH:
+        break;
+    case TK_MVCC_SET_LOCK:
+        if (op->lock->in_memory && was_written) {
+            tk_journal_lock_gone(journal, key);
+        }
+        tk_journal_lock(journal, key, op->lock);
+        break;
+    case TK_MVCC_DROP_LOCK:
+        if (was_written) {
+            tk_journal_lock_gone(journal, key);
+        }
+        break;
+    case TK_MVCC_PUT_VERSION:
+        tk_journal_version(journal, key, &op->version);
+        break;
+    case TK_MVCC_DROP_VERSION:
+        tk_journal_version_gone(journal, key, op->version.commit_ts);
+        break;
+    }
+}
+
 static void
 apply_op(struct tk_mvcc_op *op)
 {
@@ -504,6 +538,9 @@ tk_mvcc_apply(struct tk_mvcc_batch *batch)
     size_t i;
 
     for (i = 0; i < batch->count; i++) {
+        if (batch->mvcc->journal != NULL) {
+            tell_op(batch->mvcc->journal, &batch->ops[i]);
+        }
         apply_op(&batch->ops[i]);
     }
     finish(batch);
@@ -522,6 +559,7 @@ tk_mvcc_delete_range(struct tk_mvcc *mvcc, tikv_slice start, tikv_slice end)
 {
     struct tk_cl_map_at at = tk_cl_map_from(&mvcc->keys, start);
 
+    tk_journal_txn_range(mvcc->journal, start, end);
     while (at.item != NULL && tk_slice_in_range(at.item->key, start, end)) {
         struct tk_mvcc_node *node = (struct tk_mvcc_node *)at.item;
 
@@ -535,7 +573,7 @@ tk_mvcc_delete_range(struct tk_mvcc *mvcc, tikv_slice start, tikv_slice end)
 /* From the oldest on: everything before the version a reader at the safe
  * point sees goes; so does that one when it is no put. */
 static void
-gc_node(struct tk_mvcc_node *node, uint64_t safe_point)
+gc_node(struct tk_mvcc *mvcc, struct tk_mvcc_node *node, uint64_t safe_point)
 {
     uint32_t place = node->count;
     bool has_data = false;
@@ -549,6 +587,8 @@ gc_node(struct tk_mvcc_node *node, uint64_t safe_point)
         }
         if (has_data || !is_put) {
             has_data = has_data || version->type == TK_MVCC_DELETE;
+            tk_journal_version_gone(mvcc->journal, tk_mvcc_key(node),
+                                    version->commit_ts);
             take_version(node, place);
         } else {
             has_data = true;
@@ -567,7 +607,7 @@ tk_mvcc_gc(struct tk_mvcc *mvcc, uint64_t safe_point)
     while (at.item != NULL && !last.failed) {
         struct tk_mvcc_node *node = (struct tk_mvcc_node *)at.item;
 
-        gc_node(node, safe_point);
+        gc_node(mvcc, node, safe_point);
         if (node->count > 0 || node->lock != NULL) {
             tk_cl_map_next(&at);
             continue;
@@ -593,6 +633,7 @@ tk_mvcc_leave_memory(struct tk_mvcc *mvcc, tikv_slice start, tikv_slice end,
             tk_cl_map_next(&at);
         } else if (!lose) {
             node->lock->in_memory = false;
+            tk_journal_lock(mvcc->journal, tk_mvcc_key(node), node->lock);
             tk_cl_map_next(&at);
         } else {
             (void)tk_cl_map_remove(&mvcc->locks, node->locked.key);

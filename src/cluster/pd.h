@@ -169,6 +169,14 @@ tk_cl_put_event(struct tk_buf *out, uint32_t field,
 struct tk_cl_lease *
 tk_cl_lease_find(struct tk_cluster *cluster, int64_t id);
 
+/* A new one, with an id of its own; `id` 0: made up. NULL without memory. */
+struct tk_cl_lease *
+tk_cl_lease_add(struct tk_cluster *cluster, int64_t id, int64_t ttl_s);
+
+/* It alone, if it is there. */
+void
+tk_cl_lease_forget(struct tk_cluster *cluster, int64_t id);
+
 /* Keys of the lease go with it. False without memory. */
 bool
 tk_cl_lease_revoke(struct tk_cluster *cluster, int64_t id);

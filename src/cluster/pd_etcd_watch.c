@@ -124,10 +124,8 @@ renew(struct tk_cluster *cluster, struct tk_cl_lease *lease)
 int
 tk_cl_lease_grant(struct tk_cl_request *request)
 {
-    struct tk_cl_pd *pd = request->cluster->pd;
     int64_t ttl_s = (int64_t)request->fields.numbers[1];
     int64_t id = (int64_t)request->fields.numbers[2];
-    struct tk_cl_lease **link = &pd->leases;
     struct tk_cl_lease *lease;
 
     if (ttl_s > ttl_max) {
@@ -138,22 +136,13 @@ tk_cl_lease_grant(struct tk_cl_request *request)
         return tk_cl_status(request, TK_GRPC_FAILED_PRECONDITION,
                             "etcdserver: lease already exists");
     }
-    lease = tk_calloc(sizeof(*lease));
+    lease = tk_cl_lease_add(request->cluster, id, ttl_s > 0 ? ttl_s : 1);
     if (lease == NULL) {
         return tk_cl_pd_no_memory(request);
     }
-    while (id == 0 || tk_cl_lease_find(request->cluster, id) != NULL) {
-        id = ++pd->leases_last;
-    }
-    lease->id = id;
-    lease->ttl_s = ttl_s > 0 ? ttl_s : 1;
-    while (*link != NULL) {
-        link = &(*link)->next;
-    }
-    *link = lease;
-    renew(request->cluster, lease);
+    tk_cl_lease_arm(request->cluster);
     tk_cl_etcd_header(request, request->out);
-    tk_put_u64(request->out, 2, (uint64_t)id);
+    tk_put_u64(request->out, 2, (uint64_t)lease->id);
     tk_put_u64(request->out, 3, (uint64_t)lease->ttl_s);
     return TK_GRPC_OK;
 }

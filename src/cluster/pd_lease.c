@@ -6,6 +6,7 @@
  */
 #include "base/alloc.h"
 #include "base/slice.h"
+#include "cluster/journal.h"
 #include "cluster/pd.h"
 
 struct tk_cl_lease *
@@ -17,6 +18,46 @@ tk_cl_lease_find(struct tk_cluster *cluster, int64_t id)
         lease = lease->next;
     }
     return lease;
+}
+
+struct tk_cl_lease *
+tk_cl_lease_add(struct tk_cluster *cluster, int64_t id, int64_t ttl_s)
+{
+    struct tk_cl_lease **link = &cluster->pd->leases;
+    struct tk_cl_lease *lease = tk_calloc(sizeof(*lease));
+
+    if (lease == NULL) {
+        return NULL;
+    }
+    while (id == 0 || tk_cl_lease_find(cluster, id) != NULL) {
+        id = ++cluster->pd->leases_last;
+    }
+    lease->id = id;
+    lease->ttl_s = ttl_s;
+    lease->ends_ms = tk_cl_wall_ms(cluster) + ttl_s * 1000;
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    *link = lease;
+    tk_journal_lease(cluster->journal, lease);
+    return lease;
+}
+
+void
+tk_cl_lease_forget(struct tk_cluster *cluster, int64_t id)
+{
+    struct tk_cl_lease **link = &cluster->pd->leases;
+    struct tk_cl_lease *lease;
+
+    while (*link != NULL && (*link)->id != id) {
+        link = &(*link)->next;
+    }
+    lease = *link;
+    if (lease != NULL) {
+        *link = lease->next;
+        tk_free(lease);
+        tk_journal_lease_gone(cluster->journal, id);
+    }
 }
 
 /* The keys of a lease, one transaction. */
@@ -43,19 +84,13 @@ delete_keys(struct tk_cluster *cluster, int64_t id)
 bool
 tk_cl_lease_revoke(struct tk_cluster *cluster, int64_t id)
 {
-    struct tk_cl_lease **link = &cluster->pd->leases;
-    struct tk_cl_lease *lease;
+    bool done = tk_cl_lease_find(cluster, id) == NULL ||
+                delete_keys(cluster, id);
 
-    while (*link != NULL && (*link)->id != id) {
-        link = &(*link)->next;
+    if (done) {
+        tk_cl_lease_forget(cluster, id);
     }
-    lease = *link;
-    if (lease == NULL || !delete_keys(cluster, id)) {
-        return lease == NULL;
-    }
-    *link = lease->next;
-    tk_free(lease);
-    return true;
+    return done;
 }
 
 static const struct tk_cl_lease *

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/slice.h"
 #include "cluster/inner.h"
+#include "cluster/journal.h"
 
 static size_t
 bucket_of(const struct tk_cl_regions *regions, uint64_t id)
@@ -202,8 +203,9 @@ tk_cl_regions_add(struct tk_cl_regions *regions, struct tk_cl_region *region)
     return true;
 }
 
-static void
-take_out(struct tk_cl_regions *regions, struct tk_cl_region *region)
+void
+tk_cl_regions_remove(struct tk_cl_regions *regions,
+                     struct tk_cl_region *region)
 {
     size_t place = tk_cl_region_place(regions, tk_cl_region_start(region));
     struct tk_cl_region **link =
@@ -290,13 +292,16 @@ tk_cl_region_cut(struct tk_cluster *cluster, struct tk_cl_region *region,
     if (!make_room(&cluster->regions, count)) {
         goto out;
     }
-    take_out(&cluster->regions, region);
+    tk_cl_regions_remove(&cluster->regions, region);
     done = set_range(region, start, tk_cl_region_end(region));
     if (done) {
         region->version += count;
+        /* First what gives way: no two regions may begin at one key. */
+        tk_journal_region(cluster->journal, region);
         for (i = 0; i < count; i++) {
             name_piece(cluster, pieces[i]);
             pieces[i]->version = region->version;
+            tk_journal_region(cluster->journal, pieces[i]);
             (void)tk_cl_regions_add(&cluster->regions, pieces[i]);
             pieces[i] = NULL;
         }
@@ -318,13 +323,15 @@ tk_cl_region_join(struct tk_cluster *cluster, struct tk_cl_region *source,
     uint64_t prepared = source->version + 1;
     bool done;
 
-    take_out(&cluster->regions, target);
+    tk_cl_regions_remove(&cluster->regions, target);
     done = set_range(target, tk_cl_region_start(source),
                      tk_cl_region_end(target));
     if (done) {
-        take_out(&cluster->regions, source);
+        tk_cl_regions_remove(&cluster->regions, source);
         target->version =
             (prepared > target->version ? prepared : target->version) + 1;
+        tk_journal_region_gone(cluster->journal, source->id);
+        tk_journal_region(cluster->journal, target);
         tk_cl_region_free(source);
     }
     (void)tk_cl_regions_add(&cluster->regions, target);

@@ -67,6 +67,7 @@ tk_cl_stream_queue(struct tk_cluster_stream *stream,
         tk_cl_message_free(stream, message);
         return;
     }
+    message->mark = tk_cl_mark(stream->cluster);
     if (stream->last == NULL) {
         stream->first = message;
     } else {
@@ -112,6 +113,16 @@ tk_cl_stream_over(struct tk_cluster_stream *stream, int status,
     }
 }
 
+/* One that is over already may still have had its last words to say. */
+void
+tk_cl_stream_break(struct tk_cluster_stream *stream, const char *text)
+{
+    if (!stream->has_ended) {
+        stream->is_over = false;
+        tk_cl_stream_over(stream, TK_GRPC_UNAVAILABLE, text);
+    }
+}
+
 void
 tk_cl_stream_conclude(struct tk_cluster_stream *stream, int status,
                       const char *text)
@@ -146,6 +157,10 @@ speak(struct tk_cluster_stream *stream)
     struct tk_cl_message *message = stream->first;
 
     if (stream->is_freed) {
+        return false;
+    }
+    if (message != NULL && !tk_cl_is_kept(cluster, message->mark)) {
+        stream->is_held = true;
         return false;
     }
     if (message != NULL) {
@@ -188,7 +203,7 @@ tk_cl_stream_pump(struct tk_cluster_stream *stream)
         tk_cl_stream_over(stream, TK_GRPC_OK, "");
     }
     if (stream->is_speaking) {
-        tk_mutex_unlock(&cluster->lock);
+        tk_cl_unlock(cluster);
         return;
     }
     stream->is_speaking = true;
@@ -198,7 +213,7 @@ tk_cl_stream_pump(struct tk_cluster_stream *stream)
     stream->is_speaking = false;
     closer = stream->closer;
     is_last = stream->is_orphan;
-    tk_mutex_unlock(&cluster->lock);
+    tk_cl_unlock(cluster);
     if (is_last) {
         free_memory(stream);
     } else if (closer != NULL) {

@@ -10,6 +10,7 @@
 
 struct tk_cl_message {
     struct tk_cl_message *next;
+    uint64_t mark; /* it is said when this is kept */
     struct tk_buf bytes;
 };
 
@@ -40,6 +41,7 @@ struct tk_cluster_stream {
     bool is_freed;
     bool is_orphan; /* freed by the speaker when it is done */
     bool has_news;  /* others have queued something */
+    bool is_held;   /* what it has to say is not kept yet */
     struct tk_cl_watch *watches;  /* pd_watch.c, in order of ids */
     struct tk_cl_message *summary; /* of a stream up: said at its end */
     /* batch */
@@ -68,6 +70,10 @@ tk_cl_stream_over(struct tk_cluster_stream *stream, int status,
 void
 tk_cl_stream_conclude(struct tk_cluster_stream *stream, int status,
                       const char *text);
+
+/* The connection breaks: nothing more is said. */
+void
+tk_cl_stream_break(struct tk_cluster_stream *stream, const char *text);
 
 /* Says what is to be said and unlocks; the stream may be gone then. */
 void

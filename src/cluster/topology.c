@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "cluster/inner.h"
+#include "cluster/journal.h"
 
 enum { VOTER = 0 };
 
@@ -57,6 +58,7 @@ tk_cl_lead(struct tk_cluster *cluster, struct tk_cl_region *region,
     if (region->leader != peer_id) {
         region->leader = peer_id;
         region->term++;
+        tk_journal_region(cluster->journal, region);
         tk_cl_txn_lead(cluster, region, is_planned);
     }
 }
@@ -423,6 +425,7 @@ remove_peer(struct tk_cluster *cluster, struct tk_cl_region *region,
         next = candidate(cluster, region, 0);
         tk_cl_lead(cluster, region, next == NULL ? 0 : next->id, false);
     }
+    tk_journal_region(cluster->journal, region);
 }
 
 tikv_error *
@@ -450,6 +453,7 @@ tk_cluster_store_remove(struct tk_cluster *cluster, uint64_t store_id)
         was_up = store->is_up;
         take_down(cluster, store);
         store->is_removed = true;
+        tk_journal_store(cluster->journal, store);
         for (i = 0; i < cluster->regions.count; i++) {
             remove_peer(cluster, cluster->regions.sorted[i], store_id);
         }
