@@ -4,7 +4,8 @@
 
 /**
  * An embedded cluster for tests: PD members and TiKV stores in this process,
- * serving the real gRPC services on loopback, in memory. Library
+ * serving the real gRPC services on loopback, in memory or, when it is told
+ * a directory, with a log that outlives it. Library
  * `libtikvcluster`; the program `tikv-playground` is the same thing alone.
  *
  * It is a deliverable of its own: any client in any language can be pointed
@@ -30,11 +31,32 @@ typedef struct tikv_cluster_options {
     uint32_t api;            /* TIKV_CLUSTER_API_... */
     uint64_t cluster_id;     /* 0: made from the seed */
     uint64_t seed;
+    const char *data_dir;    /* what outlives the cluster; NULL: nothing */
+    uint32_t data_sync;      /* TIKV_CLUSTER_SYNC_... */
+    uint32_t data_log_mb;    /* log between checkpoints, MiB; 0: 64 */
 } tikv_cluster_options;
 #define TIKV_CLUSTER_OPTIONS_INIT                                              \
-    { sizeof(tikv_cluster_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(tikv_cluster_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0 }
 #define TIKV_CLUSTER_API_V1 UINT32_C(0)
 #define TIKV_CLUSTER_API_V1TTL UINT32_C(1)
+
+/**
+ * `data_dir` is made if it is missing, its parent is not. What a client has
+ * been answered is there when a cluster is started with the directory again,
+ * however the one before ended: data, locks, regions, and what PD keeps.
+ * Locks that a real store has in memory only, and stores that were stopped,
+ * are as after a restart of all nodes. The cluster in the directory decides:
+ * a field that asks for another number of stores, members or replicas,
+ * another api or id is an error, 0 asks for nothing; `regions_count` is of
+ * the beginning. One cluster at a time has the directory.
+ *
+ * ALWAYS waits for the disk before it answers; many answers share one wait.
+ * PROCESS waits for the system only: what was answered outlives the process,
+ * but perhaps not the machine. While the disk is full, writes are refused
+ * with disk_full and calls that were under way break.
+ */
+#define TIKV_CLUSTER_SYNC_ALWAYS UINT32_C(0)
+#define TIKV_CLUSTER_SYNC_PROCESS UINT32_C(1)
 
 TIKV_API void
 tikv_cluster_options_init(tikv_cluster_options *options, size_t struct_size);
@@ -43,7 +65,8 @@ tikv_cluster_options_init(tikv_cluster_options *options, size_t struct_size);
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_cluster_start(const tikv_cluster_options *options, tikv_cluster **out);
 
-/* Stops serving, drops all data. Calls in flight end with UNAVAILABLE. */
+/* Stops serving, drops all data that is not in `data_dir`. Calls in flight
+ * end with UNAVAILABLE. */
 TIKV_API void
 tikv_cluster_free(tikv_cluster *cluster);
 

@@ -36,7 +36,7 @@ struct playground {
 
 static const char help[] =
     "usage: tikv-playground [OPTION]...\n"
-    "Runs a TiKV cluster in memory, for tests and for trying things out.\n"
+    "Runs a TiKV cluster, for tests and for trying things out.\n"
     "Prints one line, \"ready pd=HOST:PORT[,HOST:PORT...]\", when it serves;\n"
     "ends on SIGTERM or SIGINT.\n"
     "\n"
@@ -46,6 +46,10 @@ static const char help[] =
     "  --regions N     regions at the start (1)\n"
     "  --replicas N    peers of a region (3, or as many as there are stores)\n"
     "  --api v1|v1ttl  raw keys without or with TTL (v1)\n"
+    "  --data DIR      keep everything in DIR, go on with what it holds\n"
+    "  --data-sync always|process\n"
+    "                  answers wait for the disk, or the system (always)\n"
+    "  --data-log N    MiB of log that make a checkpoint (64)\n"
     "  --seed S        of all that is random (0)\n"
     "  --fault RULE    a fault from the start; may be repeated\n"
     "  --faults FILE   the same, one rule a line\n"
@@ -163,6 +167,17 @@ read_api(const char *text, uint32_t *api)
     return usage("--api: ", text, " is neither v1 nor v1ttl");
 }
 
+static int
+read_sync(const char *text, uint32_t *sync)
+{
+    bool is_lazy = strcmp(text, "process") == 0;
+
+    *sync = is_lazy ? TIKV_CLUSTER_SYNC_PROCESS : TIKV_CLUSTER_SYNC_ALWAYS;
+    return is_lazy || strcmp(text, "always") == 0
+               ? EXIT_OK
+               : usage("--data-sync: ", text, " is neither always nor process");
+}
+
 enum {
     OPT_STORES = 256,
     OPT_PDS,
@@ -170,6 +185,9 @@ enum {
     OPT_REGIONS,
     OPT_REPLICAS,
     OPT_API,
+    OPT_DATA,
+    OPT_DATA_SYNC,
+    OPT_DATA_LOG,
     OPT_SEED,
     OPT_FAULT,
     OPT_FAULTS,
@@ -202,6 +220,13 @@ take_option(struct playground *playground, int option, const char *text)
         return read_number("seed", text, 0, UINT64_MAX, &options->seed);
     case OPT_API:
         return read_api(text, &options->api);
+    case OPT_DATA:
+        options->data_dir = text;
+        return EXIT_OK;
+    case OPT_DATA_SYNC:
+        return read_sync(text, &options->data_sync);
+    case OPT_DATA_LOG:
+        return read_count("data-log", text, &options->data_log_mb);
     case OPT_FAULT:
         return add_fault(playground, text);
     case OPT_FAULTS:
@@ -232,6 +257,9 @@ read_options(struct playground *playground, int argc, char **argv)
         { "regions", required_argument, NULL, OPT_REGIONS },
         { "replicas", required_argument, NULL, OPT_REPLICAS },
         { "api", required_argument, NULL, OPT_API },
+        { "data", required_argument, NULL, OPT_DATA },
+        { "data-sync", required_argument, NULL, OPT_DATA_SYNC },
+        { "data-log", required_argument, NULL, OPT_DATA_LOG },
         { "seed", required_argument, NULL, OPT_SEED },
         { "fault", required_argument, NULL, OPT_FAULT },
         { "faults", required_argument, NULL, OPT_FAULTS },

@@ -355,9 +355,10 @@ read_lock(struct records *in, struct tk_mvcc_lock *lock)
 
     memset(lock, 0, sizeof(*lock));
     lock->type = (uint8_t)limited(in, UINT8_MAX);
-    flags = limited(in, 3);
+    flags = limited(in, 7);
     lock->is_async = (flags & 1) != 0;
     lock->has_conflict = (flags & 2) != 0;
+    lock->is_shrinking = (flags & 4) != 0;
     lock->start_ts = number(in);
     lock->ttl = number(in);
     lock->for_update_ts = number(in);
@@ -365,9 +366,29 @@ read_lock(struct records *in, struct tk_mvcc_lock *lock)
     lock->min_commit_ts = number(in);
     lock->generation = number(in);
     lock->txn_source = number(in);
+    lock->changed_ts = number(in);
+    lock->changed_versions = number(in);
     read_rollbacks(in, lock);
     lock->value = read_value(in);
     lock->names = read_names(in);
+}
+
+/* In their order, behind the lock they are parts of. */
+static void
+read_parts(struct records *in, struct tk_mvcc_lock *lock)
+{
+    struct tk_mvcc_lock **link = &lock->parts;
+    uint64_t count = number(in);
+
+    for (; count > 0 && !in->failed && !in->no_memory; count--) {
+        *link = tk_alloc(sizeof(**link));
+        if (*link == NULL) {
+            in->no_memory = true;
+            return;
+        }
+        read_lock(in, *link);
+        link = &(*link)->next;
+    }
 }
 
 static void
@@ -382,6 +403,7 @@ redo_lock(struct tk_cluster *cluster, struct records *in)
         return;
     }
     read_lock(in, lock);
+    read_parts(in, lock);
     tk_mvcc_batch_init(&batch, &cluster->mvcc);
     if (in->failed || in->no_memory) {
         tk_mvcc_lock_free(lock);
@@ -404,7 +426,7 @@ redo_lock_gone(struct tk_cluster *cluster, struct records *in)
 
     if (!in->failed && node != NULL && node->lock != NULL) {
         tk_mvcc_batch_init(&batch, &cluster->mvcc);
-        tk_mvcc_drop_lock(&batch, node, 0);
+        tk_mvcc_drop_lock(&batch, node, node->lock->start_ts, 0);
         tk_mvcc_apply(&batch);
     }
 }

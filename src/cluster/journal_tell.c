@@ -8,6 +8,17 @@
 
 #include "cluster/pd.h"
 
+/* A new field changes a size: does it outlive a crash? */
+#define IS_KNOWN(type, size)                                                   \
+    _Static_assert(sizeof(void *) != 8 || sizeof(struct type) == (size),       \
+                   #type " has changed: tell and redo its new fields")
+IS_KNOWN(tk_mvcc_lock, 128);
+IS_KNOWN(tk_mvcc_version, 48);
+IS_KNOWN(tk_cl_region, 120);
+IS_KNOWN(tk_cl_peer, 40);
+IS_KNOWN(tk_raw_item, 32);
+IS_KNOWN(tk_ledger_version, 56);
+
 static void
 put_bytes(struct tk_buf *journal, tikv_slice bytes)
 {
@@ -202,20 +213,27 @@ put_value(struct tk_buf *journal, const struct tk_mvcc_value *value)
     }
 }
 
-void
-tk_journal_lock(struct tk_buf *journal, tikv_slice key,
-                const struct tk_mvcc_lock *lock)
+static void
+put_names(struct tk_buf *journal, const struct tk_mvcc_names *names)
 {
-    const struct tk_mvcc_names *names = lock->names;
     uint32_t i;
 
-    if (journal == NULL || lock->in_memory) {
-        return;
+    put_bytes(journal, names->primary);
+    tk_buf_varint(journal, names->count);
+    for (i = 0; i < names->count; i++) {
+        put_bytes(journal, names->secondaries[i]);
     }
-    put_kind(journal, TK_RECORD_LOCK);
-    put_bytes(journal, key);
+}
+
+/* The lock without its parts. */
+static void
+put_lock(struct tk_buf *journal, const struct tk_mvcc_lock *lock)
+{
+    uint32_t i;
+
     tk_buf_varint(journal, lock->type);
-    tk_buf_varint(journal, lock->is_async | lock->has_conflict << 1);
+    tk_buf_varint(journal, lock->is_async | lock->has_conflict << 1 |
+                               lock->is_shrinking << 2);
     tk_buf_varint(journal, lock->start_ts);
     tk_buf_varint(journal, lock->ttl);
     tk_buf_varint(journal, lock->for_update_ts);
@@ -223,15 +241,35 @@ tk_journal_lock(struct tk_buf *journal, tikv_slice key,
     tk_buf_varint(journal, lock->min_commit_ts);
     tk_buf_varint(journal, lock->generation);
     tk_buf_varint(journal, lock->txn_source);
+    tk_buf_varint(journal, lock->changed_ts);
+    tk_buf_varint(journal, lock->changed_versions);
     tk_buf_varint(journal, lock->rollbacks_count);
     for (i = 0; i < lock->rollbacks_count; i++) {
         tk_buf_varint(journal, lock->rollbacks[i]);
     }
     put_value(journal, lock->value);
-    put_bytes(journal, names->primary);
-    tk_buf_varint(journal, names->count);
-    for (i = 0; i < names->count; i++) {
-        put_bytes(journal, names->secondaries[i]);
+    put_names(journal, lock->names);
+}
+
+void
+tk_journal_lock(struct tk_buf *journal, tikv_slice key,
+                const struct tk_mvcc_lock *lock)
+{
+    const struct tk_mvcc_lock *part;
+    uint64_t count = 0;
+
+    if (journal == NULL || lock->in_memory) {
+        return;
+    }
+    for (part = lock->parts; part != NULL; part = part->next) {
+        count++;
+    }
+    put_kind(journal, TK_RECORD_LOCK);
+    put_bytes(journal, key);
+    put_lock(journal, lock);
+    tk_buf_varint(journal, count);
+    for (part = lock->parts; part != NULL; part = part->next) {
+        put_lock(journal, part);
     }
 }
 

@@ -87,6 +87,10 @@ tk_cl_keep_free(struct tk_cl_keeper *keeper);
 enum tk_cl_step
 tk_cl_keep_step(struct tk_cl_keeper *keeper);
 
+/* What the directory holds, into a cluster that keeps nothing. */
+tikv_error *
+tk_cl_keep_recover(struct tk_cluster *cluster, struct tk_wal *wal);
+
 /* One checkpoint from beginning to end, nobody else there; -errno. */
 int
 tk_cl_keep_whole(struct tk_cl_keeper *keeper);

@@ -158,8 +158,8 @@ are_regions_whole(const struct tk_cluster *cluster)
     return all->count > 0 && next.len == 0;
 }
 
-static tikv_error *
-recover(struct tk_cluster *cluster, struct tk_wal *wal)
+tikv_error *
+tk_cl_keep_recover(struct tk_cluster *cluster, struct tk_wal *wal)
 {
     tikv_error *error;
 
@@ -231,7 +231,7 @@ tk_cl_keep_start(struct tk_cluster *cluster, struct tk_cl_keeper *keeper)
     tk_cl_keep_clear(&keeper->records);
     tk_cl_keep_clear(&keeper->group);
     if (!is_new) {
-        error = recover(cluster, keeper->wal);
+        error = tk_cl_keep_recover(cluster, keeper->wal);
     }
     if (error != NULL) {
         return error;

@@ -13,9 +13,6 @@
 
 #include "base/alloc.h"
 
-/* Make half-written things visible to open(), which removes them. */
-#define UNFINISHED ".new"
-
 void
 tk_wal_name(char name[TK_WAL_NAME_MAX], enum tk_wal_kind kind,
             uint64_t number)
@@ -25,11 +22,12 @@ tk_wal_name(char name[TK_WAL_NAME_MAX], enum tk_wal_kind kind,
                    (unsigned long long)number);
 }
 
+/* What has another ending is removed when the directory is opened. */
 static void
 unfinished_name(char name[TK_WAL_NAME_MAX], uint64_t number)
 {
-    tk_wal_name(name, TK_WAL_CHECKPOINT, number);
-    (void)strcat(name, UNFINISHED);
+    (void)snprintf(name, TK_WAL_NAME_MAX, "checkpoint-%016llx.new",
+                   (unsigned long long)number);
 }
 
 /* A file with nothing but its start; a handle. */

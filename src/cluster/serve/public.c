@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "cluster/disk.h"
 #include "cluster/serve/serve.h"
 
 #define OPTIONS_SIZE_MAX 4096
@@ -25,7 +26,8 @@ struct tikv_cluster {
 
 /* A field that an older caller does not have must not be read from padding. */
 _Static_assert(sizeof(tikv_cluster_options) ==
-                   offsetof(tikv_cluster_options, seed) + sizeof(uint64_t),
+                   offsetof(tikv_cluster_options, data_log_mb) +
+                       sizeof(uint32_t),
                "options end with padding");
 
 static tikv_error *
@@ -89,6 +91,10 @@ read_options(const tikv_cluster_options *options, tikv_cluster_options *out)
     if (out->reserved != 0) {
         return wrong("options.reserved is not 0");
     }
+    if (out->data_sync > TIKV_CLUSTER_SYNC_PROCESS) {
+        return tk_error(TIKV_ERR_ARGUMENT, "unknown data_sync %u",
+                        (unsigned)out->data_sync);
+    }
     return NULL;
 }
 
@@ -133,9 +139,9 @@ make_endpoints(tikv_cluster *cluster)
 }
 
 static tikv_error *
-open_parts(tikv_cluster *cluster, const tikv_cluster_options *options)
+open_core(tikv_cluster *cluster, const tikv_cluster_options *options)
 {
-    const struct tk_cluster_params params = {
+    struct tk_cluster_params params = {
         .stores_count = options->stores_count,
         .pds_count = options->pds_count,
         .regions_count = options->regions_count,
@@ -143,14 +149,29 @@ open_parts(tikv_cluster *cluster, const tikv_cluster_options *options)
         .api = options->api,
         .cluster_id = options->cluster_id,
         .seed = options->seed,
+        .keeps_lazily = options->data_sync == TIKV_CLUSTER_SYNC_PROCESS,
+        .log_bytes = (uint64_t)options->data_log_mb << 20,
     };
+    tikv_error *error = NULL;
+
+    if (options->data_dir != NULL) {
+        error = tk_disk_open(options->data_dir, &params.disk);
+    }
+    return error != NULL
+               ? error
+               : tk_cluster_new(cluster->rt, &params, &cluster->core);
+}
+
+static tikv_error *
+open_parts(tikv_cluster *cluster, const tikv_cluster_options *options)
+{
     tikv_error *error;
 
     cluster->rt = tk_runtime_posix_new();
     if (cluster->rt == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_cluster_new(cluster->rt, &params, &cluster->core);
+    error = open_core(cluster, options);
     if (error == NULL) {
         error = tk_serve_start(cluster->rt, cluster->core, options->base_port,
                                &cluster->serve);
@@ -220,6 +241,13 @@ tikv_cluster_id(const tikv_cluster *cluster)
     return cluster == NULL ? 0 : tk_cluster_id(cluster->core);
 }
 
+/* What the core did is there from now on, before anybody is told. */
+static tikv_error *
+settle(tikv_cluster *cluster, tikv_error *error)
+{
+    return error != NULL ? error : tk_cluster_settle(cluster->core);
+}
+
 /* ---- regions ---- */
 
 uint64_t
@@ -241,7 +269,9 @@ tikv_cluster_split(tikv_cluster *cluster, tikv_slice key)
 {
     tikv_error *error = check_key(cluster, key);
 
-    return error != NULL ? error : tk_cluster_split(cluster->core, key);
+    return error != NULL
+               ? error
+               : settle(cluster, tk_cluster_split(cluster->core, key));
 }
 
 tikv_error *
@@ -249,7 +279,9 @@ tikv_cluster_merge(tikv_cluster *cluster, tikv_slice key)
 {
     tikv_error *error = check_key(cluster, key);
 
-    return error != NULL ? error : tk_cluster_merge(cluster->core, key);
+    return error != NULL
+               ? error
+               : settle(cluster, tk_cluster_merge(cluster->core, key));
 }
 
 tikv_error *
@@ -258,9 +290,12 @@ tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
 {
     tikv_error *error = check_cluster(cluster);
 
-    return error != NULL
-               ? error
-               : tk_cluster_transfer_leader(cluster->core, region_id, store_id);
+    if (error == NULL) {
+        error = tk_cluster_transfer_leader(cluster->core, region_id,
+                                           store_id);
+        error = settle(cluster, error);
+    }
+    return error;
 }
 
 uint64_t
@@ -330,8 +365,11 @@ tikv_cluster_store_remove(tikv_cluster *cluster, uint64_t store_id)
 {
     tikv_error *error = check_cluster(cluster);
 
-    return error != NULL ? error
-                         : tk_cluster_store_remove(cluster->core, store_id);
+    if (error == NULL) {
+        error = tk_cluster_store_remove(cluster->core, store_id);
+        error = settle(cluster, error);
+    }
+    return error;
 }
 
 /* ---- PD members ---- */

@@ -176,6 +176,9 @@ struct fx_way {
 
     /* Takes what the cluster has answered meanwhile. */
     void (*settle)(struct fx *fx);
+
+    /* What the cluster is made with may be changed; NULL: it is not. */
+    void (*shape)(struct tk_cluster_params *params);
 };
 
 struct fx {
@@ -225,14 +228,16 @@ fx_open_by(struct fx *fx, const struct tk_cluster_params *params,
            const struct fx_way *way)
 {
     static const struct tk_cluster_params plain;
+    struct tk_cluster_params shape = params == NULL ? plain : *params;
 
     memset(fx, 0, sizeof(*fx));
     fx->way = way;
     fx_clock_init(&fx->clock);
     fx->arena = upb_Arena_New();
-    assert_null(tk_cluster_new(&fx->clock.rt,
-                               params == NULL ? &plain : params,
-                               &fx->cluster));
+    if (way != NULL && way->shape != NULL) {
+        way->shape(&shape);
+    }
+    assert_null(tk_cluster_new(&fx->clock.rt, &shape, &fx->cluster));
     if (way != NULL) {
         way->open(fx);
     }
