@@ -84,6 +84,8 @@ struct tk_job {
     size_t piece_bytes_max; /* weight in one request; 0: no limit */
     int64_t budget_ms;      /* backoff of each shard, weighted */
     uint64_t max_execution_ms; /* for the Context; 0: the attempt's time */
+    bool is_repeatable;        /* a write that may be done twice or not at
+                                  all: never in doubt */
     struct tk_read_mode read;  /* of reads; all zero: of the leader */
     /* Encoded fields of kvrpcpb.Context that the operation wants in each of
      * its requests (isolation, resolved locks); empty: none. */

@@ -19,8 +19,9 @@ enum {
 static bool
 is_write(const struct tk_run *run)
 {
-    return run->row->retry == TK_RETRY_WRITE ||
-           run->row->retry == TK_RETRY_NEVER;
+    return !run->job->is_repeatable &&
+           (run->row->retry == TK_RETRY_WRITE ||
+            run->row->retry == TK_RETRY_NEVER);
 }
 
 void

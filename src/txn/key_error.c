@@ -58,9 +58,9 @@ of_lock(const struct told *told)
 {
     const kvrpcpb_LockInfo *lock = kvrpcpb_KeyError_locked(told->problem);
     uint64_t holder = kvrpcpb_LockInfo_lock_version(lock);
-    tikv_error *error = tk_error(
-        TIKV_ERR_LOCK_WAIT, "%s: the key is locked by transaction %llu",
-        told->name, (unsigned long long)holder);
+    tikv_error *error = tk_error(TIKV_ERR_LOCK_WAIT,
+                                 "%s: the key is locked by transaction %llu",
+                                 told->name, (unsigned long long)holder);
 
     set_u64(error, TIKV_ERROR_LOCK_TS, holder);
     set_u64(error, TIKV_ERROR_LOCK_TTL_MS, kvrpcpb_LockInfo_lock_ttl(lock));
@@ -116,8 +116,8 @@ of_existing(const struct told *told)
 {
     const kvrpcpb_AlreadyExist *exists =
         kvrpcpb_KeyError_already_exist(told->problem);
-    tikv_error *error = tk_error(TIKV_ERR_KEY_EXISTS,
-                                 "%s: the key exists already", told->name);
+    tikv_error *error =
+        tk_error(TIKV_ERR_KEY_EXISTS, "%s: the key exists already", told->name);
 
     set_key(told, error, TIKV_ERROR_KEY, kvrpcpb_AlreadyExist_key(exists));
     return error;
@@ -126,13 +126,11 @@ of_existing(const struct told *told)
 static tikv_error *
 of_deadlock(const struct told *told)
 {
-    const kvrpcpb_Deadlock *deadlock =
-        kvrpcpb_KeyError_deadlock(told->problem);
+    const kvrpcpb_Deadlock *deadlock = kvrpcpb_KeyError_deadlock(told->problem);
     const deadlock_WaitForEntry *const *edges;
-    tikv_error *error =
-        tk_error(TIKV_ERR_DEADLOCK, "%s: a deadlock with transaction %llu",
-                 told->name,
-                 (unsigned long long)kvrpcpb_Deadlock_lock_ts(deadlock));
+    tikv_error *error = tk_error(
+        TIKV_ERR_DEADLOCK, "%s: a deadlock with transaction %llu", told->name,
+        (unsigned long long)kvrpcpb_Deadlock_lock_ts(deadlock));
     size_t count;
     size_t i;
 
@@ -208,9 +206,8 @@ of_missing_lock(const struct told *told)
 {
     const kvrpcpb_TxnLockNotFound *missing =
         kvrpcpb_KeyError_txn_lock_not_found(told->problem);
-    tikv_error *error =
-        tk_error(TIKV_ERR_ABORTED, "%s: the transaction's lock is gone",
-                 told->name);
+    tikv_error *error = tk_error(
+        TIKV_ERR_ABORTED, "%s: the transaction's lock is gone", told->name);
 
     set_key(told, error, TIKV_ERROR_KEY, kvrpcpb_TxnLockNotFound_key(missing));
     return error;
@@ -248,8 +245,7 @@ of_primary_mismatch(const struct told *told)
                  "%s: the key is not its transaction's primary", told->name);
 
     if (lock != NULL) {
-        set_u64(error, TIKV_ERROR_LOCK_TS,
-                kvrpcpb_LockInfo_lock_version(lock));
+        set_u64(error, TIKV_ERROR_LOCK_TS, kvrpcpb_LockInfo_lock_version(lock));
         set_key(told, error, TIKV_ERROR_KEY, kvrpcpb_LockInfo_key(lock));
         set_key(told, error, TIKV_ERROR_PRIMARY,
                 kvrpcpb_LockInfo_primary_lock(lock));
@@ -280,11 +276,10 @@ of_lost_share(const struct told *told)
 {
     const kvrpcpb_SharedLockLost *lost =
         kvrpcpb_KeyError_shared_lock_lost(told->problem);
-    tikv_error *error = tk_error(TIKV_ERR_ABORTED,
-                                 "%s: the shared lock is lost", told->name);
+    tikv_error *error =
+        tk_error(TIKV_ERR_ABORTED, "%s: the shared lock is lost", told->name);
 
-    set_u64(error, TIKV_ERROR_START_TS,
-            kvrpcpb_SharedLockLost_start_ts(lost));
+    set_u64(error, TIKV_ERROR_START_TS, kvrpcpb_SharedLockLost_start_ts(lost));
     set_key(told, error, TIKV_ERROR_KEY, kvrpcpb_SharedLockLost_key(lost));
     return error;
 }
