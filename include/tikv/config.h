@@ -38,6 +38,7 @@
  * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000
  * region.sweep_ms         * 10000     10 .. 3600000
+ * region.forwarding       * false     a switch
  * stores.refresh_ms       * 60000     100 .. 3600000
  * stores.probe_ms         * 1000      10 .. 60000
  * raw.atomic              * false     a switch

@@ -100,6 +100,8 @@ static const struct row rows[] = {
       "a cached region nobody asked for" },
     { "region.sweep_ms", INT, AT(region_sweep_ms), 10, 3600000, "10000", HOT,
       "time between looks for cached regions that have ended" },
+    { "region.forwarding", SWITCH, AT(region_forwards), 0, 1, "false", HOT,
+      "a leader only we cannot reach is asked through a follower" },
     { "stores.refresh_ms", INT, AT(stores_refresh_ms),
       100, 3600000, "60000", HOT,
       "time between looks at the addresses of all stores" },

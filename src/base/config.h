@@ -43,6 +43,7 @@ struct tk_config {
     tk_setting rpc_compression; /* 0 none, 1 gzip */
     tk_setting region_cache_ttl_ms;
     tk_setting region_sweep_ms;
+    tk_setting region_forwards;
     tk_setting stores_refresh_ms;
     tk_setting stores_probe_ms;
     tk_setting raw_atomic;

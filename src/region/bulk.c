@@ -38,7 +38,7 @@ struct gaps {
 static bool
 is_usable(const struct tk_region *region, int64_t now)
 {
-    return atomic_load_explicit(&region->reason, memory_order_relaxed) ==
+    return atomic_load_explicit(&region->state, memory_order_relaxed) ==
                TK_INVALID_OK &&
            atomic_load_explicit(&region->expires, memory_order_relaxed) > now;
 }

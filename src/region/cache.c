@@ -18,6 +18,9 @@
 
 enum { KEY_MAX = 1 << 20, LAST_KEY_LEN = 64 };
 
+/* So long a lookup waits for a record that is only to be read anew. */
+#define RELOAD_NS (1000 * TK_MS)
+
 struct tk_cache *
 tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
              const struct tk_key_codec *codec, const struct tk_config *config,
@@ -80,16 +83,18 @@ static void
 touch(struct tk_cache *cache, struct tk_region *region, int64_t now,
       int64_t expires)
 {
-    if (!region->is_mortal &&
+    if (!tk_region_is_marked(region, TK_REGION_MORTAL) &&
         expires - now <= tk_config_ns(&cache->config->region_cache_ttl_ms)) {
         atomic_store_explicit(&region->expires, tk_region_expiry(cache, now),
                               memory_order_relaxed);
     }
 }
 
-/* The usable record of a key. Inside an epoch section. */
+/* The usable record of a key, which bears no mark but `marks`. Inside an epoch
+ * section. */
 static struct tk_region *
-find(struct tk_cache *cache, tikv_slice key, bool before, int64_t now)
+find(struct tk_cache *cache, tikv_slice key, bool before, int64_t now,
+     uint32_t marks)
 {
     struct tk_map_entry *entry =
         before ? tk_map_below(&cache->map,
@@ -111,7 +116,7 @@ find(struct tk_cache *cache, tikv_slice key, bool before, int64_t now)
             return NULL;
         }
     }
-    if (atomic_load_explicit(&region->reason, memory_order_relaxed) !=
+    if ((atomic_load_explicit(&region->state, memory_order_relaxed) & ~marks) !=
         TK_INVALID_OK) {
         return NULL;
     }
@@ -121,21 +126,6 @@ find(struct tk_cache *cache, tikv_slice key, bool before, int64_t now)
     }
     touch(cache, region, now, expires);
     return region;
-}
-
-static void
-copy_route(const struct tk_region *region, const struct tk_peer *peer,
-           struct tk_route *out)
-{
-    out->region_id = region->id;
-    out->conf_ver = region->conf_ver;
-    out->version = region->version;
-    out->peer_id = peer->id;
-    out->store = peer->store;
-    out->store_epoch =
-        atomic_load_explicit(&peer->epoch, memory_order_relaxed);
-    out->context_len = (uint8_t)peer->context_len;
-    memcpy(out->context, region->bytes + peer->context_at, peer->context_len);
 }
 
 bool
@@ -152,7 +142,7 @@ tk_cache_route_at(struct tk_cache *cache, tikv_slice key, int64_t now,
     bool is_found = false;
 
     tk_epoch_enter(cache->rt);
-    region = find(cache, key, false, now);
+    region = find(cache, key, false, now, 0);
     if (region != NULL) {
         const struct tk_peer *peer = &region->peers[atomic_load_explicit(
             &region->working, memory_order_relaxed)];
@@ -162,7 +152,7 @@ tk_cache_route_at(struct tk_cache *cache, tikv_slice key, int64_t now,
                                   memory_order_relaxed) &&
             atomic_load_explicit(&peer->store->conn, memory_order_acquire) !=
                 NULL) {
-            copy_route(region, peer, out);
+            tk_region_route(region, peer, out);
             is_found = true;
         }
     }
@@ -170,39 +160,35 @@ tk_cache_route_at(struct tk_cache *cache, tikv_slice key, int64_t now,
     return is_found;
 }
 
-/* From the map, another peer when the working one is stale. */
+enum { RELOADS = TK_REGION_READY | TK_REGION_RELOAD };
+
+/* What the map says of a key: the working peer's route and the bounds. With
+ * `marks` also a record that is to be read anew. */
 static bool
-look(struct tk_cache *cache, tikv_slice key, bool before, struct tk_route *out,
-     struct tk_buf *start, struct tk_buf *end)
+look(struct tk_cache *cache, tikv_slice key, bool before, uint32_t marks,
+     struct tk_route *out, struct tk_buf *start, struct tk_buf *end)
 {
     int64_t now = tk_now(cache->rt);
-    struct tk_region *region;
-    bool is_found = false;
+    const struct tk_region *region;
 
     tk_epoch_enter(cache->rt);
-    region = find(cache, key, before, now);
+    region = find(cache, key, before, now, marks);
     if (region != NULL) {
-        uint32_t place = tk_region_choose(region);
-
-        if (place < region->peers_count) {
-            atomic_store_explicit(&region->working, place,
-                                  memory_order_relaxed);
-            copy_route(region, &region->peers[place], out);
-            if (start != NULL) {
-                tk_buf_clear(start);
-                tk_buf_append_slice(start, region->entry.key);
-            }
-            if (end != NULL) {
-                tk_buf_clear(end);
-                tk_buf_append_slice(end, region->end);
-            }
-            is_found = true;
-        } else {
-            tk_region_invalidate(region, TK_INVALID_STORE);
+        tk_region_route(region,
+                        &region->peers[atomic_load_explicit(
+                            &region->working, memory_order_relaxed)],
+                        out);
+        if (start != NULL) {
+            tk_buf_clear(start);
+            tk_buf_append_slice(start, region->entry.key);
+        }
+        if (end != NULL) {
+            tk_buf_clear(end);
+            tk_buf_append_slice(end, region->end);
         }
     }
     tk_epoch_leave(cache->rt);
-    return is_found;
+    return region != NULL;
 }
 
 bool
@@ -211,7 +197,7 @@ tk_cache_has(struct tk_cache *cache, tikv_slice key)
     bool has;
 
     tk_epoch_enter(cache->rt);
-    has = find(cache, key, false, tk_now(cache->rt)) != NULL;
+    has = find(cache, key, false, tk_now(cache->rt), 0) != NULL;
     tk_epoch_leave(cache->rt);
     return has;
 }
@@ -359,7 +345,7 @@ tk_cache_fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
         return tk_waiter_await(&flight->waiters, &waiter, &cache->lock, op);
     }
     /* Somebody may have landed between our look and our flight. */
-    *found = look(cache, key, before, &route, NULL, NULL);
+    *found = look(cache, key, before, 0, &route, NULL, NULL);
     if (!*found) {
         error = load->run(cache, op, load, found);
     }
@@ -396,30 +382,28 @@ pause_for(struct tk_op *op, struct tk_backoff *backoff,
     return error;
 }
 
-/* The store of a route: NULL when it can be asked. Otherwise *again: the
- * route was changed, look once more after a pause. *is_out: PD was asked and
- * the store is still where it could not be reached. */
-static tikv_error *
-reach(struct tk_cache *cache, struct tk_op *op, const struct tk_route *route,
-      bool *again, bool *is_out)
+/* A record that can be used may have to be read anew: tries, for so long. When
+ * PD does not help the old one serves, and the wish stays. */
+static void
+reload(struct tk_cache *cache, struct tk_op *op, struct lookup *lookup)
 {
-    bool was_checked = atomic_load(&route->store->needs_check);
-    struct tk_conn *conn;
-    tikv_error *error =
-        tk_stores_resolve(cache->stores, route->store, op, &conn);
+    int64_t deadline = op->deadline;
+    int64_t until = tk_after(tk_now(op->rt), RELOAD_NS);
+    struct tk_region *region;
+    bool is_mine;
+    bool is_found = false;
 
-    *again = false;
-    *is_out = was_checked && atomic_load(&route->store->is_out);
-    if (error != NULL && tikv_error_code(error) == TIKV_ERR_UNAVAILABLE) {
-        tikv_error_free(error);
-        error = NULL;
-        conn = NULL;
+    op->deadline = until < deadline ? until : deadline;
+    tikv_error_free(tk_cache_fly(cache, op, lookup->key, lookup->before,
+                                 &lookup->load, &is_mine, &is_found));
+    op->deadline = deadline;
+    tk_epoch_enter(cache->rt);
+    region = find(cache, lookup->key, lookup->before, tk_now(cache->rt),
+                  RELOADS);
+    if (region != NULL && tk_region_is_marked(region, TK_REGION_READY)) {
+        tk_region_put_off(region);
     }
-    if (error == NULL && conn == NULL) {
-        *again = true;
-        tk_cache_next_peer(cache, route);
-    }
-    return error;
+    tk_epoch_leave(cache->rt);
 }
 
 tikv_error *
@@ -428,33 +412,31 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 struct tk_buf *start, struct tk_buf *end)
 {
     struct lookup lookup = { { load_one }, key, before };
-    bool was_out = false;
+    bool has_reloaded = false;
     unsigned loads = 0;
 
     for (;;) {
         tikv_error *error;
         bool is_mine = false;
         bool is_found = true;
-        bool again = false;
 
-        if (look(cache, key, before, out, start, end)) {
-            bool is_out;
-
-            error = reach(cache, op, out, &again, &is_out);
-            if (error == NULL && !again && is_out && !was_out) {
-                was_out = true; /* another peer, if there is one */
-                continue;
-            }
-            if (error != NULL || !again) {
+        if (look(cache, key, before, has_reloaded ? RELOADS : 0, out, start,
+                 end)) {
+            return NULL;
+        }
+        if (look(cache, key, before, RELOADS, out, NULL, NULL)) {
+            reload(cache, op, &lookup);
+            has_reloaded = true;
+            error = tk_op_check(op);
+            if (error != NULL) {
                 return error;
             }
-        } else {
-            error = tk_cache_fly(cache, op, key, before, &lookup.load,
-                                 &is_mine, &is_found);
-            loads += is_mine;
-            again = is_mine && (!is_found || loads > 2);
+            continue;
         }
-        if (error == NULL && again) {
+        error = tk_cache_fly(cache, op, key, before, &lookup.load, &is_mine,
+                             &is_found);
+        loads += is_mine;
+        if (error == NULL && is_mine && (!is_found || loads > 2)) {
             error = pause_for(op, backoff, TK_BACKOFF_REGION_MISS,
                               "no region", key);
         }

@@ -11,6 +11,8 @@
 #ifndef TK_REGION_CACHE_INNER_H
 #define TK_REGION_CACHE_INNER_H
 
+#include <string.h>
+
 #include "exec/exec.h"
 #include "exec/mutex.h"
 #include "pd/alarm.h"
@@ -26,7 +28,20 @@ struct tk_peer {
     struct tk_store *store;
     _Atomic uint32_t epoch; /* of the store, as this record saw it */
     uint32_t context_at;    /* in the record's bytes */
-    uint32_t context_len;
+    uint16_t context_len;
+    bool is_learner;
+};
+
+/* What a record must or need not do besides being valid (RC-3). A mark is
+ * never taken off before what it asks for was done, so it cannot get lost:
+ * a reload that fails leaves it, one that succeeds replaces the record. */
+enum tk_region_mark {
+    /* In `state`, beside the reason: not for the hot road. */
+    TK_REGION_READY = 1 << 8,  /* to be read anew at the next look */
+    TK_REGION_RELOAD = 1 << 9, /* the same, and of no use before */
+    /* In `marks`. */
+    TK_REGION_PENDING = 1 << 10, /* the sweep makes it ready, if still so */
+    TK_REGION_MORTAL = 1 << 11   /* use does not renew it */
 };
 
 /* One block: the struct, its peers, the bytes. What a lookup looks at comes
@@ -35,11 +50,12 @@ struct tk_region {
     struct tk_map_entry entry; /* first; the start key */
     tikv_slice end;
     _Atomic int64_t expires; /* relaxed */
-    _Atomic uint32_t reason; /* enum tk_invalid; first one wins */
+    _Atomic uint32_t state; /* enum tk_invalid, the first one wins; marks */
     _Atomic uint32_t working; /* place of the peer that is asked */
     uint8_t *bytes;          /* end, contexts, start */
     uint32_t peers_count;
-    bool is_mortal;         /* access does not renew it: a peer is down */
+    _Atomic uint32_t marks; /* relaxed */
+    _Atomic uint32_t proxy; /* place of the last one who forwarded */
     uint64_t id;
     uint64_t conf_ver;
     uint64_t version;
@@ -111,6 +127,38 @@ tk_region_free(struct tk_region *region);
 /* The first reason wins. */
 void
 tk_region_invalidate(struct tk_region *region, enum tk_invalid reason);
+
+static inline enum tk_invalid
+tk_region_reason(const struct tk_region *region)
+{
+    return (enum tk_invalid)(
+        atomic_load_explicit(&region->state, memory_order_relaxed) & 0xff);
+}
+
+void
+tk_region_mark(struct tk_region *region, enum tk_region_mark mark);
+
+bool
+tk_region_is_marked(const struct tk_region *region, enum tk_region_mark mark);
+
+/* Readiness could not be followed: some time later again. */
+void
+tk_region_put_off(struct tk_region *region);
+
+static inline void
+tk_region_route(const struct tk_region *region, const struct tk_peer *peer,
+                struct tk_route *out)
+{
+    out->region_id = region->id;
+    out->conf_ver = region->conf_ver;
+    out->version = region->version;
+    out->peer_id = peer->id;
+    out->store = peer->store;
+    out->store_epoch =
+        atomic_load_explicit(&peer->epoch, memory_order_relaxed);
+    out->context_len = (uint8_t)peer->context_len;
+    memcpy(out->context, region->bytes + peer->context_at, peer->context_len);
+}
 
 /* True: the peer's store was not suspected since the record saw it, and can
  * be reached as far as we know. */

@@ -87,7 +87,7 @@ tk_shard_new(struct tk_run *run)
         shard = tk_alloc(sizeof(*shard));
     }
     if (shard != NULL) {
-        memset(shard, 0, sizeof(*shard));
+        memset(shard, 0, offsetof(struct tk_shard, selector));
         shard->op = run->op;
         begin_backoff(run->job, &shard->backoff);
     }
@@ -421,6 +421,8 @@ begin(struct tk_run *run, struct tk_first *first)
     first->frame = NULL;
     shard->attempts = 1;
     shard->was_sent = true;
+    shard->first_kind = TK_KIND_LEADER;
+    shard->sent_at = run->op->started;
     shard->ends_with_op = run->op->deadline <= tk_now(run->router->rt);
     job->attempts = 1;
     tk_shard_judge(run, shard);
@@ -448,6 +450,7 @@ tk_drive(struct tk_router *router, struct tk_op *op, struct tk_job *job,
     run.own_is_used = false;
     tk_buf_init(&run.context, CONTEXT_MAX);
     tk_buf_init(&run.end, KEY_MAX);
+    tk_buf_init(&run.source, CONTEXT_MAX);
     job->attempts = 0;
     begin_backoff(job, &job->backoff);
     if (begin(&run, first)) {
@@ -464,5 +467,6 @@ tk_drive(struct tk_router *router, struct tk_op *op, struct tk_job *job,
     tk_arena_unref(run.bounds);
     tk_buf_fini(&run.context);
     tk_buf_fini(&run.end);
+    tk_buf_fini(&run.source);
     return error;
 }

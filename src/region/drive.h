@@ -87,6 +87,8 @@ struct tk_job {
     bool is_repeatable;        /* a write that may be done twice or not at
                                   all: never in doubt */
     struct tk_read_mode read;  /* of reads; all zero: of the leader */
+    bool patches_source; /* the call's request_source gets in front which kind
+                          * of replica is asked, and whether again */
     /* Encoded fields of kvrpcpb.Context that the operation wants in each of
      * its requests (isolation, resolved locks); empty: none. */
     tikv_slice context;

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of the loop, shared by its three files: drive.c waits and ends,
- * drive_send.c finds regions, cuts and sends, drive_judge.c decides what an
- * answer means. One thread, the runner's; only tk_shard_done() runs on the
- * transport's and touches nothing but the reply and the note.
+ * The inside of the loop, shared by its four files: drive.c waits and ends,
+ * drive_aim.c finds the region and the replica, drive_send.c cuts and sends,
+ * drive_judge.c decides what an answer means. One thread, the runner's; only
+ * tk_shard_done() runs on the transport's and touches nothing but the reply
+ * and the note.
  */
 #ifndef TK_REGION_DRIVE_INNER_H
 #define TK_REGION_DRIVE_INNER_H
 
+#include "region/choose.h"
 #include "region/drive.h"
 #include "wire/arena.h"
+
+/* Kinds of replica, as request sources name them. */
+enum { TK_KIND_LEADER = 1, TK_KIND_FOLLOWER = 2, TK_KIND_STALE = 4 };
 
 struct tk_shard {
     struct tk_request request; /* first */
@@ -37,6 +42,21 @@ struct tk_shard {
     tikv_slice data;
     struct tk_frame *frame;
     char details[96];
+
+    /* The attempt: where to, and how. */
+    struct tk_store *via; /* who forwards it, or NULL */
+    uint32_t via_epoch;
+    bool is_aimed; /* all this is decided; it only had to pause */
+    bool replica_read;
+    bool stale_read;
+    uint32_t busy_threshold_ms;
+    int64_t sent_at;
+    uint8_t first_kind; /* of replica, of the first attempt; 0: none yet */
+
+    /* The round, if one was begun: the first attempt of most does without. */
+    bool has_round;
+    bool lacks_timeout; /* all replicas took longer than the read may */
+    struct tk_selector selector; /* last: not cleared with the shard */
 };
 
 struct tk_shards {
@@ -56,6 +76,7 @@ struct tk_run {
     struct tk_shard *spare;
     struct tk_buf context; /* call part, read during submit only */
     struct tk_buf end;     /* of the region at hand */
+    struct tk_buf source;  /* as context: the request source */
     struct tk_arena *bounds; /* ends of regions that ranges were cut at */
     tikv_error *error;     /* the first one */
     bool in_doubt;         /* something unfinished may have been done */
@@ -95,7 +116,40 @@ tk_shard_pause(struct tk_run *run, struct tk_shard *shard,
 void
 tk_shard_set_cause(struct tk_shard *shard, tikv_error *cause);
 
+/* ---- drive_aim.c ---- */
+
+static inline bool
+tk_run_is_range(const struct tk_run *run)
+{
+    return run->job->items_count == 0;
+}
+
+/* The first key of the shard: where its region is found. */
+tikv_slice
+tk_shard_key(const struct tk_run *run, const struct tk_shard *shard);
+
+/* Requests may be cut, so the region's end must be known. */
+bool
+tk_shard_needs_end(const struct tk_run *run, const struct tk_shard *shard);
+
+/* Whether replicas may serve the command. */
+bool
+tk_run_reads(const struct tk_run *run);
+
+/* Decides where the next attempt goes. NULL: the shard is on a list, or
+ * over. */
+struct tk_conn *
+tk_shard_aim(struct tk_run *run, struct tk_shard *shard);
+
+/* A round about the last attempt, if the record it went to is still there. */
+bool
+tk_shard_has_round(struct tk_run *run, struct tk_shard *shard);
+
 /* ---- drive_send.c ---- */
+
+/* Splits the shard so that it fits into its region and one request. */
+tikv_error *
+tk_shard_cut(struct tk_run *run, struct tk_shard *shard);
 
 /* Takes a shard that is on no list; it ends on one, or finished. */
 void

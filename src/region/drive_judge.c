@@ -32,30 +32,111 @@ tk_shard_doubt(struct tk_run *run, struct tk_shard *shard)
     }
 }
 
+static int64_t
+spent_ms(const struct tk_run *run, const struct tk_shard *shard)
+{
+    return (tk_now(run->router->rt) - shard->sent_at) / TK_MS;
+}
+
+/* The store of the peer that was asked, or of the one who was to forward. */
+static struct tk_store *
+store_of(const struct tk_shard *shard, uint32_t place, uint32_t *epoch)
+{
+    if (shard->via != NULL && place == shard->selector.via) {
+        *epoch = shard->via_epoch;
+        return shard->via;
+    }
+    *epoch = shard->route.store_epoch;
+    return shard->route.store;
+}
+
+/* What was learned about stores. */
+static void
+tell_stores(struct tk_run *run, const struct tk_shard *shard,
+            const struct tk_reaction *reaction)
+{
+    struct tk_stores *stores = run->router->stores;
+    int64_t now = tk_now(run->router->rt);
+    struct tk_store *store;
+    uint32_t epoch;
+
+    if (reaction->suspect != TK_NOBODY) {
+        store = store_of(shard, reaction->suspect, &epoch);
+        if (reaction->is_sure) {
+            tk_stores_suspect(stores, store, epoch);
+        } else {
+            tk_stores_doubt(stores, store, epoch);
+        }
+    }
+    if (reaction->slow != TK_NOBODY) {
+        tk_store_mark_slow(store_of(shard, reaction->slow, &epoch), now);
+    }
+    if (reaction->loaded != TK_NOBODY) {
+        tk_store_set_wait(store_of(shard, reaction->loaded, &epoch), now,
+                          reaction->wait_ms);
+    }
+}
+
+/* The round is over without having known it: the record it was about is
+ * gone. */
+static void
+react_alone(const struct tk_region_error *fault, struct tk_reaction *reaction)
+{
+    *reaction = (struct tk_reaction){
+        .verdict = fault->verdict == TK_VERDICT_RETRY ? TK_VERDICT_REGROUP
+                                                      : fault->verdict,
+        .backoff = fault->backoff,
+        .backoff_max_ms = -1,
+        .leader = TK_NOBODY,
+        .suspect = TK_NOBODY,
+        .slow = TK_NOBODY,
+        .loaded = TK_NOBODY,
+    };
+}
+
+static void
+go_on(struct tk_run *run, struct tk_shard *shard,
+      const struct tk_reaction *reaction)
+{
+    if (reaction->verdict != TK_VERDICT_RETRY) {
+        shard->has_round = false;
+    }
+    tk_shard_pause(run, shard, reaction->backoff, reaction->backoff_max_ms);
+}
+
+static tikv_error *
+failure(const struct tk_run *run, const struct tk_shard *shard, bool is_late)
+{
+    tikv_code code = TIKV_ERR_UNAVAILABLE;
+
+    if (is_late) {
+        return tk_error(code, "%s: no answer in time", run->row->name);
+    }
+    if (shard->grpc == GRPC_UNIMPLEMENTED) {
+        code = TIKV_ERR_UNSUPPORTED;
+    } else if (shard->grpc == GRPC_UNAUTHENTICATED ||
+               shard->grpc == GRPC_PERMISSION_DENIED) {
+        code = TIKV_ERR_SECURITY;
+    }
+    return tk_error(code, "%s: status %d, %s", run->row->name, shard->grpc,
+                    shard->details[0] == '\0' ? "no details"
+                                              : shard->details);
+}
+
 /* The network failed us (RS-11). */
 static void
 judge_failure(struct tk_run *run, struct tk_shard *shard)
 {
-    struct tk_router *router = run->router;
-    const char *details = shard->details[0] == '\0' ? "no details"
-                                                     : shard->details;
+    static const struct tk_region_error lost = {
+        .verdict = TK_VERDICT_RETRY,
+        .backoff = TK_BACKOFF_RPC,
+    };
     bool is_late = shard->status == TK_REPLY_EXPIRED;
-    tikv_code code = TIKV_ERR_UNAVAILABLE;
+    struct tk_reaction reaction;
 
     tk_shard_doubt(run, shard);
-    if (!is_late) {
-        code = shard->grpc == GRPC_UNIMPLEMENTED ? TIKV_ERR_UNSUPPORTED
-               : shard->grpc == GRPC_UNAUTHENTICATED ||
-                       shard->grpc == GRPC_PERMISSION_DENIED
-                   ? TIKV_ERR_SECURITY
-                   : TIKV_ERR_UNAVAILABLE;
-    }
-    tk_shard_set_cause(
-        shard, is_late ? tk_error(TIKV_ERR_UNAVAILABLE, "%s: no answer in time",
-                                  run->row->name)
-                       : tk_error(code, "%s: status %d, %s", run->row->name,
-                                  shard->grpc, details));
-    if (code != TIKV_ERR_UNAVAILABLE ||
+    tk_shard_set_cause(shard, failure(run, shard, is_late));
+    if (tikv_error_code(shard->cause) != TIKV_ERR_UNAVAILABLE ||
         (run->row->retry == TK_RETRY_NEVER && shard->in_doubt)) {
         tikv_error *cause = shard->cause;
 
@@ -63,43 +144,45 @@ judge_failure(struct tk_run *run, struct tk_shard *shard)
         tk_shard_fail(run, shard, cause);
         return;
     }
+    if (tk_shard_has_round(run, shard)) {
+        tk_selector_failed(&shard->selector, is_late, spent_ms(run, shard),
+                           &reaction);
+    } else {
+        react_alone(&lost, &reaction);
+        reaction.suspect = 0;
+        reaction.is_sure = !is_late;
+    }
     /* A caller in a hurry says nothing about the store. */
     if (!(is_late && shard->ends_with_op)) {
-        if (!is_late) {
-            tk_stores_suspect(router->stores, shard->route.store,
-                              shard->route.store_epoch);
-        }
-        tk_cache_next_peer(router->cache, &shard->route);
+        tell_stores(run, shard, &reaction);
     }
-    tk_shard_pause(run, shard, TK_BACKOFF_RPC, -1);
+    go_on(run, shard, &reaction);
 }
 
-/* Puts right what the error says about the cache. True: the keys may be
- * tried again where they were. */
+/* Puts right what the error says about the cache. */
 static void
 correct_cache(struct tk_run *run, struct tk_shard *shard,
-              struct tk_region_error *fault)
+              const struct tk_region_error *fault,
+              struct tk_reaction *reaction)
 {
     struct tk_cache *cache = run->router->cache;
     const struct tk_route *route = &shard->route;
 
-    if (fault->suspect_store) {
-        tk_stores_suspect(run->router->stores, route->store,
-                          route->store_epoch);
-    }
-    if (fault->leader_peer_id != 0) {
+    tell_stores(run, shard, reaction);
+    if (reaction->leader != TK_NOBODY) {
         tk_cache_set_leader(cache, route, fault->leader_peer_id,
                             fault->leader_store_id);
-    } else if (fault->remedy == TK_REMEDY_NOT_LEADER) {
-        tk_cache_next_peer(cache, route);
     }
-    if (fault->invalidate != TK_INVALID_OK) {
-        tk_cache_invalidate(cache, route, fault->invalidate);
+    if (reaction->invalidate != TK_INVALID_OK) {
+        tk_cache_invalidate(cache, route, reaction->invalidate);
     }
     if (fault->regions_count != 0 &&
         tk_cache_epoch_not_match(cache, route, fault->regions,
                                  fault->regions_count)) {
-        fault->backoff = TK_BACKOFF_REGION_MISS;
+        /* TiKV is behind: the same once more. */
+        reaction->backoff = TK_BACKOFF_REGION_MISS;
+        reaction->verdict =
+            shard->has_round ? TK_VERDICT_RETRY : reaction->verdict;
     }
 }
 
@@ -121,6 +204,7 @@ judge_region_error(struct tk_run *run, struct tk_shard *shard,
 {
     struct tk_arena *arena = tk_arena_new();
     struct tk_region_error fault;
+    struct tk_reaction reaction;
     tikv_error *error;
 
     if (arena == NULL) {
@@ -130,24 +214,42 @@ judge_region_error(struct tk_run *run, struct tk_shard *shard,
     tk_region_error(bytes, arena, &fault);
     error = tk_error(code_of(&fault), "%s: %s%s%s", run->row->name, fault.name,
                      fault.message[0] == '\0' ? "" : ": ", fault.message);
-    if (fault.verdict == TK_VERDICT_IN_DOUBT && is_write(run)) {
+    if (tk_shard_has_round(run, shard)) {
+        tk_selector_judge(&shard->selector, &fault, spent_ms(run, shard),
+                          &reaction);
+    } else {
+        react_alone(&fault, &reaction);
+    }
+    if (reaction.verdict == TK_VERDICT_IN_DOUBT && is_write(run)) {
         shard->in_doubt = true;
         tk_shard_fail(run, shard, error);
-    } else if (fault.verdict == TK_VERDICT_FAIL) {
+    } else if (reaction.verdict == TK_VERDICT_FAIL) {
         tk_shard_fail(run, shard, error);
     } else {
-        correct_cache(run, shard, &fault);
+        correct_cache(run, shard, &fault, &reaction);
         tk_shard_set_cause(shard, error);
-        if (fault.verdict == TK_VERDICT_IN_DOUBT) {
-            fault.backoff = TK_BACKOFF_REGION_MISS; /* a read: once more */
+        if (reaction.verdict == TK_VERDICT_IN_DOUBT) {
+            reaction.backoff = TK_BACKOFF_REGION_MISS; /* a read: once more */
         }
-        tk_shard_pause(run, shard, fault.backoff,
-                       fault.busy_ms == 0 ? -1
-                       : fault.busy_ms > INT32_MAX
-                           ? INT32_MAX
-                           : (int64_t)fault.busy_ms);
+        go_on(run, shard, &reaction);
     }
     tk_arena_unref(arena);
+}
+
+/* A store that serves is known to, and how well (RS-9, ST-6). */
+static void
+learn(struct tk_run *run, struct tk_shard *shard)
+{
+    if (shard->has_round) {
+        tk_cache_learn(run->router->cache, tk_shard_key(run, shard),
+                       &shard->selector, &shard->route);
+    }
+    if (run->job->read.from == TK_READ_PREFER_LEADER) {
+        int64_t now = tk_now(run->router->rt);
+
+        tk_store_feel(run->router->stores, shard->route.store, now,
+                      now - shard->sent_at);
+    }
 }
 
 static void
@@ -170,6 +272,7 @@ judge_answer(struct tk_run *run, struct tk_shard *shard)
         judge_region_error(run, shard, peek.region_error);
         return;
     }
+    learn(run, shard);
     error = job->ops->answer(job, &shard->piece, shard->data, shard->frame);
     if (error != NULL) {
         tk_shard_fail(run, shard, error);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a shard that is due to a request on the wire: find the region of its
- * first key, cut off what lies beyond it or beyond the limits of one request,
- * encode what is not encoded yet, submit. What is cut off is a shard of its
- * own that inherits budget, history and doubt.
+ * From a shard that is aimed to a request on the wire: cut off what lies
+ * beyond its region or beyond the limits of one request, encode what is not
+ * encoded yet, submit. What is cut off is a shard of its own that inherits
+ * budget, history and doubt.
  *
  * Runs on the runner's thread, except tk_shard_done().
  */
@@ -34,63 +34,6 @@ shard_done(struct tk_request *request, const struct tk_reply *reply,
                  reply->details);
     }
     tk_op_push(shard->op, &shard->note, wakes);
-}
-
-static bool
-is_range(const struct tk_run *run)
-{
-    return run->job->items_count == 0;
-}
-
-static tikv_slice
-key_of(void *arg, size_t item)
-{
-    struct tk_job *job = arg;
-
-    return job->ops->key(job, item);
-}
-
-/* Where the first region is not known, the next ones often are not either:
- * one call of PD tells of many. */
-static tikv_error *
-look_ahead(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
-{
-    const struct tk_piece *piece = &shard->piece;
-    struct tk_wants wants = {
-        .key = is_range(run) ? NULL : key_of,
-        .arg = run->job,
-        .first = piece->first,
-        .count = piece->count,
-        .range = { piece->start, piece->end },
-    };
-
-    return tk_cache_has(run->router->cache, key)
-               ? NULL
-               : tk_cache_fill(run->router->cache, run->op, &wants);
-}
-
-static tikv_error *
-locate(struct tk_run *run, struct tk_shard *shard, bool needs_end)
-{
-    struct tk_router *router = run->router;
-    tikv_slice key = is_range(run)
-                         ? shard->piece.start
-                         : run->job->ops->key(run->job, shard->piece.first);
-    tikv_error *error;
-
-    if (!needs_end && tk_cache_route(router->cache, key, &shard->route)) {
-        return NULL;
-    }
-    error = needs_end ? look_ahead(run, shard, key) : NULL;
-    if (error == NULL) {
-        error = tk_cache_locate(router->cache, run->op, key, false,
-                                &shard->backoff, &shard->route, NULL,
-                                needs_end ? &run->end : NULL);
-    }
-    if (error == NULL && run->end.failed) {
-        error = tk_error_immortal(TIKV_ERR_MEMORY);
-    }
-    return error;
 }
 
 /* How many items, from the first, go into one request to a region that ends
@@ -141,15 +84,14 @@ keep_end(struct tk_run *run, tikv_slice end, tikv_slice *out)
     return copy != NULL;
 }
 
-/* Splits `shard` so that it fits into its region and one request. */
-static tikv_error *
-cut(struct tk_run *run, struct tk_shard *shard)
+tikv_error *
+tk_shard_cut(struct tk_run *run, struct tk_shard *shard)
 {
     tikv_slice end = tk_buf_slice(&run->end);
     struct tk_piece rest = shard->piece;
     struct tk_shard *other;
 
-    if (is_range(run)) {
+    if (tk_run_is_range(run)) {
         if (end.len == 0 ||
             (rest.end.len != 0 && tk_slice_compare(rest.end, end) <= 0)) {
             return NULL;
@@ -164,7 +106,8 @@ cut(struct tk_run *run, struct tk_shard *shard)
         rest.count -= count;
     }
     other = tk_shard_new(run);
-    if (other == NULL || (is_range(run) && !keep_end(run, end, &rest.start))) {
+    if (other == NULL ||
+        (tk_run_is_range(run) && !keep_end(run, end, &rest.start))) {
         if (other != NULL) {
             tk_shard_finish(run, other);
         }
@@ -181,6 +124,8 @@ cut(struct tk_run *run, struct tk_shard *shard)
     other->was_sent = shard->was_sent;
     other->in_doubt = shard->in_doubt;
     other->sleepless = shard->sleepless;
+    other->lacks_timeout = shard->lacks_timeout;
+    other->first_kind = shard->first_kind;
     tk_shards_push_front(&run->ready, other);
     return NULL;
 }
@@ -201,22 +146,72 @@ encode(struct tk_run *run, struct tk_shard *shard)
                                  &shard->body);
 }
 
-/* Deadline of the attempt and the part of the context that tells of it. */
-static tikv_error *
-prepare_call(struct tk_run *run, struct tk_shard *shard)
+static int64_t
+time_limit(const struct tk_run *run, const struct tk_shard *shard)
 {
-    int64_t now = tk_now(run->router->rt);
-    int64_t limit =
-        run->row->timeout_ms != 0
-            ? (int64_t)run->row->timeout_ms * TK_MS
-            : tk_config_ns(&run->router->config->rpc_attempt_timeout_ms);
-    int64_t until = tk_after(now, limit);
-    struct tk_context_call context = { .call = run->op->call };
+    const struct tk_read_mode *mode = &run->job->read;
 
-    shard->ends_with_op = run->op->deadline <= until;
-    until = shard->ends_with_op ? run->op->deadline : until;
-    context.is_retry = shard->was_sent;
-    context.max_execution_ms = run->job->max_execution_ms;
+    if (mode->timeout_ms > 0 && !shard->lacks_timeout && tk_run_reads(run)) {
+        return mode->timeout_ms > INT32_MAX ? INT32_MAX * TK_MS
+                                            : mode->timeout_ms * TK_MS;
+    }
+    return run->row->timeout_ms != 0
+               ? (int64_t)run->row->timeout_ms * TK_MS
+               : tk_config_ns(&run->router->config->rpc_attempt_timeout_ms);
+}
+
+static const char *
+kind_name(unsigned kind)
+{
+    return (kind & TK_KIND_FOLLOWER) != 0 ? "follower" : "leader";
+}
+
+/* "leader_x", "stale_follower_x"; "retry_stale_follower_leader_x" (RS-13).
+ * TiKV goes by the last part. */
+static const char *
+source_of(struct tk_run *run, struct tk_shard *shard)
+{
+    const char *source = run->op->call->request_source;
+    bool is_follower = shard->has_round &&
+                       shard->selector.target != shard->selector.leader;
+    unsigned kind = (is_follower ? TK_KIND_FOLLOWER : TK_KIND_LEADER) |
+                    (shard->stale_read ? (unsigned)TK_KIND_STALE : 0);
+    bool is_first = shard->first_kind == 0;
+
+    if (is_first) {
+        shard->first_kind = (uint8_t)kind;
+    }
+    if (!run->job->patches_source || source == NULL || source[0] == '\0') {
+        return NULL;
+    }
+    tk_buf_clear(&run->source);
+    tk_buf_printf(&run->source, "%s%s%s", is_first ? "" : "retry_",
+                  (shard->first_kind & TK_KIND_STALE) != 0 ? "stale_" : "",
+                  kind_name(shard->first_kind));
+    if (!is_first) {
+        tk_buf_printf(&run->source, "_%s", kind_name(kind));
+    }
+    tk_buf_printf(&run->source, "_%s", source);
+    tk_buf_append(&run->source, "", 1);
+    return run->source.failed ? source : (const char *)run->source.data;
+}
+
+/* The part of the context that tells of the attempt. */
+static void
+put_context(struct tk_run *run, struct tk_shard *shard, int64_t now,
+            int64_t until)
+{
+    bool is_hurried = run->job->read.timeout_ms > 0 && !shard->lacks_timeout;
+    struct tk_context_call context = {
+        .call = run->op->call,
+        .max_execution_ms = is_hurried ? 0 : run->job->max_execution_ms,
+        .is_retry = shard->was_sent,
+        .replica_read = shard->replica_read,
+        .stale_read = shard->stale_read,
+        .busy_threshold_ms = shard->busy_threshold_ms,
+        .source = source_of(run, shard),
+    };
+
     if (context.max_execution_ms == 0) {
         context.max_execution_ms =
             until > now ? (uint64_t)((until - now + TK_MS - 1) / TK_MS) : 1;
@@ -224,6 +219,19 @@ prepare_call(struct tk_run *run, struct tk_shard *shard)
     tk_buf_clear(&run->context);
     tk_context_call(&run->context, &context);
     tk_buf_append_slice(&run->context, run->job->context);
+}
+
+static tikv_error *
+prepare_call(struct tk_run *run, struct tk_shard *shard)
+{
+    int64_t now = tk_now(run->router->rt);
+    int64_t until = tk_after(now, time_limit(run, shard));
+    struct tk_conn *target;
+
+    shard->ends_with_op = run->op->deadline <= until;
+    until = shard->ends_with_op ? run->op->deadline : until;
+    shard->sent_at = now;
+    put_context(run, shard, now, until);
     memset(&shard->request, 0, sizeof(shard->request));
     shard->request.done = shard_done;
     shard->request.deadline = until;
@@ -233,6 +241,12 @@ prepare_call(struct tk_run *run, struct tk_shard *shard)
         tk_slice(shard->route.context, shard->route.context_len);
     shard->request.parts.call = tk_buf_slice(&run->context);
     shard->request.parts.body = shard->body;
+    if (shard->via != NULL) {
+        target = atomic_load_explicit(&shard->route.store->conn,
+                                      memory_order_acquire);
+        shard->request.forward_to =
+            target == NULL ? NULL : tk_conn_address(target);
+    }
     return run->context.failed ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
 }
 
@@ -270,33 +284,18 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
 void
 tk_shard_send(struct tk_run *run, struct tk_shard *shard)
 {
-    bool needs_end = is_range(run) || shard->piece.count > 1;
-    struct tk_conn *conn;
-    tikv_error *error = locate(run, shard, needs_end);
+    struct tk_conn *conn = tk_shard_aim(run, shard);
+    tikv_error *error;
 
-    if (error == NULL) {
-        shard->has_route = true;
-        shard->piece.region_id = shard->route.region_id;
-        error = needs_end ? cut(run, shard) : NULL;
+    if (conn == NULL) {
+        return;
     }
-    if (error == NULL) {
-        error = encode(run, shard);
-    }
+    error = encode(run, shard);
     if (error == NULL) {
         error = prepare_call(run, shard);
     }
     if (error != NULL) {
         tk_shard_fail(run, shard, error);
-        return;
-    }
-    conn = atomic_load_explicit(&shard->route.store->conn,
-                                memory_order_acquire);
-    if (conn == NULL) {
-        /* The store was buried between the look and now. */
-        tk_shard_set_cause(shard, tk_error(TIKV_ERR_UNAVAILABLE,
-                                           "the store is gone"));
-        tk_cache_next_peer(run->router->cache, &shard->route);
-        tk_shard_pause(run, shard, TK_BACKOFF_REGION_MISS, -1);
         return;
     }
     submit(run, shard, conn);

@@ -34,6 +34,7 @@ tk_hot_init(struct tk_hot *hot, struct tk_router *router)
 {
     hot->router = router;
     hot->request.home = NULL;
+    hot->request.forward_to = NULL;
     hot->first.is_set = false;
     hot->first.frame = NULL;
     atomic_init(&hot->was_submitted, false);

@@ -180,7 +180,7 @@ static void
 inherit(const struct tk_region *old, struct tk_region *region)
 {
     if (old != NULL && old->id == region->id &&
-        atomic_load(&old->reason) == TK_INVALID_NO_LEADER &&
+        tk_region_reason(old) == TK_INVALID_NO_LEADER &&
         old->peers_count == region->peers_count) {
         atomic_store(&region->working,
                      (atomic_load(&old->working) + 1) % region->peers_count);

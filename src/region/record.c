@@ -95,7 +95,7 @@ write_contexts(struct tk_cache *cache, const struct metapb_Region *meta,
 
         tk_context_region(out, &context);
         peers[i].context_at = (uint32_t)at;
-        peers[i].context_len = (uint32_t)(out->len - at);
+        peers[i].context_len = (uint16_t)(out->len - at);
     }
 }
 
@@ -113,8 +113,10 @@ fill(struct tk_cache *cache, const struct tk_pd_region *facts,
     region->id = metapb_Region_id(facts->region);
     region->conf_ver = epoch == NULL ? 0 : metapb_RegionEpoch_conf_ver(epoch);
     region->version = epoch == NULL ? 0 : metapb_RegionEpoch_version(epoch);
-    region->is_mortal = facts->down_count != 0;
-    atomic_init(&region->reason, TK_INVALID_OK);
+    atomic_init(&region->marks,
+                facts->down_count != 0 ? (uint32_t)TK_REGION_MORTAL : 0);
+    atomic_init(&region->state, TK_INVALID_OK);
+    atomic_init(&region->proxy, UINT32_MAX);
     atomic_init(&region->turns, 0);
     atomic_init(&region->working, 0);
     atomic_init(&region->expires,
@@ -124,6 +126,8 @@ fill(struct tk_cache *cache, const struct tk_pd_region *facts,
 
         peer->id = metapb_Peer_id(chosen[i]);
         peer->store = stores[i];
+        peer->is_learner =
+            metapb_Peer_role(chosen[i]) == metapb_Learner;
         atomic_init(&peer->epoch, atomic_load(&stores[i]->epoch));
         if (leader_store != NULL ? stores[i] == leader_store
                                  : leader_id != 0 && peer->id == leader_id) {
@@ -232,9 +236,47 @@ tk_region_free(struct tk_region *region)
 void
 tk_region_invalidate(struct tk_region *region, enum tk_invalid reason)
 {
-    uint32_t valid = TK_INVALID_OK;
+    uint32_t state = atomic_load(&region->state);
 
-    atomic_compare_exchange_strong(&region->reason, &valid, (uint32_t)reason);
+    while ((state & 0xff) == TK_INVALID_OK &&
+           !atomic_compare_exchange_weak(&region->state, &state,
+                                         state | (uint32_t)reason)) {
+    }
+}
+
+static _Atomic uint32_t *
+word_of(struct tk_region *region, enum tk_region_mark mark)
+{
+    return mark == TK_REGION_READY || mark == TK_REGION_RELOAD
+               ? &region->state
+               : &region->marks;
+}
+
+void
+tk_region_mark(struct tk_region *region, enum tk_region_mark mark)
+{
+    _Atomic uint32_t *word = word_of(region, mark);
+
+    if ((atomic_load_explicit(word, memory_order_relaxed) & mark) == 0) {
+        atomic_fetch_or(word, (uint32_t)mark);
+    }
+}
+
+bool
+tk_region_is_marked(const struct tk_region *region, enum tk_region_mark mark)
+{
+    const _Atomic uint32_t *word =
+        mark == TK_REGION_READY || mark == TK_REGION_RELOAD ? &region->state
+                                                            : &region->marks;
+
+    return (atomic_load_explicit(word, memory_order_relaxed) & mark) != 0;
+}
+
+void
+tk_region_put_off(struct tk_region *region)
+{
+    tk_region_mark(region, TK_REGION_PENDING);
+    atomic_fetch_and(&region->state, ~(uint32_t)TK_REGION_READY);
 }
 
 uint32_t

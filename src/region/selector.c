@@ -407,6 +407,22 @@ owe_largest(const struct tk_selector *selector, struct tk_choice *choice)
     }
 }
 
+/* Nobody was asked in this round, because all are dead as far as we know:
+ * then the leader is, rather than waiting for a probe that finds one alive. */
+static bool
+is_hopeless(const struct tk_selector *selector)
+{
+    uint32_t i;
+
+    for (i = 0; i < selector->count; i++) {
+        if (selector->replicas[i].liveness != TK_DEAD) {
+            return false;
+        }
+    }
+    return selector->attempts == 1 &&
+           !selector->replicas[selector->leader].is_stale;
+}
+
 static void
 count_attempt(struct tk_selector *selector, struct tk_choice *choice)
 {
@@ -439,6 +455,13 @@ tk_selector_next(struct tk_selector *selector, uint64_t random,
             next_from_leader(selector, random, choice);
         } else {
             next_from_any(selector, random, choice);
+        }
+        if (choice->target == TK_NOBODY && is_hopeless(selector)) {
+            choice->target = selector->leader;
+            choice->is_last_resort = true;
+            choice->invalidate = TK_INVALID_OK;
+            choice->suspect = TK_NOBODY;
+            choice->reload_now = false;
         }
     }
     choice->busy_threshold_ms = selector->mode.busy_threshold_ms;

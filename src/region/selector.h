@@ -23,12 +23,6 @@
 #define TK_REPLICAS_MAX 16
 #define TK_NOBODY UINT32_MAX
 
-enum tk_liveness {
-    TK_ALIVE,
-    TK_LIFE_UNKNOWN, /* a doubt that no probe has settled yet */
-    TK_DEAD
-};
-
 /* What became of a replica in this round. */
 enum tk_replica_flag {
     TK_REPLICA_TIMED_OUT = 1, /* took longer than the read may */
@@ -88,6 +82,7 @@ struct tk_choice {
     uint32_t via;    /* who forwards to the target, or TK_NOBODY */
     bool replica_read;
     bool stale_read; /* never both */
+    bool is_last_resort; /* known to be dead, but so are all */
     uint32_t busy_threshold_ms;
     enum tk_backoff_kind pause; /* owed before; TK_BACKOFF_KINDS: none */
     int64_t pause_max_ms;

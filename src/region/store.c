@@ -42,6 +42,7 @@ tk_stores_start(struct tk_stores *stores, struct tk_exec *exec,
     stores->exec = exec;
     stores->rt = tk_exec_runtime(exec);
     stores->config = config;
+    tk_stores_health_start(stores);
     tk_stores_probe_start(stores);
     tk_stores_refresh_start(stores);
 }
@@ -170,6 +171,9 @@ tk_store_adopt(struct tk_stores *stores, struct tk_store_slot *slot,
         }
         return NULL;
     }
+    if (!tk_store_take_labels(stores, slot, facts)) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
     return connect_to(stores, slot, is_closing, metapb_Store_address(facts));
 }
 
@@ -271,7 +275,19 @@ tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
                (unsigned long long)store->id);
     }
     atomic_store(&store->needs_check, true);
-    tk_store_probe(stores, (struct tk_store_slot *)(void *)store);
+    tk_store_probe(stores, (struct tk_store_slot *)(void *)store, seen_epoch);
+}
+
+void
+tk_stores_doubt(struct tk_stores *stores, struct tk_store *store,
+                uint32_t seen_epoch)
+{
+    if (stores->exec == NULL) {
+        tk_stores_suspect(stores, store, seen_epoch);
+    } else {
+        tk_store_probe(stores, (struct tk_store_slot *)(void *)store,
+                       seen_epoch);
+    }
 }
 
 /* Its work and its requests ended with the exec and the rpc. */
@@ -303,6 +319,7 @@ tk_stores_free(struct tk_stores *stores)
                 tk_conn_unref(slot->conns[--slot->conns_count]);
             }
             tk_free(slot->conns);
+            tk_store_free_labels(slot);
             tk_free(slot);
         }
     }

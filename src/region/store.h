@@ -9,9 +9,17 @@
 #define TK_REGION_STORE_H
 
 #include "pd/pd.h"
+#include "region/read.h"
 
 struct tk_exec;
+struct tk_labels;
 struct tk_stores;
+
+enum tk_liveness {
+    TK_ALIVE,
+    TK_LIFE_UNKNOWN, /* a doubt that no probe has settled yet */
+    TK_DEAD
+};
 
 struct tk_store {
     uint64_t id;                      /* fixed */
@@ -21,6 +29,13 @@ struct tk_store {
     _Atomic bool is_out;              /* asked only where no other peer is:
                                          unreachable, or a tombstone */
     _Atomic bool is_tombstone;
+    _Atomic bool is_doubted;          /* a probe will tell; until then asked
+                                         after others */
+    /* Of its load and health; relaxed. */
+    _Atomic int64_t busy_until;       /* by its own estimate */
+    _Atomic uint64_t told;            /* slow score of its own word... */
+    _Atomic uint64_t felt;            /* ...and of ours, each with its time */
+    _Atomic(const struct tk_labels *) labels; /* acquire; NULL: none */
 };
 
 struct tk_stores *
@@ -51,6 +66,60 @@ tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
 void
 tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
                   uint32_t seen_epoch);
+
+/* No answer in time: a probe is to tell whether it lives, and if not, it is
+ * suspected with the epoch the route had. */
+void
+tk_stores_doubt(struct tk_stores *stores, struct tk_store *store,
+                uint32_t seen_epoch);
+
+/* The address of an out store is asked for again before it counts as dead:
+ * it may have moved. */
+static inline enum tk_liveness
+tk_store_liveness(const struct tk_store *store)
+{
+    if (atomic_load_explicit(&store->is_out, memory_order_relaxed)) {
+        return atomic_load_explicit(&store->needs_check,
+                                    memory_order_relaxed) &&
+                       !atomic_load_explicit(&store->is_tombstone,
+                                             memory_order_relaxed)
+                   ? TK_LIFE_UNKNOWN
+                   : TK_DEAD;
+    }
+    return atomic_load_explicit(&store->is_doubted, memory_order_relaxed)
+               ? TK_LIFE_UNKNOWN
+               : TK_ALIVE;
+}
+
+/* ---- health and load (ST-6 .. ST-8): store_health.c; any thread ---- */
+
+bool
+tk_store_has_labels(const struct tk_store *store,
+                    const struct tk_label *labels, size_t count);
+
+/* Requests that come now would wait so long, as far as is known. */
+int64_t
+tk_store_wait_ms(const struct tk_store *store, int64_t now);
+
+void
+tk_store_set_wait(struct tk_store *store, int64_t now, int64_t wait_ms);
+
+/* By its own word or by our experience. */
+bool
+tk_store_is_slow(const struct tk_store *store, int64_t now);
+
+/* It failed a request, or was busy without saying for how long. */
+void
+tk_store_mark_slow(struct tk_store *store, int64_t now);
+
+/* Its own slow score, 1 .. 100. */
+void
+tk_store_tell(struct tk_store *store, int64_t now, uint64_t score);
+
+/* A request to it took so long. */
+void
+tk_store_feel(struct tk_stores *stores, struct tk_store *store, int64_t now,
+              int64_t took_ns);
 
 /* After the exec and the rpc closed. */
 void

@@ -28,6 +28,27 @@ struct tk_probe {
     bool is_sent; /* its done comes */
     int64_t due;  /* of the next one, while none is sent */
     uint32_t failures;
+    uint32_t epoch; /* of the store, when it was first doubted */
+};
+
+/* Labels are never changed, only replaced, and kept until the table goes:
+ * readers need no lock. */
+struct tk_labels {
+    const struct tk_labels *older;
+    size_t count;
+    struct tk_label all[];
+};
+
+enum { TK_FEEL_SLOTS = 10 };
+
+/* How long requests took, in slots of TK_FEEL_MS (ST-6). */
+struct tk_feeling {
+    int64_t slot_ends; /* 0: never felt */
+    uint64_t sum_us;
+    uint64_t count;
+    uint64_t us[TK_FEEL_SLOTS]; /* averages of the slots before */
+    uint64_t counts[TK_FEEL_SLOTS];
+    unsigned slots;
 };
 
 struct tk_store_slot {
@@ -40,6 +61,7 @@ struct tk_store_slot {
     struct tk_conn **conns; /* counted, each once */
     size_t conns_count;
     struct tk_probe probe;
+    struct tk_feeling feeling;
     /* The refresh job's. */
     uint64_t seen; /* the round that last met it in PD's list */
 };
@@ -80,9 +102,23 @@ tk_stores_refresh(struct tk_stores *stores);
 void
 tk_stores_refresh_start(struct tk_stores *stores);
 
-/* The store is suspected: probes begin, unless they have. No lock held. */
+/* The store is in doubt since it had that epoch: probes begin, unless they
+ * have. No lock held. */
 void
-tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot);
+tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot,
+               uint32_t epoch);
+
+/* Takes PD's labels over. False without memory. */
+bool
+tk_store_take_labels(struct tk_stores *stores, struct tk_store_slot *slot,
+                     const struct metapb_Store *facts);
+
+void
+tk_store_free_labels(struct tk_store_slot *slot);
+
+/* Listens to what stores tell of themselves. */
+void
+tk_stores_health_start(struct tk_stores *stores);
 
 void
 tk_stores_probe_start(struct tk_stores *stores);

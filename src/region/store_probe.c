@@ -9,11 +9,12 @@
  *                        v  |
  *                       waits, out
  *
- * While a store is out its regions go to other peers, all at once and without
- * an attempt each. Every failure has the address checked at the next use, and
- * one in LOOK_EVERY has PD's list looked at, which ends the probes of a store
- * that is gone. Nobody waits here: the check is submitted by the one who
- * suspects or by the alarm, and judged on the transport's thread.
+ * From the first doubt to the first answer the store is doubted, and asked
+ * after others. While a store is out its regions go to other peers, all at
+ * once and without an attempt each. Every failure has the address checked at
+ * the next use, and one in LOOK_EVERY has PD's list looked at, which ends the
+ * probes of a store that is gone. Nobody waits here: the check is submitted by
+ * the one who suspects or by the alarm, and judged on the transport's thread.
  */
 #include "base/error.h"
 #include "base/slice.h"
@@ -58,9 +59,14 @@ settle(struct tk_stores *stores, struct tk_probe *probe, bool is_alive)
 
     probe->is_sent = false;
     probe->is_on = !is_alive && !is_gone && !stores->is_closed;
+    atomic_store(&store->is_doubted, false);
     if (is_alive && !is_gone) {
         atomic_store(&store->is_out, false);
     } else if (probe->is_on) {
+        uint32_t seen = probe->epoch;
+
+        /* Unless that was done by whoever was sure. */
+        atomic_compare_exchange_strong(&store->epoch, &seen, seen + 1);
         probe->failures++;
         probe->due = tk_after(tk_now(stores->rt), probe_ns(stores));
         atomic_store(&store->is_out, true);
@@ -182,7 +188,8 @@ ring(struct tk_timer *timer)
 }
 
 void
-tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot)
+tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot,
+               uint32_t epoch)
 {
     bool is_mine = false;
 
@@ -196,6 +203,8 @@ tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot)
         slot->probe.is_on = true;
         slot->probe.is_sent = true;
         slot->probe.failures = 0;
+        slot->probe.epoch = epoch;
+        atomic_store(&slot->store.is_doubted, true);
     }
     tk_mutex_unlock(&stores->lock);
     if (is_mine) {

@@ -50,6 +50,9 @@ take_over(struct tk_stores *stores, struct tk_store_slot *slot,
     tk_mutex_lock(&stores->lock);
     is_asking = slot->is_asking;
     tk_mutex_unlock(&stores->lock);
+    if (conn != NULL && !tk_store_take_labels(stores, slot, facts)) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
     if (conn == NULL || is_asking ||
         (metapb_Store_state(facts) != metapb_Tombstone &&
          !has_moved(conn, metapb_Store_address(facts)))) {

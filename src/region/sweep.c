@@ -16,9 +16,40 @@ enum { BATCH = 64, BATCHES_MAX = 4096 };
 static bool
 has_ended(const struct tk_region *region, int64_t now)
 {
-    return atomic_load_explicit(&region->reason, memory_order_relaxed) !=
-               TK_INVALID_OK ||
+    return tk_region_reason(region) != TK_INVALID_OK ||
            atomic_load_explicit(&region->expires, memory_order_relaxed) <= now;
+}
+
+/* A peer lives a new life, or none: PD may have put another in its place. */
+static bool
+has_lost_peers(const struct tk_region *region)
+{
+    uint32_t i;
+
+    for (i = 0; i < region->peers_count; i++) {
+        if (!tk_peer_is_fresh(&region->peers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is whole again need not be read anew; what is not ends some time, used
+ * or not. */
+static void
+look_after(struct tk_region *region)
+{
+    bool has_lost = has_lost_peers(region);
+
+    if (has_lost) {
+        tk_region_mark(region, TK_REGION_MORTAL);
+    }
+    if (tk_region_is_marked(region, TK_REGION_PENDING)) {
+        atomic_fetch_and(&region->marks, ~(uint32_t)TK_REGION_PENDING);
+        if (has_lost) {
+            tk_region_mark(region, TK_REGION_READY);
+        }
+    }
 }
 
 /* One hold of the lock. False when the end of the map was reached. */
@@ -38,6 +69,8 @@ sweep_batch(struct tk_cache *cache, int64_t now)
         entry = tk_map_next(&cache->map, region->entry.key, false);
         if (has_ended(region, now)) {
             tk_cache_remove(cache, region, &gone);
+        } else {
+            look_after(region);
         }
     }
     tk_buf_clear(&cache->swept);

@@ -141,6 +141,9 @@ struct tk_conn {
     struct tk_pipe pipes[];
 };
 
+typedef void
+tk_health_fn(void *arg, tikv_slice health);
+
 struct tk_rpc {
     struct tk_runtime *rt;
     struct tk_log *log;
@@ -150,6 +153,9 @@ struct tk_rpc {
     int64_t idle_ns;       /* 0: never */
     int64_t age_ns;
     int64_t tick_ns;       /* of upkeep; 0: none */
+    /* Set with the arg first, before anything is on the wire. */
+    _Atomic(tk_health_fn *) health;
+    void *health_arg;
     uint32_t cap;
     uint32_t inflight_max;
 

@@ -195,6 +195,8 @@ tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request)
 {
     struct tk_transport *transport = pipe->rpc->transport;
     const char *path = tk_command_row(request->parts.command)->path;
+    const char *metadata[] = { "tikv-forwarded-host", request->forward_to,
+                               NULL };
     int64_t deadline = request->deadline;
     struct tk_lone *lone;
     struct tk_link *link;
@@ -213,9 +215,11 @@ tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request)
     }
     link = tk_pipe_link(pipe, &error);
     is_accepted =
-        link != NULL && transport->ops->call(transport, link, path, NULL,
-                                             tk_buf_slice(&lone->bytes),
-                                             deadline, &lone->unary);
+        link != NULL &&
+        transport->ops->call(transport, link, path,
+                             metadata[1] == NULL ? NULL : metadata,
+                             tk_buf_slice(&lone->bytes), deadline,
+                             &lone->unary);
     settle(pipe, lone, is_accepted, error);
     tikv_error_free(error);
     return TK_SUBMIT_OK;

@@ -97,6 +97,17 @@ end_stream(struct tk_pipe *pipe, const char *reason)
     tk_pipe_kick(pipe);
 }
 
+static void
+pass_on_health(struct tk_rpc *rpc, tikv_slice health)
+{
+    tk_health_fn *fn =
+        atomic_load_explicit(&rpc->health, memory_order_acquire);
+
+    if (fn != NULL) {
+        fn(rpc->health_arg, health);
+    }
+}
+
 void
 tk_pipe_received(struct tk_stream *stream, tikv_slice data,
                  struct tk_frame *frame, struct tk_wakes *wakes)
@@ -116,6 +127,9 @@ tk_pipe_received(struct tk_stream *stream, tikv_slice data,
         tk_frame_unref(frame, 1);
         end_stream(pipe, "a batch frame is broken");
         return;
+    }
+    if (split.health.data != NULL) {
+        pass_on_health(pipe->rpc, split.health);
     }
     left = split.count;
     references = (uint32_t)left;

@@ -256,6 +256,14 @@ find_conn(struct tk_rpc *rpc, const char *address)
     return conn;
 }
 
+void
+tk_rpc_on_health(struct tk_rpc *rpc, void (*fn)(void *arg, tikv_slice health),
+                 void *arg)
+{
+    rpc->health_arg = arg;
+    atomic_store_explicit(&rpc->health, fn, memory_order_release);
+}
+
 struct tk_conn *
 tk_rpc_conn(struct tk_rpc *rpc, const char *address)
 {

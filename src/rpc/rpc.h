@@ -58,6 +58,8 @@ struct tk_request {
     int64_t deadline;      /* of this attempt */
     int64_t now;           /* by the submitter's clock; 0: not looked at */
     bool is_urgent;        /* ignores hold; goes out at once */
+    const char *forward_to; /* the address that the one called is to pass the
+                             * request on to, or NULL; read during submit */
 
     /* The transport's. `home` is NULL in a block never submitted. */
     struct tk_conn *home;
@@ -72,6 +74,12 @@ tikv_error *
 tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
            struct tk_log *log, struct tk_transport *transport,
            struct tk_rpc **out);
+
+/* `fn` gets what stores tell of their health (kvrpcpb.HealthFeedback), on the
+ * transport's thread; the bytes are lent. Once, before the first request. */
+void
+tk_rpc_on_health(struct tk_rpc *rpc, void (*fn)(void *arg, tikv_slice health),
+                 void *arg);
 
 /* The connection to an address, made at the first time; NULL without memory
  * or when closed. Counted: unref when the caller forgets it. Idle connections

@@ -93,7 +93,9 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
     enum tk_submit result;
     int64_t until = TK_NEVER;
 
-    if (tk_command_row(request->parts.command)->slot == 0) {
+    /* A batch stream is one store's: what is passed on goes by itself. */
+    if (tk_command_row(request->parts.command)->slot == 0 ||
+        request->forward_to != NULL) {
         result = tk_lone_submit(pipe, request);
         want_sweep(rpc);
         tk_point(rpc->rt);

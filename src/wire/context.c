@@ -16,11 +16,14 @@ enum {
     CONTEXT_EPOCH = 2,
     CONTEXT_PEER = 3,
     CONTEXT_PRIORITY = 6,
+    CONTEXT_REPLICA_READ = 12,
     CONTEXT_MAX_EXECUTION_MS = 14,
+    CONTEXT_STALE_READ = 17,
     CONTEXT_RESOURCE_TAG = 18,
     CONTEXT_IS_RETRY = 20,
     CONTEXT_API_VERSION = 21,
     CONTEXT_SOURCE = 24,
+    CONTEXT_BUSY_THRESHOLD_MS = 27,
     CONTEXT_RESOURCE_CONTROL = 28,
     CONTEXT_KEYSPACE_NAME = 31,
     CONTEXT_KEYSPACE_ID = 32,
@@ -167,10 +170,14 @@ tk_context_call(struct tk_buf *out, const struct tk_context_call *call)
 
     put_number(out, CONTEXT_MAX_EXECUTION_MS, call->max_execution_ms);
     put_number(out, CONTEXT_IS_RETRY, call->is_retry);
+    put_number(out, CONTEXT_REPLICA_READ, call->replica_read);
+    put_number(out, CONTEXT_STALE_READ, call->stale_read);
+    put_number(out, CONTEXT_BUSY_THRESHOLD_MS, call->busy_threshold_ms);
     if (user != NULL) {
         put_enum(out, CONTEXT_PRIORITY, user->priority);
         put_bytes(out, CONTEXT_RESOURCE_TAG, user->resource_tag);
-        put_text(out, CONTEXT_SOURCE, user->request_source);
+        put_text(out, CONTEXT_SOURCE,
+                 call->source != NULL ? call->source : user->request_source);
         put_group(out, user->resource_group);
         put_bytes(out, CONTEXT_TRACE_ID, user->trace_id);
     }

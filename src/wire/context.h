@@ -34,6 +34,10 @@ struct tk_context_call {
     const tikv_call *call; /* priority, source, group, tag, trace; NULL ok */
     uint64_t max_execution_ms; /* 0: unset */
     bool is_retry;
+    bool replica_read;
+    bool stale_read;
+    uint32_t busy_threshold_ms; /* 0: unset */
+    const char *source; /* instead of the call's, or NULL */
 };
 
 void

@@ -216,7 +216,7 @@ cache__keeps_the_first_reason(void **state)
     tk_mutex_lock(&lone.cache->lock);
     region = tk_cache_by_id(lone.cache, 1);
     tk_mutex_unlock(&lone.cache->lock);
-    assert_int_equal(atomic_load(&region->reason), TK_INVALID_NO_LEADER);
+    assert_int_equal(tk_region_reason(region), TK_INVALID_NO_LEADER);
     /* The same view of PD again: the next peer is asked. */
     assert_true(put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 }));
     assert_int_equal(peer_at(&lone, "a"), 12);
@@ -338,7 +338,7 @@ cache__leaves_unusable_peers_out(void **state)
     world_ok(tk_region_new(lone.cache, &facts, NULL, &region));
     assert_int_equal(region->peers_count, 1);
     assert_int_equal(region->peers[0].id, 13);
-    assert_true(region->is_mortal);
+    assert_true(tk_region_is_marked(region, TK_REGION_MORTAL));
     tk_region_free(region);
     /* A witness that leads is kept. */
     facts.leader = peers[0];

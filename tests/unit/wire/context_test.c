@@ -49,6 +49,9 @@ by_upb(struct tk_arena *arena, const struct tk_context_region *region,
     kvrpcpb_Context_set_max_execution_duration_ms(context,
                                                   call->max_execution_ms);
     kvrpcpb_Context_set_is_retry_request(context, call->is_retry);
+    kvrpcpb_Context_set_replica_read(context, call->replica_read);
+    kvrpcpb_Context_set_stale_read(context, call->stale_read);
+    kvrpcpb_Context_set_busy_threshold_ms(context, call->busy_threshold_ms);
     if (user == NULL) {
         return context;
     }
@@ -56,7 +59,10 @@ by_upb(struct tk_arena *arena, const struct tk_context_region *region,
     kvrpcpb_Context_set_resource_group_tag(context,
                                            view_of(user->resource_tag));
     kvrpcpb_Context_set_trace_id(context, view_of(user->trace_id));
-    if (user->request_source != NULL) {
+    if (call->source != NULL) {
+        kvrpcpb_Context_set_request_source(
+            context, upb_StringView_FromString(call->source));
+    } else if (user->request_source != NULL) {
         kvrpcpb_Context_set_request_source(
             context, upb_StringView_FromString(user->request_source));
     }
@@ -134,6 +140,10 @@ context__is_what_upb_writes(void **state)
             .call = tk_rng_below(&rng, 4) == 0 ? NULL : &user,
             .max_execution_ms = tk_rng_below(&rng, 2) * random_number(&rng),
             .is_retry = tk_rng_below(&rng, 2) == 0,
+            .replica_read = tk_rng_below(&rng, 2) == 0,
+            .stale_read = tk_rng_below(&rng, 2) == 0,
+            .busy_threshold_ms = (uint32_t)tk_rng_below(&rng, 2) * 300,
+            .source = tk_rng_below(&rng, 2) == 0 ? NULL : "leader_x",
         };
 
         user.priority = (tikv_priority)tk_rng_below(&rng, 3);
