@@ -15,6 +15,7 @@
 
 struct pdpb_Error;
 struct pdpb_RequestHeader;
+struct tsopb_RequestHeader;
 struct tk_round;
 struct tk_tso_stream;
 struct tk_tso_batch;
@@ -60,6 +61,12 @@ struct tk_tso {
 };
 
 /* Guarded by tso.lock. */
+struct tk_service {
+    struct tk_conn *primary; /* counted; NULL: PD gives timestamps itself */
+    uint32_t group_id;       /* of keyspaces */
+};
+
+/* Guarded by tso.lock. */
 struct tk_oracle {
     struct tk_alarm alarm; /* out once somebody used the newest */
     struct tk_work renewal;
@@ -76,6 +83,7 @@ struct tk_pd {
     uint64_t cluster_id; /* fixed after open */
     struct tk_members members;
     struct tk_tso tso;
+    struct tk_service service;
     struct tk_oracle oracle;
 };
 
@@ -139,6 +147,12 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
            struct tk_arena *arena, const void **out)
     __attribute__((warn_unused_result));
 
+/* The same to one server, once. */
+tikv_error *
+tk_pd_call_at(struct tk_pd *pd, struct tk_op *op, struct tk_conn *to,
+              const struct tk_pd_ask *ask, struct tk_arena *arena,
+              const void **out) __attribute__((warn_unused_result));
+
 /* The nth pause of kind pdRPC, in ms. */
 int64_t
 tk_pd_pause_ms(struct tk_pd *pd, unsigned n);
@@ -154,6 +168,32 @@ tk_tso_move(struct tk_pd *pd);
 
 void
 tk_tso_close(struct tk_pd *pd);
+
+/* ---- service.c ---- */
+
+/* Where timestamps come from, as a stream needs it. */
+struct tk_tso_home {
+    bool is_apart;
+    uint32_t group_id;
+};
+
+/* Asks PD's leader who gives timestamps. An error ends the op; what could not
+ * be found out is none. */
+tikv_error *
+tk_service_look(struct tk_pd *pd, struct tk_op *op)
+    __attribute__((warn_unused_result));
+
+/* The connection to who gives them, counted; NULL: nobody is known. */
+struct tk_conn *
+tk_service_tso(struct tk_pd *pd, struct tk_tso_home *home);
+
+/* `callee`: the address that is meant, which the server checks; or NULL. */
+struct tsopb_RequestHeader *
+tk_service_header(struct tk_pd *pd, struct tk_arena *arena, uint32_t group_id,
+                  const char *callee);
+
+void
+tk_service_fini(struct tk_pd *pd);
 
 /* ---- oracle.c ---- */
 

@@ -27,6 +27,12 @@ tk_pd_open(struct tk_exec *exec, struct tk_rpc *rpc,
     tk_tso_init(pd);
     tk_oracle_init(pd);
     error = tk_members_open(pd, op);
+    if (error == NULL) {
+        error = tk_service_look(pd, op);
+        if (error != NULL) {
+            tk_pd_close(pd);
+        }
+    }
     if (error != NULL) {
         tk_pd_free(pd);
         return error;
@@ -54,6 +60,7 @@ tk_pd_free(struct tk_pd *pd)
 {
     if (pd != NULL) {
         tk_members_fini(pd);
+        tk_service_fini(pd);
         tk_mutex_fini(&pd->tso.lock);
         tk_free(pd);
     }

@@ -107,12 +107,12 @@ attempt_done(struct tk_request *request, const struct tk_reply *reply,
     tk_signal_set(&attempt->signal, wakes);
 }
 
-/* Sends once and waits: what came back is in `attempt`. */
+/* Sends once and waits: what came back is in `attempt`. Takes over a
+ * reference of `conn`, which may be NULL. */
 static tikv_error *
-send_once(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
-          struct attempt *attempt)
+send_once(struct tk_pd *pd, struct tk_op *op, struct tk_conn *conn,
+          const struct tk_pd_ask *ask, struct attempt *attempt)
 {
-    struct tk_conn *conn = tk_members_leader(pd);
     int64_t until =
         tk_after(tk_now(pd->rt), tk_config_ns(&pd->config->pd_timeout_ms));
     enum tk_submit submitted;
@@ -233,6 +233,21 @@ judge_answer(struct tk_pd *pd, const struct tk_pd_ask *ask,
     return ANSWERED;
 }
 
+/* Lets go of the attempt's frame. */
+static enum verdict
+judge(struct tk_pd *pd, const struct tk_pd_ask *ask, struct attempt *attempt,
+      struct tk_arena *arena, const void **out, tikv_error **cause)
+{
+    enum verdict verdict;
+
+    if (attempt->status != TK_REPLY_OK) {
+        return judge_failure(attempt, cause);
+    }
+    verdict = judge_answer(pd, ask, attempt, arena, out, cause);
+    tk_frame_unref(attempt->frame, 1);
+    return verdict;
+}
+
 /* What the retries of one call have cost. */
 struct course {
     unsigned leader_tries;
@@ -310,7 +325,7 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
         tikv_error *error = tk_op_check(op);
 
         if (error == NULL) {
-            error = send_once(pd, op, ask, &attempt);
+            error = send_once(pd, op, tk_members_leader(pd), ask, &attempt);
         }
         if (error != NULL) {
             return finish(error, cause, &course);
@@ -318,12 +333,7 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
         course.attempts++;
         tikv_error_free(cause);
         cause = NULL;
-        if (attempt.status == TK_REPLY_OK) {
-            verdict = judge_answer(pd, ask, &attempt, arena, out, &cause);
-            tk_frame_unref(attempt.frame, 1);
-        } else {
-            verdict = judge_failure(&attempt, &cause);
-        }
+        verdict = judge(pd, ask, &attempt, arena, out, &cause);
         if (verdict == ANSWERED) {
             return NULL;
         }
@@ -335,4 +345,24 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
             return finish(error, cause, &course);
         }
     }
+}
+
+tikv_error *
+tk_pd_call_at(struct tk_pd *pd, struct tk_op *op, struct tk_conn *to,
+              const struct tk_pd_ask *ask, struct tk_arena *arena,
+              const void **out)
+{
+    struct attempt attempt;
+    tikv_error *cause = NULL;
+    tikv_error *error = tk_op_check(op);
+
+    if (error == NULL) {
+        tk_conn_ref(to);
+        error = send_once(pd, op, to, ask, &attempt);
+    }
+    if (error == NULL) {
+        (void)judge(pd, ask, &attempt, arena, out, &cause);
+        error = cause;
+    }
+    return error;
 }

@@ -130,6 +130,9 @@ before_retry(struct tk_pd *pd, struct tk_op *op, unsigned tries)
         }
     }
     error = tk_members_refresh(pd, op);
+    if (error == NULL) {
+        error = tk_service_look(pd, op);
+    }
     if (error != NULL && tikv_error_code(error) == TIKV_ERR_PD) {
         tikv_error_free(error);
         error = NULL;

@@ -18,6 +18,7 @@ struct tk_tso_stream {
     struct tk_stream stream; /* first */
     struct tk_pd *pd;
     struct tk_conn *conn; /* counted */
+    struct tk_tso_home home;
     /* Guarded by tso.lock. */
     uint32_t refs;
     bool is_open;

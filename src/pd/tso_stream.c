@@ -14,6 +14,7 @@
 #include "pd/tso.h"
 
 #include "pdpb.upb.h"
+#include "tsopb.upb.h"
 
 enum { BATCHES_MAX = 64, LOGICAL_BITS = 18 };
 
@@ -246,24 +247,52 @@ collect(struct tk_pd *pd, bool *starved)
     return batch;
 }
 
+static struct tk_encoded
+encode_for_pd(struct tk_pd *pd, uint32_t count, struct tk_arena *arena)
+{
+    const char *scope = pd->config->txn_scope;
+    pdpb_TsoRequest *message = pdpb_TsoRequest_new(arena->upb);
+
+    if (message == NULL) {
+        return (struct tk_encoded){ NULL, 0 };
+    }
+    pdpb_TsoRequest_set_header(message, tk_pd_header(pd, arena));
+    pdpb_TsoRequest_set_count(message, count);
+    pdpb_TsoRequest_set_dc_location(
+        message, upb_StringView_FromString(
+                     scope == NULL || *scope == '\0' ? "global" : scope));
+    return tk_arena_encode(arena, tk_command_row(TK_CMD_PD_TSO)->request,
+                           message);
+}
+
+static struct tk_encoded
+encode_for_service(struct tk_tso_stream *stream, uint32_t count,
+                   struct tk_arena *arena)
+{
+    tsopb_TsoRequest *message = tsopb_TsoRequest_new(arena->upb);
+
+    if (message == NULL) {
+        return (struct tk_encoded){ NULL, 0 };
+    }
+    tsopb_TsoRequest_set_header(
+        message,
+        tk_service_header(stream->pd, arena, stream->home.group_id,
+                          tk_conn_address(stream->conn)));
+    tsopb_TsoRequest_set_count(message, count);
+    return tk_arena_encode(arena, tk_command_row(TK_CMD_TSO_TSO)->request,
+                           message);
+}
+
 static bool
 send_count(struct tk_tso_stream *stream, uint32_t count)
 {
-    struct tk_pd *pd = stream->pd;
-    const char *scope = pd->config->txn_scope;
     struct tk_arena *arena = tk_arena_new();
     struct tk_encoded encoded = { NULL, 0 };
-    pdpb_TsoRequest *message =
-        arena == NULL ? NULL : pdpb_TsoRequest_new(arena->upb);
 
-    if (message != NULL) {
-        pdpb_TsoRequest_set_header(message, tk_pd_header(pd, arena));
-        pdpb_TsoRequest_set_count(message, count);
-        pdpb_TsoRequest_set_dc_location(
-            message, upb_StringView_FromString(
-                         scope == NULL || *scope == '\0' ? "global" : scope));
-        encoded = tk_arena_encode(
-            arena, tk_command_row(TK_CMD_PD_TSO)->request, message);
+    if (arena != NULL) {
+        encoded = stream->home.is_apart
+                      ? encode_for_service(stream, count, arena)
+                      : encode_for_pd(stream->pd, count, arena);
     }
     /* False of the stream means that closed comes or came: it ends the batch,
      * which is on the books. */
@@ -297,7 +326,8 @@ static bool
 open_stream(struct tk_pd *pd, struct tk_wakes *wakes)
 {
     struct tk_tso *tso = &pd->tso;
-    struct tk_conn *leader = tk_members_leader(pd);
+    struct tk_tso_home home;
+    struct tk_conn *leader = tk_service_tso(pd, &home);
     struct tk_tso_stream *stream =
         leader == NULL ? NULL : tk_calloc(sizeof(*stream));
     bool is_open;
@@ -315,12 +345,15 @@ open_stream(struct tk_pd *pd, struct tk_wakes *wakes)
     stream->stream.closed = stream_closed;
     stream->pd = pd;
     stream->conn = leader;
+    stream->home = home;
     stream->refs = 2; /* until closed; ours */
     tk_mutex_lock(&tso->lock);
     tso->stream = stream;
     tk_mutex_unlock(&tso->lock);
-    is_open = tk_conn_stream_open(leader, tk_command_row(TK_CMD_PD_TSO)->path,
-                                  &stream->stream);
+    is_open = tk_conn_stream_open(
+        leader,
+        tk_command_row(home.is_apart ? TK_CMD_TSO_TSO : TK_CMD_PD_TSO)->path,
+        &stream->stream);
     tk_mutex_lock(&tso->lock);
     stream->is_open = is_open;
     if (is_open) {
