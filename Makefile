@@ -174,7 +174,9 @@ SYSTEM := -isystem upb_gen -isystem $(UPB)
 INNER := -Iinclude -Isrc $(SYSTEM)
 GRPC_LIBS ?= -lgrpc -lgpr
 LIBS := $(GRPC_LIBS) -lurcu-bp -lurcu-common -llzma -lxxhash -pthread -lm
-SHARED_LIBS := -Wl,--as-needed $(LIBS)
+# TLS in front of the embedded cluster is its own; the client has gRPC's.
+ALL_LIBS := $(LIBS) -lssl -lcrypto
+SHARED_LIBS := -Wl,--as-needed $(ALL_LIBS)
 CLI_LIBS := -ledit -lcjson
 # The library refers weakly to jemalloc's own entry points; programs and tests
 # bring it, sanitizers and valgrind watch the plain allocator instead.
@@ -300,15 +302,15 @@ $(BUILD)/$1/tikv-cli: $(call objects,$1,$(CLI_SRC)) $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,$$(CLI_LIBS) $$(LIBS))
 $(BUILD)/$1/tikv-playground: $(call objects,$1,$(PLAYGROUND_SRC)) \
     $(BUILD)/$1/libtikvcluster.a $(BUILD)/$1/libtikv.a
-	$$(call link,$1,$$^,$$(CLI_LIBS) $$(LIBS))
+	$$(call link,$1,$$^,$$(CLI_LIBS) $$(ALL_LIBS))
 $(BUILD)/$1/perf/tikv-bench: $(call objects,$1,$(BENCH_SRC) $(PERF_SHARED)) \
     $(BUILD)/$1/libtikvcluster.a $(BUILD)/$1/libtikv.a
-	$$(call link,$1,$$^,-lcjson $$(LIBS))
+	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 $(BUILD)/$1/perf/perf-floor: $(call objects,$1,$(FLOOR_SRC) $(PERF_SHARED))
 	$$(call link,$1,$$^,-lcjson $$(LIBS))
 $(BUILD)/$1/perf/micro/%: $(BUILD)/$1/obj/perf/micro/%.o \
     $(call objects,$1,$(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
-	$$(call link,$1,$$^,-lcjson $$(LIBS))
+	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 $(BUILD)/$1/demo: $(call objects,$1,$(DEMO_SRC) \
     $(wildcard tests/fixture/playground.c)) $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,$$(LIBS))
@@ -320,7 +322,7 @@ $(BUILD)/$1/tests/%_test: $(BUILD)/$1/obj/tests/%_test.o \
     $(call objects,$1,$(HARNESS_SRC)) \
     $(if $(FIXTURE_SRC),$(BUILD)/$1/libtk-fixture.a) \
     $(BUILD)/$1/libtk-internal.a
-	$$(call link,$1,$$^,-lcmocka -lcjson $$(LIBS))
+	$$(call link,$1,$$^,-lcmocka -lcjson $$(ALL_LIBS))
 
 TESTS_$1 := $(patsubst tests/%.c,$(BUILD)/$1/tests/%,$(TEST_SRC))
 TORTURE_$1 := $(patsubst tests/%.c,$(BUILD)/$1/tests/%,$(TORTURE_SRC))
@@ -458,7 +460,7 @@ fuzz-replay: $(addprefix $(REPLAY_DIR)/,$(FUZZ_NAMES)) ## run the fuzz targets o
 	    xargs $(REPLAY_DIR)/$$name || exit 1; done
 $(REPLAY_DIR)/%: $(BUILD)/asan/obj/tests/fuzz/fuzz_%.o \
     $(BUILD)/asan/obj/tests/fuzz/standalone.o $(BUILD)/asan/libtk-internal.a
-	$(call link,asan,$^,$(LIBS))
+	$(call link,asan,$^,$(ALL_LIBS))
 
 CONFORMANCE := $(BUILD)/check/tests/cluster/conformance_test
 .PHONY: conformance

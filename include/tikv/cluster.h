@@ -34,11 +34,25 @@ typedef struct tikv_cluster_options {
     const char *data_dir;    /* what outlives the cluster; NULL: nothing */
     uint32_t data_sync;      /* TIKV_CLUSTER_SYNC_... */
     uint32_t data_log_mb;    /* log between checkpoints, MiB; 0: 64 */
+    /* PEM text, or the path of a file that holds it, each. Certificate and
+     * key turn TLS on at all ports, for gRPC and HTTP alike; with an
+     * authority clients must show a certificate that it signed. Read at the
+     * start. */
+    const char *tls_ca;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *keyspaces;   /* "name,name": made at the start, ids from 1 */
+    uint64_t services;       /* TIKV_CLUSTER_SERVICE_..., or-ed */
 } tikv_cluster_options;
 #define TIKV_CLUSTER_OPTIONS_INIT                                              \
-    { sizeof(tikv_cluster_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0 }
+    { sizeof(tikv_cluster_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0,     \
+      NULL, NULL, NULL, NULL, 0 }
 #define TIKV_CLUSTER_API_V1 UINT32_C(0)
 #define TIKV_CLUSTER_API_V1TTL UINT32_C(1)
+/* What PD has as services of their own; they are on the members' ports. */
+#define TIKV_CLUSTER_SERVICE_TSO UINT64_C(1)
+#define TIKV_CLUSTER_SERVICE_ROUTER UINT64_C(2)
+#define TIKV_CLUSTER_SERVICE_RESOURCE UINT64_C(4)
 
 /**
  * `data_dir` is made if it is missing, its parent is not. What a client has
@@ -151,6 +165,35 @@ tikv_cluster_pd_leaderless(tikv_cluster *cluster);
 /* The leading member, or UINT32_MAX. */
 TIKV_API uint32_t
 tikv_cluster_pd_leader(tikv_cluster *cluster);
+
+/* Makes a keyspace, with the regions it wants. `config` is name, value, ...,
+ * NULL, or NULL. `*id` may be NULL. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_keyspace(tikv_cluster *cluster, const char *name,
+                      const char *const *config, uint32_t *id);
+
+/* Buckets of a region until it is split or merged: `count` keys from its
+ * start to its end. 0: none. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_buckets(tikv_cluster *cluster, uint64_t region_id,
+                     uint64_t version, const tikv_slice *keys, size_t count);
+
+/**
+ * Sets what PD does, at any time: "services", as in the options;
+ * "scatter_ms", how long an operator of scattering runs; "suffix_bits", of
+ * timestamps as servers with local TSO gave them; "recovering", what
+ * IsSnapshotRecovering tells; "unsplit_keyspaces", whether keyspaces are
+ * found by name before their regions are there. All are 0 at the start.
+ */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_set(tikv_cluster *cluster, const char *name, uint64_t value);
+
+/* ---- data ---- */
+
+/* Garbage collection everywhere at once: versions go that nobody sees who
+ * reads at `safe_point` or later. PD's safe points are not asked. */
+TIKV_API void
+tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point);
 
 /* ---- faults ---- */
 

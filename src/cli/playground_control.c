@@ -278,6 +278,52 @@ run_pd_leader(struct request *request)
     return answer_number(member);
 }
 
+/* NAME, then KEY=VALUE as often as wanted. */
+static bool
+run_keyspace(struct request *request)
+{
+    const char *config[2 * WORDS_MAX + 1] = { NULL };
+    uint32_t id = 0;
+    tikv_error *error;
+    size_t i;
+
+    for (i = 2; i < request->count; i++) {
+        char *value = strchr(request->words[i], '=');
+
+        if (value == NULL) {
+            return complain("usage: keyspace NAME [KEY=VALUE]...");
+        }
+        *value = '\0';
+        config[2 * (i - 2)] = request->words[i];
+        config[2 * (i - 2) + 1] = value + 1;
+    }
+    error = tikv_cluster_keyspace(request->cluster, request->words[1], config,
+                                  &id);
+    return error != NULL ? answer(error) : answer_number(id);
+}
+
+static bool
+run_set(struct request *request)
+{
+    uint64_t value;
+
+    return !read_number(request->words[2], UINT64_MAX, &value) ||
+           answer(tikv_cluster_set(request->cluster, request->words[1],
+                                   value));
+}
+
+static bool
+run_gc(struct request *request)
+{
+    uint64_t safe_point;
+
+    if (read_number(request->words[1], UINT64_MAX, &safe_point)) {
+        tikv_cluster_gc(request->cluster, safe_point);
+        (void)printf("ok\n");
+    }
+    return true;
+}
+
 static bool
 run_fault_clear(struct request *request)
 {
@@ -343,6 +389,9 @@ static const struct command commands[] = {
     { "pd transfer", "pd transfer N", 3, 3, run_pd_transfer },
     { "pd leaderless", "pd leaderless", 2, 2, run_pd_leaderless },
     { "pd leader", "pd leader", 2, 2, run_pd_leader },
+    { "keyspace", "keyspace NAME [KEY=VALUE]...", 2, WORDS_MAX, run_keyspace },
+    { "set", "set NAME VALUE", 3, 3, run_set },
+    { "gc", "gc TIMESTAMP", 2, 2, run_gc },
     { "fault clear", "fault clear [ID]", 2, 3, run_fault_clear },
     { "fault hits", "fault hits ID", 3, 3, run_fault_hits },
     { "fault", "fault RULE", 2, WORDS_MAX + 1, run_fault },

@@ -33,6 +33,7 @@ struct tk_cluster_params {
     bool keeps_lazily;    /* safe from the process's end alone */
     bool keeps_by_step;   /* no thread: the owner calls tk_cluster_keep() */
     uint64_t log_bytes;   /* that make a checkpoint; 0: 64 MiB */
+    bool is_tls; /* how it is served: members have https addresses */
 };
 
 /* Nodes: PD member m is m (0 ..), store s is TK_NODE_STORE | s. */
@@ -263,6 +264,9 @@ tikv_error *
 tk_cluster_keyspace_create(struct tk_cluster *cluster, const char *name,
                            const char *const *config, bool with_regions,
                            uint32_t *id);
+
+bool
+tk_cluster_keyspace_exists(struct tk_cluster *cluster, const char *name);
 
 void
 tk_cluster_keyspace_show_unsplit(struct tk_cluster *cluster, bool shows);

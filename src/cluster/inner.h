@@ -259,6 +259,7 @@ struct tk_cluster {
     uint64_t id;
     uint64_t seed;
     uint32_t api;
+    bool is_tls;
     uint64_t ids; /* last one given out */
     uint32_t replicas;
     struct tk_engine engine;

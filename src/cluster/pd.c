@@ -38,15 +38,14 @@ tk_cl_put_header(struct tk_cl_request *request, uint32_t type,
 static void
 put_member(struct tk_cl_request *request, uint32_t field, uint32_t index)
 {
-    const struct tk_cl_member *member = &request->cluster->members[index];
     struct tk_buf *out = request->out;
     size_t mark = tk_put_begin(out, field);
-    char text[TK_CL_ADDRESS_MAX + 16];
+    char text[TK_PD_URL_MAX];
 
     (void)snprintf(text, sizeof(text), "pd-%u", index);
     tk_put_text(out, 1, text);
     tk_put_u64(out, 2, index + UINT64_C(1));
-    (void)snprintf(text, sizeof(text), "http://%s", member->address);
+    (void)tk_cl_pd_url(request->cluster, index, text);
     tk_put_text(out, 3, text);
     tk_put_text(out, 4, text);
     tk_put_text(out, 7, pd_version);
@@ -76,15 +75,13 @@ tk_cl_pd_info(struct tk_cl_request *request)
     struct tk_cluster *cluster = request->cluster;
     bool is_api = (cluster->pd->services & TK_CLUSTER_SERVICE_TSO) != 0;
     const uint64_t modes[] = { is_api ? API_SERVICE_MODE : PD_SERVICE_MODE };
-    char url[TK_CL_ADDRESS_MAX + 16];
+    char url[TK_PD_URL_MAX];
     uint32_t i;
 
     tk_cl_put_header(request, 0, NULL);
     tk_put_packed(request->out, 2, modes, 1);
     for (i = 0; is_api && i < cluster->members_count; i++) {
-        (void)snprintf(url, sizeof(url), "http://%s",
-                       cluster->members[i].address);
-        tk_put_text(request->out, 3, url);
+        tk_put_text(request->out, 3, tk_cl_pd_url(cluster, i, url));
     }
     return TK_GRPC_OK;
 }

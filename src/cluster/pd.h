@@ -26,7 +26,7 @@ enum {
     TK_PD_DATA_COMPACTED = 11
 };
 
-enum { TK_PD_KEY_MAX = 512 };
+enum { TK_PD_KEY_MAX = 512, TK_PD_URL_MAX = TK_CL_ADDRESS_MAX + 16 };
 
 struct tk_cl_lease {
     struct tk_cl_lease *next; /* in order of ids */
@@ -71,6 +71,11 @@ struct tk_cl_pd {
 tikv_slice
 tk_cl_pd_key(const struct tk_cluster *cluster, char buffer[TK_PD_KEY_MAX],
              const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* "http://host:port" of a member, or https. */
+const char *
+tk_cl_pd_url(const struct tk_cluster *cluster, uint32_t member,
+             char buffer[TK_PD_URL_MAX]);
 
 /* A decimal number; 0 when it is none. */
 uint64_t

@@ -216,7 +216,7 @@ tk_cl_etcd_members(struct tk_cl_request *request)
 {
     struct tk_cluster *cluster = request->cluster;
     struct tk_buf *out = request->out;
-    char text[TK_CL_ADDRESS_MAX + 16];
+    char text[TK_PD_URL_MAX];
     uint32_t i;
 
     tk_cl_etcd_header(request, out);
@@ -226,8 +226,7 @@ tk_cl_etcd_members(struct tk_cl_request *request)
         tk_put_u64(out, 1, i + UINT64_C(1));
         (void)snprintf(text, sizeof(text), "pd-%u", i);
         tk_put_text(out, 2, text);
-        (void)snprintf(text, sizeof(text), "http://%s",
-                       cluster->members[i].address);
+        (void)tk_cl_pd_url(cluster, i, text);
         tk_put_text(out, 3, text);
         tk_put_text(out, 4, text);
         tk_put_end(out, mark);

@@ -21,14 +21,14 @@ static const char keyspaces[] = "/pd/api/v2/keyspaces";
 static void
 add_member(struct tk_cluster *cluster, uint32_t index, struct tk_buf *out)
 {
-    const char *address = cluster->members[index].address;
+    char url[TK_PD_URL_MAX];
 
     tk_buf_printf(out,
                   "{\"name\":\"pd-%u\",\"member_id\":%u,"
-                  "\"peer_urls\":[\"http://%s\"],"
-                  "\"client_urls\":[\"http://%s\"],"
+                  "\"peer_urls\":[\"%s\"],\"client_urls\":[\"%s\"],"
                   "\"binary_version\":\"%s\"}",
-                  index, index + 1, address, address, version);
+                  index, index + 1, tk_cl_pd_url(cluster, index, url), url,
+                  version);
 }
 
 static void
@@ -150,18 +150,18 @@ page_members(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
 static int
 page_health(struct tk_cluster *cluster, const char *rest, struct tk_buf *out)
 {
+    char url[TK_PD_URL_MAX];
     uint32_t i;
 
     (void)rest;
     tk_buf_append_text(out, "[");
     for (i = 0; i < cluster->members_count; i++) {
-        const struct tk_cl_member *member = &cluster->members[i];
-
         tk_buf_printf(out,
                       "%s{\"name\":\"pd-%u\",\"member_id\":%u,"
-                      "\"client_urls\":[\"http://%s\"],\"health\":%s}",
-                      i == 0 ? "" : ",", i, i + 1, member->address,
-                      member->is_up ? "true" : "false");
+                      "\"client_urls\":[\"%s\"],\"health\":%s}",
+                      i == 0 ? "" : ",", i, i + 1,
+                      tk_cl_pd_url(cluster, i, url),
+                      cluster->members[i].is_up ? "true" : "false");
     }
     tk_buf_append_text(out, "]");
     return TK_PD_HTTP_OK;

@@ -112,6 +112,9 @@ make(struct tk_cluster *cluster, const struct wish *wish, struct tk_buf *out)
         text += strlen(text) + 1;
     }
     error = tk_cluster_keyspace_create(cluster, name, config, true, &id);
+    if (error == NULL) {
+        error = tk_cluster_settle(cluster);
+    }
     if (error != NULL) {
         tk_json_put(out, tk_slice_text(tikv_error_message(error)));
         tikv_error_free(error);

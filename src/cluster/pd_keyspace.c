@@ -243,6 +243,18 @@ tk_cluster_keyspace_create(struct tk_cluster *cluster, const char *name,
     return error;
 }
 
+bool
+tk_cluster_keyspace_exists(struct tk_cluster *cluster, const char *name)
+{
+    struct tk_cl_keyspace keyspace;
+    bool found;
+
+    tk_mutex_lock(&cluster->lock);
+    found = tk_cl_keyspace_named(cluster, tk_slice_text(name), &keyspace);
+    tk_mutex_unlock(&cluster->lock);
+    return found;
+}
+
 void
 tk_cluster_keyspace_show_unsplit(struct tk_cluster *cluster, bool shows)
 {

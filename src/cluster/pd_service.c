@@ -68,6 +68,7 @@ check_tso(struct tk_cl_request *request)
     struct tk_cluster *cluster = request->cluster;
     const char *address = cluster->members[request->member].address;
     struct tk_cl_fields header;
+    char url[TK_PD_URL_MAX];
     tikv_slice callee;
 
     if (!tk_cl_decode(request->fields.bytes[1], &header)) {
@@ -83,7 +84,8 @@ check_tso(struct tk_cl_request *request)
     callee = without_scheme(header.bytes[5]);
     if (callee.len > 0 && !tk_slice_equal(callee, tk_slice_text(address))) {
         return tk_cl_status(request, TK_GRPC_FAILED_PRECONDITION,
-                            "mismatch callee id, need http://%s", address);
+                            "mismatch callee id, need %s",
+                            tk_cl_pd_url(cluster, request->member, url));
     }
     if (header.numbers[4] != 0) {
         return tk_cl_status(
@@ -156,7 +158,7 @@ tk_cl_tso_find_group(struct tk_cl_request *request)
     struct tk_cluster *cluster = request->cluster;
     struct tk_buf *out = request->out;
     uint64_t revision = primary_revision(cluster);
-    char url[TK_CL_ADDRESS_MAX + 16];
+    char url[TK_PD_URL_MAX];
     size_t group;
     uint32_t i;
 
@@ -177,9 +179,7 @@ tk_cl_tso_find_group(struct tk_cl_request *request)
     for (i = 0; i < cluster->members_count; i++) {
         size_t mark = tk_put_begin(out, 4);
 
-        (void)snprintf(url, sizeof(url), "http://%s",
-                       cluster->members[i].address);
-        tk_put_text(out, 1, url);
+        tk_put_text(out, 1, tk_cl_pd_url(cluster, i, url));
         tk_put_u64(out, 2, i == cluster->leader);
         tk_put_end(out, mark);
     }

@@ -26,6 +26,16 @@ tk_cl_pd_key(const struct tk_cluster *cluster, char buffer[TK_PD_KEY_MAX],
     return tk_slice_text(buffer);
 }
 
+const char *
+tk_cl_pd_url(const struct tk_cluster *cluster, uint32_t member,
+             char buffer[TK_PD_URL_MAX])
+{
+    (void)snprintf(buffer, TK_PD_URL_MAX, "%s://%s",
+                   cluster->is_tls ? "https" : "http",
+                   cluster->members[member].address);
+    return buffer;
+}
+
 uint64_t
 tk_cl_pd_number(tikv_slice text)
 {
@@ -140,7 +150,7 @@ static void
 announce_primary(struct tk_cluster *cluster, const char *what, bool on)
 {
     char key[TK_PD_KEY_MAX];
-    char text[TK_CL_ADDRESS_MAX + 16];
+    char text[TK_PD_URL_MAX];
     struct tk_buf value;
     uint32_t leader = cluster->leader;
 
@@ -154,9 +164,7 @@ announce_primary(struct tk_cluster *cluster, const char *what, bool on)
     (void)snprintf(text, sizeof(text), "pd-%u", leader);
     tk_put_text(&value, 1, text);
     tk_put_u64(&value, 2, leader + UINT64_C(1));
-    (void)snprintf(text, sizeof(text), "http://%s",
-                   cluster->members[leader].address);
-    tk_put_text(&value, 3, text);
+    tk_put_text(&value, 3, tk_cl_pd_url(cluster, leader, text));
     announce(cluster, tk_slice_text(key), &value);
     tk_buf_fini(&value);
 }
@@ -165,6 +173,7 @@ static void
 announce_routers(struct tk_cluster *cluster, bool on)
 {
     char key[TK_PD_KEY_MAX];
+    char url[TK_PD_URL_MAX];
     struct tk_buf value;
     uint32_t i;
 
@@ -173,8 +182,8 @@ announce_routers(struct tk_cluster *cluster, bool on)
                        (unsigned long long)cluster->id, i);
         tk_buf_init(&value, SIZE_MAX / 4);
         tk_buf_printf(&value,
-                      "{\"service-addr\":\"http://%s\",\"name\":\"pd-%u\"}",
-                      cluster->members[i].address, i);
+                      "{\"service-addr\":\"%s\",\"name\":\"pd-%u\"}",
+                      tk_cl_pd_url(cluster, i, url), i);
         announce(cluster, tk_slice_text(key), on ? &value : NULL);
         tk_buf_fini(&value);
     }

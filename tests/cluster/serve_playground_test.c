@@ -193,6 +193,12 @@ playground__refuses_what_makes_no_sense(void **state)
     expect_usage(WORDS("--port", "12x"), "--port: 12x");
     expect_usage(WORDS("--replicas", "2"), "replicas");
     expect_usage(WORDS("--api", "v3"), "v3");
+    expect_usage(WORDS("--cluster-id", "0"), "--cluster-id: 0");
+    expect_usage(WORDS("--services", "tso,cop"), "--services: cop");
+    expect_usage(WORDS("--keyspaces", "a,a"), "\"a\" exists");
+    expect_usage(WORDS("--tls-cert", "/nowhere"), "tls_key");
+    expect_usage(WORDS("--tls-cert", "/nowhere", "--tls-key", "/nowhere"),
+                 "tls_cert: cannot be opened");
     expect_usage(WORDS("--seed"), "--seed needs a value");
     expect_usage(WORDS("--nonsense"), "--nonsense");
     expect_usage(WORDS("extra"), "extra");
@@ -287,6 +293,41 @@ playground__is_steered_while_it_runs(void **state)
 }
 
 static void
+playground__has_what_pd_has(void **state)
+{
+    static const char *const words[] = { "--keyspaces",  "one,two",
+                                         "--services",   "tso,resource",
+                                         "--cluster-id", "77",
+                                         "--seed",       "5",
+                                         NULL };
+    struct playground playground;
+    char answer[256];
+
+    (void)state;
+    assert_true(playground_start(&playground, program(), words));
+    assert_true(playground_ask(&playground, answer, sizeof(answer),
+                               "keyspace three gc_management_type=unified"));
+    assert_string_equal(answer, "3");
+    assert_false(playground_ask(&playground, answer, sizeof(answer),
+                                "keyspace two"));
+    assert_non_null(strstr(answer, "exists"));
+    assert_false(playground_ask(&playground, NULL, 0, "keyspace four what"));
+    assert_true(
+        playground_ask(&playground, answer, sizeof(answer), "regions"));
+    assert_string_equal(answer, "9"); /* neighbours share bounds */
+    assert_true(playground_ask(&playground, NULL, 0, "set services 7"));
+    assert_true(playground_ask(&playground, NULL, 0, "set recovering 1"));
+    assert_false(
+        playground_ask(&playground, answer, sizeof(answer), "set services 8"));
+    assert_string_equal(answer, "error services is at most 7");
+    assert_false(
+        playground_ask(&playground, answer, sizeof(answer), "set colour 8"));
+    assert_string_equal(answer, "error nothing is called \"colour\"");
+    assert_true(playground_ask(&playground, NULL, 0, "gc 400000000000000000"));
+    assert_true(playground_stop(&playground));
+}
+
+static void
 playground__survives_a_line_without_end(void **state)
 {
     const size_t len = 100000;
@@ -317,6 +358,7 @@ main(void)
         harness_test(playground__names_a_port_that_is_in_use),
         harness_test(playground__obeys_its_standard_input),
         harness_test(playground__is_steered_while_it_runs),
+        harness_test(playground__has_what_pd_has),
         harness_test(playground__survives_a_line_without_end),
     };
 

@@ -23,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "cluster/serve/inside.h"
+#include "cluster/serve/tls.h"
 
 #define EVENTS_MAX 64
 #define GUESTS_MAX 1024
@@ -132,7 +133,14 @@ on_listener(struct tk_serve *serve, struct tk_serve_listener *listener)
             close(fd);
             return;
         }
-        guest_new(serve, server, fd);
+        if (serve->acceptor.tls != NULL) {
+            fd = tk_serve_tunnel_dig(serve, fd);
+        }
+        if (fd >= 0) {
+            guest_new(serve, server, fd);
+        } else {
+            tk_serve_server_unref(server);
+        }
     }
 }
 
@@ -338,6 +346,13 @@ sweep(struct tk_serve *serve)
     }
 }
 
+/* Whether nobody has a deadline. */
+static bool
+is_patient(const struct tk_serve_acceptor *acceptor)
+{
+    return acceptor->guests == NULL && !acceptor->tunnels_end;
+}
+
 static void
 run(void *arg)
 {
@@ -347,7 +362,7 @@ run(void *arg)
 
     while (!atomic_load(&acceptor->ending)) {
         int count = epoll_wait(acceptor->epoll_fd, events, EVENTS_MAX,
-                               acceptor->guests == NULL ? -1 : LOOK_MS);
+                               is_patient(acceptor) ? -1 : LOOK_MS);
         int i;
 
         for (i = 0; i < count; i++) {
@@ -360,22 +375,29 @@ run(void *arg)
                 on_guest(serve, events[i].data.ptr);
             } else if (*watch == TK_WATCH_LINK) {
                 link_free(serve, events[i].data.ptr);
+            } else if (*watch == TK_WATCH_TUNNEL) {
+                tk_serve_tunnel_step(serve, watch);
             } else if (read(acceptor->wake_fd, &ignored, 8) < 0) {
                 continue;
             }
         }
         /* Only here: nothing of this round points to what is freed now. */
         sweep(serve);
+        acceptor->tunnels_end = tk_serve_tunnel_sweep(serve, false);
         close_retired(serve);
     }
 }
 
 tikv_error *
-tk_serve_acceptor_open(struct tk_serve *serve)
+tk_serve_acceptor_open(struct tk_serve *serve, const struct tk_serve_tls *tls)
 {
     struct tk_serve_acceptor *acceptor = &serve->acceptor;
     struct epoll_event event = { .events = EPOLLIN };
+    tikv_error *error = tk_serve_tls_new(tls, &acceptor->tls);
 
+    if (error != NULL) {
+        return error;
+    }
     acceptor->wake_watch = TK_WATCH_WAKE;
     acceptor->credentials = grpc_insecure_server_credentials_create();
     acceptor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -425,6 +447,9 @@ tk_serve_acceptor_close(struct tk_serve *serve)
     while (acceptor->links != NULL) {
         link_free(serve, acceptor->links);
     }
+    (void)tk_serve_tunnel_sweep(serve, true);
+    SSL_CTX_free(acceptor->tls);
+    acceptor->tls = NULL;
     close_retired(serve);
     if (acceptor->epoll_fd >= 0) {
         close(acceptor->epoll_fd);

@@ -52,7 +52,8 @@ enum tk_serve_watch {
     TK_WATCH_WAKE,
     TK_WATCH_LISTENER,
     TK_WATCH_GUEST,
-    TK_WATCH_LINK
+    TK_WATCH_LINK,
+    TK_WATCH_TUNNEL
 };
 
 /* A port. It stays bound while its node is down, only not listening, so that
@@ -113,6 +114,9 @@ struct tk_serve_acceptor {
     struct tk_serve_listener *retired; /* guarded by the lock */
     struct tk_serve_link *links;       /* guarded by the lock */
     grpc_server_credentials *credentials;
+    struct ssl_ctx_st *tls; /* NULL: connections are plain */
+    struct tk_serve_tunnel *tunnels;
+    bool tunnels_end; /* some are about to */
 };
 
 struct tk_serve {
@@ -151,7 +155,7 @@ tk_serve_retire(struct tk_serve *serve, struct tk_serve_listener *listener);
 /* ---- accept.c ---- */
 
 tikv_error *
-tk_serve_acceptor_open(struct tk_serve *serve);
+tk_serve_acceptor_open(struct tk_serve *serve, const struct tk_serve_tls *tls);
 
 /* Guests go; descriptors of retired listeners are closed. */
 void

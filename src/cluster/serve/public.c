@@ -11,51 +11,17 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "cluster/disk.h"
-#include "cluster/serve/serve.h"
+#include "cluster/serve/public.h"
 
 #define OPTIONS_SIZE_MAX 4096
 #define PORT_MAX 65535
 #define ADDRESS_BYTES 64
 
-struct tikv_cluster {
-    struct tk_runtime *rt;
-    struct tk_cluster *core;
-    struct tk_serve *serve;
-    char *endpoints;
-};
-
 /* A field that an older caller does not have must not be read from padding. */
 _Static_assert(sizeof(tikv_cluster_options) ==
-                   offsetof(tikv_cluster_options, data_log_mb) +
-                       sizeof(uint32_t),
+                   offsetof(tikv_cluster_options, services) +
+                       sizeof(uint64_t),
                "options end with padding");
-
-static tikv_error *
-wrong(const char *what)
-{
-    return tk_error(TIKV_ERR_ARGUMENT, "%s", what);
-}
-
-static tikv_error *
-check_cluster(const tikv_cluster *cluster)
-{
-    return cluster == NULL ? wrong("cluster is NULL") : NULL;
-}
-
-static bool
-is_slice(tikv_slice key)
-{
-    return key.data != NULL || key.len == 0;
-}
-
-static tikv_error *
-check_key(const tikv_cluster *cluster, tikv_slice key)
-{
-    if (cluster != NULL && !is_slice(key)) {
-        return wrong("key has a length and no data");
-    }
-    return check_cluster(cluster);
-}
 
 /* ---- options ---- */
 
@@ -66,6 +32,16 @@ tikv_cluster_options_init(tikv_cluster_options *options, size_t struct_size)
         memset(options, 0, struct_size);
         options->struct_size = struct_size;
     }
+}
+
+static tikv_error *
+check_services(uint64_t services)
+{
+    return (services & ~(TIKV_CLUSTER_SERVICE_TSO |
+                         TIKV_CLUSTER_SERVICE_ROUTER |
+                         TIKV_CLUSTER_SERVICE_RESOURCE)) != 0
+               ? tk_public_wrong("unknown services")
+               : NULL;
 }
 
 static tikv_error *
@@ -84,18 +60,19 @@ read_options(const tikv_cluster_options *options, tikv_cluster_options *out)
     }
     for (i = sizeof(*out); i < size; i++) {
         if (((const uint8_t *)options)[i] != 0) {
-            return wrong("options set a field this library does not know");
+            return tk_public_wrong(
+                "options set a field this library does not know");
         }
     }
     memcpy(out, options, size < sizeof(*out) ? size : sizeof(*out));
     if (out->reserved != 0) {
-        return wrong("options.reserved is not 0");
+        return tk_public_wrong("options.reserved is not 0");
     }
     if (out->data_sync > TIKV_CLUSTER_SYNC_PROCESS) {
         return tk_error(TIKV_ERR_ARGUMENT, "unknown data_sync %u",
                         (unsigned)out->data_sync);
     }
-    return NULL;
+    return check_services(out->services);
 }
 
 static tikv_error *
@@ -139,6 +116,32 @@ make_endpoints(tikv_cluster *cluster)
 }
 
 static tikv_error *
+make_keyspaces(tikv_cluster *cluster, const tikv_cluster_options *options)
+{
+    const char *names = options->keyspaces;
+    tikv_error *error = NULL;
+
+    while (error == NULL && names != NULL && *names != '\0') {
+        size_t len = strcspn(names, ",");
+        char *name = tk_calloc(len + 1);
+
+        if (name == NULL) {
+            return tk_error_immortal(TIKV_ERR_MEMORY);
+        }
+        memcpy(name, names, len);
+        /* What a directory has kept is there already. */
+        if (options->data_dir == NULL ||
+            !tk_cluster_keyspace_exists(cluster->core, name)) {
+            error = tk_cluster_keyspace_create(cluster->core, name, NULL, true,
+                                               NULL);
+        }
+        tk_free(name);
+        names += len + (names[len] == ',');
+    }
+    return error;
+}
+
+static tikv_error *
 open_core(tikv_cluster *cluster, const tikv_cluster_options *options)
 {
     struct tk_cluster_params params = {
@@ -149,6 +152,7 @@ open_core(tikv_cluster *cluster, const tikv_cluster_options *options)
         .api = options->api,
         .cluster_id = options->cluster_id,
         .seed = options->seed,
+        .is_tls = options->tls_cert != NULL,
         .keeps_lazily = options->data_sync == TIKV_CLUSTER_SYNC_PROCESS,
         .log_bytes = (uint64_t)options->data_log_mb << 20,
     };
@@ -165,6 +169,8 @@ open_core(tikv_cluster *cluster, const tikv_cluster_options *options)
 static tikv_error *
 open_parts(tikv_cluster *cluster, const tikv_cluster_options *options)
 {
+    const struct tk_serve_tls tls = { options->tls_ca, options->tls_cert,
+                                      options->tls_key };
     tikv_error *error;
 
     cluster->rt = tk_runtime_posix_new();
@@ -173,8 +179,12 @@ open_parts(tikv_cluster *cluster, const tikv_cluster_options *options)
     }
     error = open_core(cluster, options);
     if (error == NULL) {
+        tk_cluster_set_services(cluster->core, (uint32_t)options->services);
+        error = make_keyspaces(cluster, options);
+    }
+    if (error == NULL) {
         error = tk_serve_start(cluster->rt, cluster->core, options->base_port,
-                               &cluster->serve);
+                               &tls, &cluster->serve);
     }
     if (error == NULL) {
         error = make_endpoints(cluster);
@@ -190,7 +200,7 @@ tikv_cluster_start(const tikv_cluster_options *options, tikv_cluster **out)
     tikv_error *error;
 
     if (out == NULL) {
-        return wrong("out is NULL");
+        return tk_public_wrong("out is NULL");
     }
     *out = NULL;
     error = read_options(options, &known);
@@ -241,19 +251,12 @@ tikv_cluster_id(const tikv_cluster *cluster)
     return cluster == NULL ? 0 : tk_cluster_id(cluster->core);
 }
 
-/* What the core did is there from now on, before anybody is told. */
-static tikv_error *
-settle(tikv_cluster *cluster, tikv_error *error)
-{
-    return error != NULL ? error : tk_cluster_settle(cluster->core);
-}
-
 /* ---- regions ---- */
 
 uint64_t
 tikv_cluster_region_of(tikv_cluster *cluster, tikv_slice key)
 {
-    return cluster == NULL || !is_slice(key)
+    return cluster == NULL || !tk_public_is_slice(key)
                ? 0
                : tk_cluster_region_of(cluster->core, key);
 }
@@ -267,33 +270,33 @@ tikv_cluster_regions_count(tikv_cluster *cluster)
 tikv_error *
 tikv_cluster_split(tikv_cluster *cluster, tikv_slice key)
 {
-    tikv_error *error = check_key(cluster, key);
+    tikv_error *error = tk_public_check_key(cluster, key);
 
     return error != NULL
                ? error
-               : settle(cluster, tk_cluster_split(cluster->core, key));
+               : tk_public_settle(cluster, tk_cluster_split(cluster->core, key));
 }
 
 tikv_error *
 tikv_cluster_merge(tikv_cluster *cluster, tikv_slice key)
 {
-    tikv_error *error = check_key(cluster, key);
+    tikv_error *error = tk_public_check_key(cluster, key);
 
     return error != NULL
                ? error
-               : settle(cluster, tk_cluster_merge(cluster->core, key));
+               : tk_public_settle(cluster, tk_cluster_merge(cluster->core, key));
 }
 
 tikv_error *
 tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
                              uint64_t store_id)
 {
-    tikv_error *error = check_cluster(cluster);
+    tikv_error *error = tk_public_check(cluster);
 
     if (error == NULL) {
         error = tk_cluster_transfer_leader(cluster->core, region_id,
                                            store_id);
-        error = settle(cluster, error);
+        error = tk_public_settle(cluster, error);
     }
     return error;
 }
@@ -306,17 +309,10 @@ tikv_cluster_leader_of(tikv_cluster *cluster, uint64_t region_id)
 
 /* ---- stores ---- */
 
-/* What went wrong in serving the node, after the core agreed. */
-static tikv_error *
-or_trouble(tikv_cluster *cluster, tikv_error *error, tk_node node)
-{
-    return error != NULL ? error : tk_serve_trouble(cluster->serve, node);
-}
-
 tikv_error *
 tikv_cluster_store_stop(tikv_cluster *cluster, uint64_t store_id)
 {
-    tikv_error *error = check_cluster(cluster);
+    tikv_error *error = tk_public_check(cluster);
 
     return error != NULL ? error
                          : tk_cluster_store_stop(cluster->core, store_id);
@@ -326,13 +322,13 @@ tikv_error *
 tikv_cluster_store_start(tikv_cluster *cluster, uint64_t store_id,
                          bool new_port)
 {
-    tikv_error *error = check_cluster(cluster);
+    tikv_error *error = tk_public_check(cluster);
 
     if (error != NULL) {
         return error;
     }
     error = tk_cluster_store_start(cluster->core, store_id, new_port);
-    return or_trouble(cluster, error, TK_NODE_STORE | store_id);
+    return tk_public_trouble(cluster, error, TK_NODE_STORE | store_id);
 }
 
 bool
@@ -347,74 +343,39 @@ tikv_cluster_store_address(tikv_cluster *cluster, uint64_t store_id,
 tikv_error *
 tikv_cluster_store_swap(tikv_cluster *cluster, uint64_t a, uint64_t b)
 {
-    tikv_error *error = check_cluster(cluster);
+    tikv_error *error = tk_public_check(cluster);
 
     if (error == NULL && a == b) {
-        error = wrong("a store cannot trade with itself");
+        error = tk_public_wrong("a store cannot trade with itself");
     }
     if (error != NULL) {
         return error;
     }
     error = tk_cluster_store_swap(cluster->core, a, b);
-    error = or_trouble(cluster, error, TK_NODE_STORE | a);
-    return or_trouble(cluster, error, TK_NODE_STORE | b);
+    error = tk_public_trouble(cluster, error, TK_NODE_STORE | a);
+    return tk_public_trouble(cluster, error, TK_NODE_STORE | b);
 }
 
 tikv_error *
 tikv_cluster_store_remove(tikv_cluster *cluster, uint64_t store_id)
 {
-    tikv_error *error = check_cluster(cluster);
+    tikv_error *error = tk_public_check(cluster);
 
     if (error == NULL) {
         error = tk_cluster_store_remove(cluster->core, store_id);
-        error = settle(cluster, error);
+        error = tk_public_settle(cluster, error);
     }
     return error;
 }
 
-/* ---- PD members ---- */
-
-tikv_error *
-tikv_cluster_pd_stop(tikv_cluster *cluster, uint32_t member)
-{
-    tikv_error *error = check_cluster(cluster);
-
-    return error != NULL ? error : tk_cluster_pd_stop(cluster->core, member);
-}
-
-tikv_error *
-tikv_cluster_pd_start(tikv_cluster *cluster, uint32_t member)
-{
-    tikv_error *error = check_cluster(cluster);
-
-    if (error != NULL) {
-        return error;
-    }
-    error = tk_cluster_pd_start(cluster->core, member);
-    return or_trouble(cluster, error, member);
-}
-
-tikv_error *
-tikv_cluster_pd_transfer(tikv_cluster *cluster, uint32_t member)
-{
-    tikv_error *error = check_cluster(cluster);
-
-    return error != NULL ? error
-                         : tk_cluster_pd_transfer(cluster->core, member);
-}
+/* ---- data ---- */
 
 void
-tikv_cluster_pd_leaderless(tikv_cluster *cluster)
+tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point)
 {
     if (cluster != NULL) {
-        tk_cluster_pd_leaderless(cluster->core);
+        tk_cluster_gc(cluster->core, safe_point);
     }
-}
-
-uint32_t
-tikv_cluster_pd_leader(tikv_cluster *cluster)
-{
-    return cluster == NULL ? UINT32_MAX : tk_cluster_pd_leader(cluster->core);
 }
 
 /* ---- faults, counters ---- */
@@ -422,10 +383,10 @@ tikv_cluster_pd_leader(tikv_cluster *cluster)
 tikv_error *
 tikv_cluster_fault(tikv_cluster *cluster, const char *rule, uint64_t *id)
 {
-    tikv_error *error = check_cluster(cluster);
+    tikv_error *error = tk_public_check(cluster);
 
     if (error == NULL && rule == NULL) {
-        error = wrong("rule is NULL");
+        error = tk_public_wrong("rule is NULL");
     }
     return error != NULL ? error : tk_cluster_fault(cluster->core, rule, id);
 }

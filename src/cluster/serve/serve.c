@@ -344,14 +344,15 @@ fill_nodes(struct tk_serve *serve, uint16_t base_port)
 }
 
 static tikv_error *
-open_all(struct tk_serve *serve, uint16_t base_port)
+open_all(struct tk_serve *serve, uint16_t base_port,
+         const struct tk_serve_tls *tls)
 {
     const struct tk_cluster_events events = { on_up, on_down, serve };
     tikv_error *error = fill_nodes(serve, base_port);
     size_t i;
 
     if (error == NULL) {
-        error = tk_serve_acceptor_open(serve);
+        error = tk_serve_acceptor_open(serve, tls);
     }
     for (i = 0; error == NULL && i < serve->pollers_count; i++) {
         error = tk_serve_poller_open(serve, &serve->pollers[i]);
@@ -382,7 +383,8 @@ init_quietly(void)
 
 tikv_error *
 tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
-               uint16_t base_port, struct tk_serve **out)
+               uint16_t base_port, const struct tk_serve_tls *tls,
+               struct tk_serve **out)
 {
     struct tk_serve *serve = tk_calloc(sizeof(*serve));
     tikv_error *error;
@@ -405,7 +407,7 @@ tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
     if (serve->nodes == NULL || serve->pollers == NULL) {
         error = tk_error_immortal(TIKV_ERR_MEMORY);
     } else {
-        error = open_all(serve, base_port);
+        error = open_all(serve, base_port, tls);
     }
     if (error != NULL) {
         tk_serve_stop(serve);

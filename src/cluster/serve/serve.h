@@ -14,12 +14,22 @@
 
 struct tk_serve;
 
+/* PEM text, or the path of a file that holds it. Certificate and key turn TLS
+ * on, an authority makes clients show a certificate too. */
+struct tk_serve_tls {
+    const char *ca;
+    const char *cert;
+    const char *key;
+};
+
 /* Listens for every node of `core` and tells it the addresses and its events.
  * PD members take the ports from `base_port` on and stores those after them;
- * 0: free ones. Runtime and core must outlive it. */
+ * 0: free ones. `tls`, which is read at once, may be NULL. Runtime and core
+ * must outlive it. */
 tikv_error *
 tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
-               uint16_t base_port, struct tk_serve **out);
+               uint16_t base_port, const struct tk_serve_tls *tls,
+               struct tk_serve **out);
 
 /* Refuses, breaks all connections, waits until every call has let go, joins
  * the threads. What the core answers later falls into a void: free the core

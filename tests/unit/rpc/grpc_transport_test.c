@@ -77,7 +77,7 @@ start(struct world *world)
     world->rt = tk_runtime_posix_new();
     assert_non_null(world->rt);
     assert_null(tk_cluster_new(world->rt, &params, &world->core));
-    assert_null(tk_serve_start(world->rt, world->core, 0, &world->serve));
+    assert_null(tk_serve_start(world->rt, world->core, 0, NULL, &world->serve));
     start_client(world);
 }
 
