@@ -113,7 +113,8 @@ wait_for_end(struct playground *playground)
 {
     struct pollfd watched[2] = {
         { .fd = playground->signal_fd, .events = POLLIN },
-        { .fd = playground->options.control ? STDIN_FILENO : -1, .events = POLLIN },
+        { .fd = playground->options.control ? STDIN_FILENO : -1,
+          .events = POLLIN },
     };
 
     for (;;) {

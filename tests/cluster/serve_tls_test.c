@@ -143,11 +143,12 @@ tls__turns_strangers_away(void **state)
     tikv_cluster_free(cluster);
 }
 
-/* A page as a program of others asks for it; `end` takes one byte more than
- * the page has. */
+/* A page as programs of others ask for it: they know HTTP/2 as well, which
+ * they must not be given. Terminated. */
 static void
 ask(uint16_t port, const char *target, struct tk_buf *out)
 {
+    static const unsigned char both[] = "\2h2\10http/1.1";
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL *ssl = SSL_new(context);
     int fd = served_connect(port);
@@ -157,6 +158,7 @@ ask(uint16_t port, const char *target, struct tk_buf *out)
 
     snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n\r\n", target);
     assert_int_equal(SSL_set_fd(ssl, fd), 1);
+    assert_int_equal(SSL_set_alpn_protos(ssl, both, sizeof(both) - 1), 0);
     assert_int_equal(SSL_connect(ssl), 1);
     /* In pieces: the first is less than a node looks at. */
     assert_int_equal(SSL_write(ssl, text, 1), 1);

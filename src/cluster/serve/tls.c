@@ -128,14 +128,15 @@ offers(const unsigned char *list, unsigned len, const char *name,
     return false;
 }
 
-/* gRPC where the client knows it. */
+/* Those who know HTTP/1.1 want pages, and would not get them from gRPC; who
+ * calls knows HTTP/2 alone. */
 static int
 choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                 const unsigned char *list, unsigned len, void *arg)
 {
     (void)ssl;
     (void)arg;
-    if (!offers(list, len, "h2", out) && !offers(list, len, "http/1.1", out)) {
+    if (!offers(list, len, "http/1.1", out) && !offers(list, len, "h2", out)) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *out_len = (*out)[-1];
