@@ -11,6 +11,7 @@
  * its other socket may be in the same round.
  */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -306,8 +307,10 @@ int
 tk_serve_tunnel_dig(struct tk_serve *serve, int fd)
 {
     struct tk_serve_tunnel *tunnel = tk_calloc(sizeof(*tunnel));
+    const int on = 1;
     int pair[2];
 
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (tunnel == NULL ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
                    pair) != 0) {
