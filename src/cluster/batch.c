@@ -1,25 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BatchCommands: one message is executed under one hold of the lock and
- * answered by one message with everything that is ready. What a fault delays
- * is answered later in a message of its own; what it drops never. Bytes go
- * from the request through the handler into the answer without a tree of
- * messages between.
+ * answered by one message with everything that is ready, or, where the
+ * cluster shuffles, by several in any order. What a fault delays is answered
+ * later in a message of its own; what it drops never. Bytes go from the
+ * request through the handler into the answer without a tree of messages
+ * between.
  */
 #include <string.h>
 
 #include "cluster/stream.h"
 #include "wire/proto.h"
 
-enum { SLOT_EMPTY = 255, EMPTY_DELAY_MIN_MS = 10, LOAD_WINDOW_MS = 1000 };
+enum {
+    SLOT_IMPORT = 5,
+    SLOT_GC = 11,
+    SLOT_EMPTY = 255,
+    EMPTY_DELAY_MIN_MS = 10,
+    LOAD_WINDOW_MS = 1000
+};
 
-/* The member of the oneof that came last; false when there is none that we
- * know: it is answered by an empty response. */
-static bool
+/* What a store does with a member of the oneof. */
+enum slot {
+    SLOT_RUNS,
+    SLOT_IS_UNKNOWN, /* an empty response */
+    SLOT_FAILS,      /* no response at all */
+    SLOT_BREAKS      /* the stream */
+};
+
+/* The member that came last. */
+static enum slot
 open_slot(tikv_slice bytes, struct tk_cl_request *request)
 {
     struct tk_cursor cursor = { bytes.data, bytes.data + bytes.len };
     struct tk_field field;
+    enum slot slot = SLOT_IS_UNKNOWN;
 
     request->method = NULL;
     while (bytes.len > 0 && tk_cursor_field(&cursor, &field)) {
@@ -31,8 +46,15 @@ open_slot(tikv_slice bytes, struct tk_cl_request *request)
             request->method = method;
             request->body = field.bytes;
         }
+        if (field.number == SLOT_GC) {
+            slot = SLOT_FAILS;
+        } else if (field.number == SLOT_IMPORT) {
+            slot = SLOT_BREAKS;
+        } else if (method != NULL && method->run != NULL) {
+            slot = SLOT_RUNS;
+        }
     }
-    return request->method != NULL && request->method->run != NULL;
+    return slot;
 }
 
 static void
@@ -61,10 +83,10 @@ measure(struct tk_cl_store *store, int64_t begin, int64_t end)
     }
 }
 
-/* Everything of a message but the responses; queues it. */
-static void
-finish_message(struct tk_cluster_stream *stream,
-               struct tk_cl_message *message, bool wants_health)
+/* Everything of a message but the responses. False: the stream is over. */
+static bool
+close_message(struct tk_cluster_stream *stream, struct tk_cl_message *message,
+              bool wants_health)
 {
     struct tk_cluster *cluster = stream->cluster;
     struct tk_cl_store *store = stream->request.store;
@@ -88,9 +110,9 @@ finish_message(struct tk_cluster_stream *stream,
         tk_cl_message_free(stream, message);
         tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
                           "out of memory");
-        return;
+        return false;
     }
-    tk_cl_stream_queue(stream, message);
+    return true;
 }
 
 /* Empty asks for its delay itself. */
@@ -186,12 +208,27 @@ run_one(struct tk_cluster_stream *stream, struct tk_cl_request *request,
 }
 
 static void
+take_oddity(struct tk_cluster_stream *stream, enum slot slot, uint64_t id,
+            struct tk_buf *out)
+{
+    if (slot == SLOT_BREAKS) {
+        end_by(stream, TK_GRPC_UNIMPLEMENTED, "Import is not served");
+    } else if (slot == SLOT_FAILS) {
+        stream->cluster->silenced++;
+    } else {
+        put_empty(out);
+        add_id(stream, id);
+    }
+}
+
+static void
 take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
              const struct tk_cl_plan *carrier, struct tk_buf *out,
              bool *wants_health)
 {
     struct tk_cl_request request;
     struct tk_cl_plan plan;
+    enum slot slot;
 
     request.cluster = stream->cluster;
     request.store = stream->request.store;
@@ -201,15 +238,14 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     request.waiter = NULL;
     request.out_start = 0;
     request.text[0] = '\0';
-    if (!open_slot(bytes, &request)) {
-        if (request.method != NULL) {
-            tk_cl_count(stream->cluster, request.method);
-        }
-        put_empty(out);
-        add_id(stream, id);
+    slot = open_slot(bytes, &request);
+    if (request.method != NULL) {
+        tk_cl_count(stream->cluster, request.method);
+    }
+    if (slot != SLOT_RUNS) {
+        take_oddity(stream, slot, id, out);
         return;
     }
-    tk_cl_count(stream->cluster, request.method);
     request.out = out;
     tk_cl_plan(&request, &plan);
     plan.before_ns += carrier->before_ns;
@@ -225,36 +261,102 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     run_one(stream, &request, &plan, out, id);
 }
 
+/* Messages that are made, in the order in which they will be said. */
+struct ready {
+    struct tk_cl_message *first;
+    struct tk_cl_message *last;
+};
+
+static void
+keep(struct tk_cluster_stream *stream, struct ready *ready,
+     struct tk_cl_message *message)
+{
+    bool at_front = stream->cluster->shuffles &&
+                    tk_rng_next(&stream->cluster->shuffle) % 2 == 0;
+
+    if (ready->first == NULL) {
+        ready->last = message;
+    } else if (at_front) {
+        message->next = ready->first;
+    } else {
+        ready->last->next = message;
+        ready->last = message;
+        return;
+    }
+    ready->first = message;
+}
+
+/* Starts the next message where the one at hand is as long as it should be,
+ * or with `is_last` where nothing is left. False: the stream is over. */
+static bool
+turn_message(struct tk_cluster_stream *stream, struct ready *ready,
+             struct tk_cl_message **message, bool *wants_health, bool is_last)
+{
+    struct tk_cluster *cluster = stream->cluster;
+    bool is_full = is_last || (cluster->shuffles &&
+                               tk_rng_next(&cluster->shuffle) % 2 == 0);
+
+    if (*message != NULL && (stream->answered.len == 0 || !is_full)) {
+        return true;
+    }
+    if (*message != NULL) {
+        struct tk_cl_message *full = *message;
+
+        *message = NULL;
+        if (!close_message(stream, full, *wants_health)) {
+            return false;
+        }
+        *wants_health = false;
+        keep(stream, ready, full);
+    }
+    *message = is_last ? NULL : tk_cl_message_new(stream);
+    if (*message == NULL && !is_last) {
+        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return false;
+    }
+    return true;
+}
+
+static void
+say_all(struct tk_cluster_stream *stream, struct ready *ready)
+{
+    while (ready->first != NULL) {
+        struct tk_cl_message *message = ready->first;
+
+        ready->first = message->next;
+        message->next = NULL;
+        tk_cl_stream_queue(stream, message);
+    }
+}
+
 static void
 take_requests(struct tk_cluster_stream *stream, tikv_slice bytes,
               const struct tk_cl_plan *carrier)
 {
     const uint64_t *ids = (const uint64_t *)(const void *)stream->ids.data;
     size_t count = stream->ids.len / sizeof(*ids);
-    struct tk_cl_message *message = tk_cl_message_new(stream);
+    struct tk_cl_message *message = NULL;
+    struct ready ready = { NULL, NULL };
     bool wants_health = false;
     tikv_slice request;
     size_t at = 0;
     size_t i = 0;
 
-    if (message == NULL) {
-        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
-        return;
-    }
     tk_buf_clear(&stream->answered);
     while (!stream->is_over && i < count &&
-           tk_cl_each(bytes, 1, &at, &request)) {
+           tk_cl_each(bytes, 1, &at, &request) &&
+           turn_message(stream, &ready, &message, &wants_health, false)) {
         take_request(stream, request, ids[i++], carrier, &message->bytes,
                      &wants_health);
     }
     if (stream->answered.failed) {
         end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
     }
-    if (stream->is_over || stream->answered.len == 0) {
-        tk_cl_message_free(stream, message);
-        return;
+    if (!stream->is_over) {
+        (void)turn_message(stream, &ready, &message, &wants_health, true);
     }
-    finish_message(stream, message, wants_health);
+    tk_cl_message_free(stream, message);
+    say_all(stream, &ready);
 }
 
 /* Whether it can be read to its end, and has an id for each request. */
@@ -325,8 +427,10 @@ tk_cl_batch_answer(struct tk_cluster_stream *stream,
     tk_put_end(out, response);
     add_id(stream, delayed->id);
     out->failed = out->failed || stream->answered.failed;
-    finish_message(stream, message,
-                   delayed->request.method->run == tk_cl_health);
+    if (close_message(stream, message,
+                      delayed->request.method->run == tk_cl_health)) {
+        tk_cl_stream_queue(stream, message);
+    }
 }
 
 /* ---- requests without data ---- */

@@ -95,6 +95,9 @@ static void
 give_answer(struct tk_cluster_call *call, bool is_silent, int status,
             const char *text, const struct tk_buf *out)
 {
+    if (call == NULL) {
+        return; /* adopted: nobody asks any more */
+    }
     if (is_silent) {
         call->dropped(call);
     } else if (out->failed) {
@@ -151,7 +154,9 @@ tk_cl_calls_drop(struct tk_cluster *cluster)
     tk_mutex_unlock(&cluster->lock);
     while ((delayed = dropped) != NULL) {
         dropped = delayed->next;
-        delayed->call->dropped(delayed->call);
+        if (delayed->call != NULL) {
+            delayed->call->dropped(delayed->call);
+        }
         tk_cl_delayed_free(delayed);
     }
 }
@@ -192,6 +197,22 @@ fire(struct tk_timer *timer)
     /* Last: the cluster may be gone afterwards. */
     tk_mutex_lock(&cluster->lock);
     tk_cl_delayed_gone(cluster);
+}
+
+void
+tk_cl_call_adopt(struct tk_cl_delayed *delayed)
+{
+    struct tk_cluster *cluster = delayed->cluster;
+
+    delayed->call = NULL;
+    delayed->stream = NULL;
+    delayed->request.stream = NULL;
+    delayed->plan.silent = true;
+    delayed->prev = NULL;
+    delayed->timer.fn = fire;
+    remember(delayed);
+    cluster->rt->ops->arm(cluster->rt, &delayed->timer,
+                          tk_cl_delayed_due(delayed, tk_now(cluster->rt)));
 }
 
 /* Hands the request to a timer; false without memory. */

@@ -151,6 +151,8 @@ build(struct tk_runtime *rt, const struct tk_cluster_params *params)
     cluster->seed = params->seed;
     cluster->api = params->api;
     cluster->is_tls = params->is_tls;
+    cluster->shuffles = params->shuffles;
+    cluster->shuffle.state = params->seed;
     cluster->id = params->cluster_id != 0 ? params->cluster_id
                                           : tk_rng_next(&rng) >> 1 | 1;
     cluster->stores_count = or_else(params->stores_count, 1);

@@ -34,6 +34,7 @@ struct tk_cluster_params {
     bool keeps_by_step;   /* no thread: the owner calls tk_cluster_keep() */
     uint64_t log_bytes;   /* that make a checkpoint; 0: 64 MiB */
     bool is_tls; /* how it is served: members have https addresses */
+    bool shuffles; /* answers of batches: any grouping, any order */
 };
 
 /* Nodes: PD member m is m (0 ..), store s is TK_NODE_STORE | s. */

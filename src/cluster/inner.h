@@ -7,6 +7,7 @@
 #ifndef TK_CLUSTER_INNER_H
 #define TK_CLUSTER_INNER_H
 
+#include "base/rng.h"
 #include "cluster/core.h"
 #include "cluster/engine.h"
 #include "cluster/mvcc.h"
@@ -285,6 +286,8 @@ struct tk_cluster {
     struct tk_cl_keeper *keeper; /* NULL: nothing outlives the process */
     struct tk_buf *journal;      /* the keeper's, for changes; or NULL */
     size_t pending; /* delayed requests, streams' and unary */
+    bool shuffles;     /* what batches answer comes in any order, from: */
+    struct tk_rng shuffle;
     uint64_t silenced; /* requests that no answer will ever come for */
     struct tk_parker *closer; /* waits for the last of them */
 };
@@ -562,12 +565,17 @@ tk_cl_rules_fini(struct tk_cluster *cluster);
 void
 tk_cl_calls_drop(struct tk_cluster *cluster);
 
+/* A request that waits for a lock, whose stream is gone, waits on for nobody;
+ * its timer is not armed. */
+void
+tk_cl_call_adopt(struct tk_cl_delayed *delayed);
+
 /* ---- delayed.c: requests that run or are answered later ---- */
 
 struct tk_cl_delayed {
     struct tk_timer timer;
     struct tk_cluster *cluster;
-    struct tk_cluster_call *call;     /* unary, or NULL */
+    struct tk_cluster_call *call;     /* unary, or NULL: for nobody */
     struct tk_cluster_stream *stream; /* or NULL: freed in the meantime */
     struct tk_cl_delayed *next;       /* of the stream, or of all unary */
     struct tk_cl_delayed *prev;

@@ -85,13 +85,14 @@ cancel_delayed(struct tk_cluster_stream *stream)
         struct tk_cl_delayed *delayed = stream->delayed;
 
         stream->delayed = delayed->next;
-        if (cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
-            cluster->pending--;
-            tk_cl_wait_forget(&delayed->request);
-            tk_cl_delayed_free(delayed);
-        } else {
+        if (!cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
             /* It is firing: it will find no stream, and go. */
             delayed->stream = NULL;
+        } else if (delayed->request.waiter != NULL) {
+            tk_cl_call_adopt(delayed);
+        } else {
+            cluster->pending--;
+            tk_cl_delayed_free(delayed);
         }
     }
     stream->last_due = 0;

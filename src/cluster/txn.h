@@ -185,9 +185,21 @@ tk_cl_raise_max_ts(struct tk_cl_request *request, uint64_t ts, bool exact);
 uint64_t
 tk_cl_outcome(const struct tk_cl_store *store, uint64_t start_ts);
 
+/* Of a transaction that is said to be under way: it will not be committed
+ * before; 0 when the store does not know. */
+uint64_t
+tk_cl_outcome_floor(const struct tk_cl_store *store, uint64_t start_ts);
+
 void
 tk_cl_outcome_add(struct tk_cl_store *store, uint64_t start_ts,
                   uint64_t commit_ts);
+
+void
+tk_cl_outcome_alive(struct tk_cl_store *store, uint64_t start_ts,
+                    uint64_t min_commit_ts);
+
+void
+tk_cl_outcome_forget(struct tk_cl_store *store, uint64_t start_ts);
 
 /* ---- txn_wait.c: who waits for a lock ---- */
 

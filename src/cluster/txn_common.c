@@ -17,7 +17,8 @@ enum { OUTCOMES = 1024, DRIFT_MS = 60000, ORIGIN_TIDB = 1 };
 /* A hashed place each, the newer one stays. */
 struct tk_cl_outcome {
     uint64_t start_ts;
-    uint64_t commit_ts;
+    uint64_t commit_ts;     /* 0: it is under way, and */
+    uint64_t min_commit_ts; /* will not be committed before this */
 };
 
 bool
@@ -281,33 +282,76 @@ place_of(uint64_t start_ts)
     return (size_t)(start_ts * UINT64_C(0x9e3779b97f4a7c15) >> 54);
 }
 
-uint64_t
-tk_cl_outcome(const struct tk_cl_store *store, uint64_t start_ts)
+/* NULL: not known. */
+static const struct tk_cl_outcome *
+outcome_of(const struct tk_cl_store *store, uint64_t start_ts)
 {
     const struct tk_cl_outcome *entry;
 
     if (store->outcomes == NULL) {
-        return 0;
+        return NULL;
     }
     entry = &store->outcomes[place_of(start_ts)];
-    return entry->start_ts == start_ts ? entry->commit_ts : 0;
+    return entry->start_ts == start_ts ? entry : NULL;
 }
 
-void
-tk_cl_outcome_add(struct tk_cl_store *store, uint64_t start_ts,
-                  uint64_t commit_ts)
+uint64_t
+tk_cl_outcome(const struct tk_cl_store *store, uint64_t start_ts)
 {
-    struct tk_cl_outcome *entry;
+    const struct tk_cl_outcome *entry = outcome_of(store, start_ts);
 
+    return entry == NULL ? 0 : entry->commit_ts;
+}
+
+uint64_t
+tk_cl_outcome_floor(const struct tk_cl_store *store, uint64_t start_ts)
+{
+    const struct tk_cl_outcome *entry = outcome_of(store, start_ts);
+
+    return entry == NULL ? 0 : entry->min_commit_ts;
+}
+
+static void
+remember(struct tk_cl_store *store, const struct tk_cl_outcome *outcome)
+{
     if (store->outcomes == NULL) {
         store->outcomes = tk_calloc(OUTCOMES * sizeof(*store->outcomes));
         if (store->outcomes == NULL) {
             return; /* a cache: it may forget */
         }
     }
-    entry = &store->outcomes[place_of(start_ts)];
-    entry->start_ts = start_ts;
-    entry->commit_ts = commit_ts;
+    store->outcomes[place_of(outcome->start_ts)] = *outcome;
+}
+
+void
+tk_cl_outcome_add(struct tk_cl_store *store, uint64_t start_ts,
+                  uint64_t commit_ts)
+{
+    const struct tk_cl_outcome outcome = { .start_ts = start_ts,
+                                           .commit_ts = commit_ts };
+
+    remember(store, &outcome);
+}
+
+void
+tk_cl_outcome_alive(struct tk_cl_store *store, uint64_t start_ts,
+                    uint64_t min_commit_ts)
+{
+    const struct tk_cl_outcome outcome = { .start_ts = start_ts,
+                                           .min_commit_ts = min_commit_ts };
+
+    if (tk_cl_outcome_floor(store, start_ts) <= min_commit_ts &&
+        tk_cl_outcome(store, start_ts) == 0) {
+        remember(store, &outcome);
+    }
+}
+
+void
+tk_cl_outcome_forget(struct tk_cl_store *store, uint64_t start_ts)
+{
+    if (outcome_of(store, start_ts) != NULL) {
+        store->outcomes[place_of(start_ts)].start_ts = 0;
+    }
 }
 
 void

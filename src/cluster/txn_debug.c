@@ -202,6 +202,22 @@ tk_cl_txn_buffer_get(struct tk_cl_request *request)
 
 /* ---- BroadcastTxnStatus ---- */
 
+static void
+note_status(struct tk_cl_store *store, const struct tk_cl_fields *status)
+{
+    uint64_t start_ts = status->numbers[1];
+    uint64_t min_commit_ts = status->numbers[2];
+    uint64_t commit_ts = status->numbers[3];
+
+    if (status->numbers[4] != 0 || status->numbers[5] != 0) {
+        tk_cl_outcome_forget(store, start_ts);
+    } else if (commit_ts != 0) {
+        tk_cl_outcome_add(store, start_ts, commit_ts);
+    } else {
+        tk_cl_outcome_alive(store, start_ts, min_commit_ts);
+    }
+}
+
 int
 tk_cl_txn_broadcast(struct tk_cl_request *request)
 {
@@ -210,9 +226,8 @@ tk_cl_txn_broadcast(struct tk_cl_request *request)
     size_t at = 0;
 
     while (tk_cl_each(request->body, 2, &at, &bytes)) {
-        if (tk_cl_decode(bytes, &fields) && fields.numbers[3] != 0) {
-            tk_cl_outcome_add(request->store, fields.numbers[1],
-                              fields.numbers[5] != 0 ? 0 : fields.numbers[3]);
+        if (tk_cl_decode(bytes, &fields)) {
+            note_status(request->store, &fields);
         }
     }
     return TK_GRPC_OK;

@@ -218,7 +218,8 @@ put_status(struct check *check, enum tk_cl_status status)
     case TK_ST_ALIVE:
         tk_put_u64(out, 3, check->lock->ttl);
         tk_put_u64(out, 5, check->is_pushed ? ACTION_PUSHED : ACTION_NONE);
-        tk_cl_put_lock(out, 6, check->key, check->lock, false);
+        tk_cl_put_lock(out, 6, check->lock->names->primary, check->lock,
+                       false);
         break;
     case TK_ST_ROLLED_BACK:
     case TK_ST_ERROR:

@@ -3,6 +3,31 @@
 #ifndef TK_CASES_FINISH_H
 #define TK_CASES_FINISH_H
 
+/* No answer tells the source: it is looked up. */
+static void
+finish_keeps_source(struct script *script)
+{
+    struct tk_cluster *cluster = script->fx.cluster;
+    const struct tk_mvcc_node *node;
+
+    script_lines(script, "PW 5 x=v y=w : src=7\nPL 6 6 z\n"
+                         "PW 6 z=u : f=6 act=p src=9\n"
+                         "PW 8 o=1 : 1pc src=3 => 1pc=9");
+    tk_mutex_lock(&cluster->lock);
+    node = tk_mvcc_find(&cluster->mvcc, fx_slice("y"));
+    assert_int_equal(node->lock->txn_source, 7);
+    node = tk_mvcc_find(&cluster->mvcc, fx_slice("o"));
+    assert_int_equal(node->versions[0].txn_source, 3);
+    tk_mutex_unlock(&cluster->lock);
+    script_lines(script, "C 5 10 x y => 10\nC 6 11 z => 11");
+    tk_mutex_lock(&cluster->lock);
+    node = tk_mvcc_find(&cluster->mvcc, fx_slice("y"));
+    assert_int_equal(node->versions[0].txn_source, 7);
+    node = tk_mvcc_find(&cluster->mvcc, fx_slice("z"));
+    assert_int_equal(node->versions[0].txn_source, 9);
+    tk_mutex_unlock(&cluster->lock);
+}
+
 static const struct script_case finish_cases[] = {
     { "CM01", "a commit again, also with another timestamp",
       "PW 5 x=v\nC 5 10 x => 10\nC 5 10 x => 10\nC 5 12 x => 12\n"
@@ -38,6 +63,8 @@ static const struct script_case finish_cases[] = {
     { "CM11", "a secondary's error brings the versions",
       "PW 5 x=v\nC 5 6 x => 6\n"
       "C 7 10 x : secondary => lock_not_found x +debug" },
+    { "CM12", "the source of a transaction goes from lock to version",
+      .run = finish_keeps_source },
     { "RB01", "a primary's rollback is protected",
       "PW 5 x=v y=w\nRB 5 x y\n"
       "M x => 5:rb@5=p\nM y => 5:rb@5" },

@@ -4,6 +4,22 @@
 #ifndef TK_CASES_LOCK_H
 #define TK_CASES_LOCK_H
 
+static void
+lock_waits_without_client(struct script *script)
+{
+    script_lines(script, "PL 5 5 x\n"
+                         "@1 PL 6 6 x : force wait=0 => wait\n"
+                         "@2 PL 7 7 x : wait=0 => wait");
+    way_abandon(&script->fx);
+    script_lines(script, "LWI x => 6->5:x 7->5:x\n"
+                         "WAIT 500\nLWI x => 6->5:x 7->5:x\n"
+                         "PRB 5 5 x\nWAIT 0\n"
+                         "M x => lock(pess@6 f=6 ttl=3000)\n"
+                         "LWI x => 7->6:x\n"
+                         "WAIT 500\nLWI x => none\n"
+                         "M x => lock(pess@6 f=6 ttl=3000)");
+}
+
 static const struct script_case lock_cases[] = {
     { "RD04", "a pessimistic lock blocks no reader",
       "PL 5 5 x\nG x 10 => none\nG x 10 : check => none" },
@@ -195,6 +211,17 @@ static const struct script_case lock_cases[] = {
       "PL 5 5 x\nPW 5 x=v : f=5 act=p\nPW 5 x=v : f=5 act=p\n"
       "PL 6 6 y\nPW 6 y=v : f=6 act=p async => min=7\n"
       "G z 50 => none\nPW 6 y=v : f=6 act=p async => min=7" },
+    { "PP11", "a lock knows how far below the data is, also an amended one",
+      "PW 1 x=u z=u\nC 1 2 x z => 2\nPW 3 !x\nC 3 4 x => 4\n"
+      "PW 5 !x !y : f=5 act=pp\n"
+      "M x : change => lock(lock@5 f=5 ttl=3000 change=2/2) "
+      "4:lock@3 2:put@1=u\n"
+      "M y : change => lock(lock@5 f=5 ttl=3000 change=0/1)\n"
+      "PL 8 8 z\n"
+      "M z : change => lock(pess@8 f=8 ttl=3000 change=2/1) 2:put@1=u\n"
+      "PW 8 !z : f=8 act=p\n"
+      "M z : change => lock(lock@8 f=8 ttl=3000 change=2/1) 2:put@1=u\n"
+      "PW 9 w=v\nM w : change => lock(put@9=v ttl=3000 change=0/0)" },
     { "PP12", "a lock that stays a lock",
       "PW 1 x=u\nC 1 2 x => 2\nPL 5 5 x\nPW 5 !x : f=5 act=p\n"
       "C 5 6 x => 6\nM x => 6:lock@5 2:put@1=u\nG x 10 => u" },
@@ -241,6 +268,13 @@ static const struct script_case lock_cases[] = {
       "WAIT 20\n"
       "@2 => conflict x@20 with 5-50 PessimisticRetry pk=x\n"
       "@3 => conflict=50 exists v\n@4 => wait" },
+    { "WQ06", "who has been resumed and waits again keeps the old limit",
+      "PW 5 x=v\n@1 PL 6 6 x : force wait=200 => wait\n"
+      "@2 PL 7 7 x : force wait=100 => wait\n"
+      "WAIT 50\nRB 5 x\nWAIT 0\n@1 => normal\n@2 => wait\n"
+      "WAIT 49\n@2 => wait\nWAIT 1\n"
+      "@2 => locked x@6 pess pk=x ttl=3000 f=6 changed=50 failed\n"
+      "LWI x => none" },
     { "WQ07", "how long ago the holder has changed",
       "PW 5 x=v\n@1 PL 30 30 x : wait=0 => wait\n"
       "@2 PL 6 6 x : force wait=0 => wait\n"
@@ -290,6 +324,20 @@ static const struct script_case lock_cases[] = {
       "@3 => conflict c@6 with 5-9 PessimisticRetry pk=c\n"
       "PW 7 d=1\n@4 PL 8 8 d : wait=0 => wait\nCL d 7 0\nWAIT 0\n"
       "@4 => conflict d@8 with 7-0 PessimisticRetry pk=d" },
+    { "WQ15", "a client that leaves stays in the queue",
+      .run = lock_waits_without_client },
+    { "WQ18", "the detector survives what happens to its region",
+      "SPLIT k\nPL 5 5 a\nPL 6 6 z\nLEAD a 2\n"
+      "@1 PL 5 5 z : wait=0 => wait\n"
+      "PL 6 6 a : wait=0 => deadlock on a@5 hashed 5->6:z 6->5:a\n"
+      "PRB 6 6 z\nWAIT 0\n"
+      "@1 => conflict z@5 with 6-0 PessimisticRetry pk=z\n"
+      "SPLIT b\nPL 7 7 z\n@1 PL 7 7 a : wait=0 => wait\n"
+      "PL 5 5 z : wait=0 => deadlock on z@7 hashed 7->5:a 5->7:z\n"
+      "PRB 5 5 a\nWAIT 0\n"
+      "@1 => conflict a@7 with 5-0 PessimisticRetry pk=a\n"
+      "MERGE a\nPL 8 8 a\n@1 PL 8 8 z : wait=0 => wait\n"
+      "PL 7 7 a : wait=0 => deadlock on a@8 hashed 8->7:z 7->8:a" },
     { "WQ19", "a store tells who waits",
       "LWI x => none\n"
       "PL 5 5 x\nPL 6 6 y\n"
@@ -297,10 +345,6 @@ static const struct script_case lock_cases[] = {
       "@3 PL 9 9 y : wait=100 first => wait\n"
       "LWI x => 7->5:x 8->5:x 9->6:y\n"
       "WAIT 100\nLWI x => none" },
-    { "BC05", "who waits holds nobody up",
-      "PL 5 5 x\n@1 PL 6 6 x : wait=0 => wait\n"
-      "PW 7 y=v\nC 7 8 y => 8\nG y 9 => v\n@1 => wait\n"
-      "WAIT 1000\n@1 => locked x@5 pess pk=x ttl=3000 f=5" },
     { "FI03", "a prewrite that comes after the rollback",
       "PW 5 x=v\nRB 5 x\n"
       "PW 5 x=v => conflict x@5 with 5-5 SelfRolledBack pk=x" },

@@ -94,6 +94,18 @@ static const struct script_case status_cases[] = {
       "PL 5 5 y : pk=x\n"
       "CTS y 5 9 9 : vip rpl rine => "
       "primary_mismatch y@5 pess pk=x ttl=3000 f=5" },
+    { "CT19", "what each status is answered with",
+      "RB 1 a\nCTS a 1 9 9 => NoAction\n"
+      "PW 5.0 b=v : ttl=10\nCTS b 5.0 0 20.0 => TTLExpireRollback\n"
+      "CTS c 5 9 9 : rine => LockNotExistRollback\n"
+      "PL 5.0 5.0 d : ttl=10\n"
+      "CTS d 5.0 0 20.0 : rpl => TTLExpirePessimisticRollback\n"
+      "CTS e 5 9 9 : rine rpl => LockNotExistDoNothing\n"
+      "PW 5 f=v\nC 5 9 f => 9\nCTS f 5 9 20 => NoAction commit=9\n"
+      "PW 5 g=v h=w : ttl=8 min=6\n"
+      "CTS g 5 0 5 => NoAction ttl=8 g@5 put pk=g ttl=8 min=6\n"
+      "CTS h 5 9 9 => MinCommitTSPushed ttl=8 g@5 put pk=g ttl=8 min=10\n"
+      "CTS i 5 9 9 => txn_not_found i@5" },
     { "CT20", "rolled back before",
       "RB 5 x\nCTS x 5 9 9 : rine => NoAction\nM x => 5:rb@5" },
     { "CT21", "raises max_ts to all it names",
@@ -136,6 +148,11 @@ static const struct script_case status_cases[] = {
       "RB 5 y\nCSL 5 y => rolled back\nM y => 5:rb@5" },
     { "CS07", "stops at the first that decides",
       "CSL 5 y z => rolled back\nM y => 5:rb@5=p\nM z => none" },
+
+    { "CS08", "a stale lock over the own commit",
+      "PL 5 5 x\nPW 5 x=v : f=5 act=p\nC 5 10 x => 10\n"
+      "PL 5 6 x : force => conflict=10 exists v\n"
+      "CSL 5 x => commit=10\nM x => 10:put@5=v" },
 
     { "HB01", "a larger time counts",
       "PW 5 x=v : ttl=10\n"

@@ -10,10 +10,12 @@
 #include "fixture/way.h"
 
 #include "base/alloc.h"
+#include "cluster/txn.h"
 
 /* Most cases are their first three fields. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
+#include "cluster/cases_batch.h"
 #include "cluster/cases_fault.h"
 #include "cluster/cases_finish.h"
 #include "cluster/cases_lock.h"
@@ -36,7 +38,7 @@ static const struct {
 } tables[] = {
     TABLE(read_cases), TABLE(write_cases),  TABLE(finish_cases),
     TABLE(lock_cases), TABLE(status_cases), TABLE(shared_cases),
-    TABLE(raw_cases),
+    TABLE(batch_cases), TABLE(raw_cases),
     TABLE(region_cases), TABLE(pd_cases),   TABLE(fault_cases),
 };
 
