@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "region/drive_inner.h"
 
+#define ASK_NS (1000 * TK_MS)
+
 bool
 tk_run_reads(const struct tk_run *run)
 {
@@ -165,7 +167,8 @@ static void
 end_round(struct tk_run *run, struct tk_shard *shard,
           const struct tk_choice *choice, struct tk_store *suspect)
 {
-    if (choice->suspect != TK_NOBODY && suspect != NULL) {
+    if (choice->suspect != TK_NOBODY && suspect != NULL &&
+        !atomic_load(&suspect->is_out)) {
         tk_stores_suspect(run->router->stores, suspect,
                           atomic_load(&suspect->epoch));
     }
@@ -238,7 +241,23 @@ reach(struct tk_run *run, const struct tk_shard *shard, bool is_last_resort,
     return error;
 }
 
-/* What was cut off at a region that is no more must be found again. */
+/* Whether an out leader has moved, PD knows; only then a choice can be made.
+ * If PD does not help in time, the choice is made without. */
+static void
+ask_where(struct tk_run *run, struct tk_store *store)
+{
+    int64_t deadline = run->op->deadline;
+    int64_t until = tk_after(tk_now(run->router->rt), ASK_NS);
+    struct tk_conn *conn;
+
+    if (atomic_load(&store->is_out) && atomic_load(&store->needs_check)) {
+        run->op->deadline = until < deadline ? until : deadline;
+        tikv_error_free(
+            tk_stores_resolve(run->router->stores, store, run->op, &conn));
+        run->op->deadline = deadline;
+    }
+}
+
 static bool
 aim_first(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
 {
@@ -260,6 +279,7 @@ aim_first(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
     if (is_plain(run) && is_well(&shard->route)) {
         return true;
     }
+    ask_where(run, shard->route.store);
     if (!begin_round(run, shard, key)) {
         /* Replaced since it was found. */
         tk_shard_pause(run, shard, TK_BACKOFF_KINDS, -1);

@@ -46,6 +46,7 @@ struct world_plan {
     const char *endpoints;    /* NULL: all members */
     void (*prepare)(struct world *); /* before pd opens */
     bool opens_pd_itself;
+    struct tk_transport *(*wrap)(struct tk_runtime *, struct tk_transport *);
 };
 
 #define world_ok(error) world_ok_at((error), __LINE__)
@@ -86,6 +87,9 @@ world_open(struct world *w, const struct world_plan *plan)
 
     world_ok(tk_cluster_new(w->rt, &plan->cluster, &w->cluster));
     world_ok(tk_memory_transport_new(w->rt, w->cluster, &w->transport));
+    if (plan->wrap != NULL) {
+        w->transport = plan->wrap(w->rt, w->transport);
+    }
     world_ok(tikv_config_new(&w->source));
     world_endpoints(w, plan);
     for (i = 0; i + 1 < 16 && plan->settings[i] != NULL; i += 2) {
