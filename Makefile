@@ -393,6 +393,14 @@ torture: $(TORTURE_check) ## tests/torture: every allocation and fault point fai
 model: ## the protocols, checked in every state: tests/model
 	$(Q)perl tests/model/models.t
 
+# tests/cluster/kill_test.c does 8 kills in `check`.
+KILLS ?= 200
+KILL_TEST := $(BUILD)/check/tests/cluster/kill_test
+.PHONY: kills
+kills: $(KILL_TEST) $(BUILD)/check/tikv-playground ## tikv-playground --data, killed KILLS=200 times under load
+	$(Q)TK_KILLS=$(KILLS) TK_VARIANT='$(abspath $(BUILD)/check)' \
+	    $(KILL_TEST)
+
 .PHONY: cover
 cover: $(TESTS_cover) | deps-cover ## line and branch coverage per room, against tests/cover.floors
 	$(Q)find $(BUILD)/cover -name '*.gcda' -delete

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tikv-playground as its users meet it: a child process with a line on its
- * standard output, an exit status and, on request, commands. The program is
- * that of the variant, or of the plain build where an instrumented one was
- * not made.
+ * standard output, an exit status and, on request, commands.
  */
 #include "harness/harness.h"
 
@@ -28,24 +26,13 @@ struct result {
 static const char *
 program(void)
 {
-    static const char *const variables[] = { "TK_VARIANT", "TK_BUILD",
-                                             "TK_BUILD" };
-    static const char *const folders[] = { "", "/check", "/release" };
-    static char path[4096];
-    size_t i;
+    const char *path = playground_program();
 
-    for (i = 0; i < 3; i++) {
-        const char *place = getenv(variables[i]);
-
-        snprintf(path, sizeof(path), "%s%s/tikv-playground",
-                 place == NULL ? "" : place, folders[i]);
-        if (place != NULL && access(path, X_OK) == 0) {
-            return path;
-        }
+    if (path == NULL) {
+        print_message("needs tikv-playground\n");
+        skip();
     }
-    print_message("needs tikv-playground\n");
-    skip();
-    return NULL;
+    return path;
 }
 
 static pid_t
