@@ -24,7 +24,7 @@ typedef struct tikv_cluster_options {
     size_t struct_size;
     uint32_t stores_count;   /* 0: 1 */
     uint32_t pds_count;      /* 0: 1 */
-    uint32_t regions_count;  /* 0: 1; split evenly over one-byte prefixes */
+    uint32_t regions_count;  /* 0: 1; split evenly over first bytes */
     uint32_t replicas_count; /* voters of a region; 0: min(3, stores) */
     uint16_t base_port;      /* first port; 0: free ones */
     uint16_t reserved;
@@ -98,6 +98,11 @@ tikv_cluster_id(const tikv_cluster *cluster);
 TIKV_API uint64_t
 tikv_cluster_region_of(tikv_cluster *cluster, tikv_slice key);
 
+/* The same for a key of a transaction: regions are bounded by such keys in
+ * an encoded form. */
+TIKV_API uint64_t
+tikv_cluster_region_of_txn(tikv_cluster *cluster, tikv_slice key);
+
 TIKV_API size_t
 tikv_cluster_regions_count(tikv_cluster *cluster);
 
@@ -105,6 +110,11 @@ tikv_cluster_regions_count(tikv_cluster *cluster);
  * changes nothing. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_cluster_split(tikv_cluster *cluster, tikv_slice key);
+
+/* At a key of transactions. A bound that is not of that form makes
+ * transactional clients fail, as in a real cluster. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_split_txn(tikv_cluster *cluster, tikv_slice key);
 
 /* Merges the region of `key` with its right neighbour, which stays. */
 TIKV_API TIKV_MUST_USE tikv_error *

@@ -125,6 +125,15 @@ run_split(struct request *request)
 }
 
 static bool
+run_split_txn(struct request *request)
+{
+    tikv_slice key;
+
+    return !read_key(request->words[2], &key) ||
+           answer(tikv_cluster_split_txn(request->cluster, key));
+}
+
+static bool
 run_merge(struct request *request)
 {
     tikv_slice key;
@@ -373,6 +382,7 @@ run_quit(struct request *request)
 
 /* The first that fits is taken: longer beginnings come first. */
 static const struct command commands[] = {
+    { "split txn", "split txn HEXKEY", 3, 3, run_split_txn },
     { "split", "split HEXKEY", 2, 2, run_split },
     { "merge", "merge HEXKEY", 2, 2, run_merge },
     { "regions", "regions", 1, 1, run_regions },

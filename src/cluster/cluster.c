@@ -11,7 +11,12 @@
 #include "base/slice.h"
 #include "cluster/keep.h"
 
-enum { STORES_MAX = 1000, MEMBERS_MAX = 100, REGIONS_MAX = 65536 };
+enum {
+    STORES_MAX = 1000,
+    MEMBERS_MAX = 100,
+    REGIONS_MAX = 65536,
+    START_LEN = 9 /* a group of eight and its marker */
+};
 
 int64_t
 tk_cl_wall_ms(struct tk_cluster *cluster)
@@ -27,31 +32,31 @@ tk_cl_count(struct tk_cluster *cluster, const struct tk_cl_method *method)
 }
 
 /* The start of the nth of `count` regions: one byte, or two when there are
- * more than 256. */
+ * more than 256, encoded: bounds in between say nothing to transactional
+ * clients, while to raw ones any key is a bound. */
 static size_t
-start_of(uint32_t index, uint32_t count, uint8_t bytes[2])
+start_of(uint32_t index, uint32_t count, uint8_t bytes[START_LEN])
 {
     uint64_t space = count <= 256 ? 256 : 65536;
     uint64_t place = index * space / count;
+    bool is_short = space == 256 || place % 256 == 0;
 
     if (index == 0 || index == count) {
         return 0;
     }
-    if (space == 256) {
-        bytes[0] = (uint8_t)place;
-        return 1;
-    }
-    bytes[0] = (uint8_t)(place >> 8);
-    bytes[1] = (uint8_t)place;
-    return bytes[1] == 0 ? 1 : 2;
+    memset(bytes, 0, START_LEN);
+    bytes[0] = (uint8_t)(space == 256 ? place : place >> 8);
+    bytes[1] = is_short ? 0 : (uint8_t)place;
+    bytes[START_LEN - 1] = (uint8_t)(0xff - (is_short ? 7 : 6));
+    return START_LEN;
 }
 
 /* Peers in turn over the stores, the first one leading. */
 static bool
 add_region(struct tk_cluster *cluster, uint32_t index, uint32_t count)
 {
-    uint8_t start[2];
-    uint8_t end[2];
+    uint8_t start[START_LEN];
+    uint8_t end[START_LEN];
     tikv_slice from = tk_slice(start, start_of(index, count, start));
     tikv_slice to = tk_slice(end, start_of(index + 1, count, end));
     struct tk_cl_region *region =

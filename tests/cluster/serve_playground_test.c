@@ -311,6 +311,13 @@ playground__has_what_pd_has(void **state)
         playground_ask(&playground, answer, sizeof(answer), "set colour 8"));
     assert_string_equal(answer, "error nothing is called \"colour\"");
     assert_true(playground_ask(&playground, NULL, 0, "gc 400000000000000000"));
+    /* Encoded it is a key that a raw split gives as it is. */
+    assert_true(playground_ask(&playground, NULL, 0, "split txn 6b"));
+    assert_true(
+        playground_ask(&playground, NULL, 0, "split 6b00000000000000f8"));
+    assert_true(
+        playground_ask(&playground, answer, sizeof(answer), "regions"));
+    assert_string_equal(answer, "10");
     assert_true(playground_stop(&playground));
 }
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cluster/disk.h"
 #include "cluster/serve/public.h"
+#include "wire/key.h"
 
 #define OPTIONS_SIZE_MAX 4096
 #define PORT_MAX 65535
@@ -253,12 +254,36 @@ tikv_cluster_id(const tikv_cluster *cluster)
 
 /* ---- regions ---- */
 
+/* As regions are bounded by it. False: without memory. */
+static bool
+encode(tikv_slice key, struct tk_buf *out)
+{
+    tk_buf_init(out, SIZE_MAX / 4);
+    tk_key_encode(out, key);
+    return !out->failed;
+}
+
 uint64_t
 tikv_cluster_region_of(tikv_cluster *cluster, tikv_slice key)
 {
     return cluster == NULL || !tk_public_is_slice(key)
                ? 0
                : tk_cluster_region_of(cluster->core, key);
+}
+
+uint64_t
+tikv_cluster_region_of_txn(tikv_cluster *cluster, tikv_slice key)
+{
+    struct tk_buf encoded;
+    uint64_t id = 0;
+
+    if (cluster != NULL && tk_public_is_slice(key)) {
+        if (encode(key, &encoded)) {
+            id = tk_cluster_region_of(cluster->core, tk_buf_slice(&encoded));
+        }
+        tk_buf_fini(&encoded);
+    }
+    return id;
 }
 
 size_t
@@ -274,7 +299,24 @@ tikv_cluster_split(tikv_cluster *cluster, tikv_slice key)
 
     return error != NULL
                ? error
-               : tk_public_settle(cluster, tk_cluster_split(cluster->core, key));
+               : tk_public_settle(cluster,
+                                  tk_cluster_split(cluster->core, key));
+}
+
+tikv_error *
+tikv_cluster_split_txn(tikv_cluster *cluster, tikv_slice key)
+{
+    tikv_error *error = tk_public_check_key(cluster, key);
+    struct tk_buf encoded;
+
+    if (error != NULL) {
+        return error;
+    }
+    error = encode(key, &encoded)
+                ? tikv_cluster_split(cluster, tk_buf_slice(&encoded))
+                : tk_error_immortal(TIKV_ERR_MEMORY);
+    tk_buf_fini(&encoded);
+    return error;
 }
 
 tikv_error *
@@ -284,7 +326,8 @@ tikv_cluster_merge(tikv_cluster *cluster, tikv_slice key)
 
     return error != NULL
                ? error
-               : tk_public_settle(cluster, tk_cluster_merge(cluster->core, key));
+               : tk_public_settle(cluster,
+                                  tk_cluster_merge(cluster->core, key));
 }
 
 tikv_error *

@@ -6,6 +6,7 @@
 #include "unit/cluster/fixture.h"
 
 #include "cluster/inner.h"
+#include "wire/key.h"
 
 static const struct tk_cluster_params three = { .stores_count = 3,
                                                 .pds_count = 1 };
@@ -582,30 +583,54 @@ split_and_merge__change_nothing_of_the_data(void **state)
     fx_close(&fx);
 }
 
+/* Bounds are encoded keys: transactional clients decode them. */
 static void
 regions__start_split_evenly(void **state)
 {
-    const struct tk_cluster_params params = { .stores_count = 3,
-                                              .regions_count = 4 };
+    static const uint32_t counts[] = { 4, 256, 300 };
+    struct tk_cluster_params params = { .stores_count = 3 };
     struct tk_buf start;
+    struct tk_buf key;
     uint64_t id;
     struct fx fx;
 
     (void)state;
-    fx_open(&fx, &params);
     tk_buf_init(&start, 100);
-    assert_int_equal(tk_cluster_regions_count(fx.cluster), 4);
-    for (size_t i = 0; i < 4; i++) {
-        assert_true(tk_cluster_region_at(fx.cluster, i, &id, &start));
-        assert_int_equal(start.len, i == 0 ? 0 : 1);
-        assert_int_equal(i == 0 ? 0 : start.data[0], i * 64);
-        assert_int_equal(tk_cluster_leader_of(fx.cluster, id), i % 3 + 1);
+    tk_buf_init(&key, 100);
+    for (size_t n = 0; n < 3; n++) {
+        uint32_t count = counts[n];
+        uint32_t space = count > 256 ? 65536 : 256;
+
+        params.regions_count = count;
+        fx_open(&fx, &params);
+        assert_int_equal(tk_cluster_regions_count(fx.cluster), count);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t place = (uint32_t)((uint64_t)i * space / count);
+            tikv_slice rest;
+
+            assert_true(tk_cluster_region_at(fx.cluster, i, &id, &start));
+            assert_int_equal(tk_cluster_leader_of(fx.cluster, id), i % 3 + 1);
+            tk_buf_clear(&key);
+            if (i == 0) {
+                assert_int_equal(start.len, 0);
+                continue;
+            }
+            assert_true(tk_key_decode(&key, tk_buf_slice(&start), &rest));
+            assert_int_equal(rest.len, 0);
+            assert_true(key.len == 1 || (space == 65536 && key.len == 2));
+            assert_int_equal(space == 256 ? key.data[0]
+                                          : key.data[0] << 8 |
+                                                (key.len == 2 ? key.data[1]
+                                                              : 0),
+                             place);
+        }
+        assert_false(tk_cluster_region_at(fx.cluster, count, &id, &start));
+        fx_put(&fx, "a", "1");
+        fx_expect(&fx, "a", "1");
+        fx_close(&fx);
     }
-    assert_false(tk_cluster_region_at(fx.cluster, 4, &id, &start));
+    tk_buf_fini(&key);
     tk_buf_fini(&start);
-    fx_put(&fx, "a", "1");
-    fx_expect(&fx, "a", "1");
-    fx_close(&fx);
 }
 
 int
