@@ -382,7 +382,8 @@ conclude(struct tk_run *run, tikv_error *end)
         tk_shards_remove(&run->ready, shard);
         lose(run, shard);
     }
-    if (run->error != NULL && run->in_doubt &&
+    run->job->in_doubt = run->in_doubt;
+    if (run->error != NULL && run->in_doubt && !run->job->tells_doubt &&
         tikv_error_code(run->error) != TIKV_ERR_UNDETERMINED) {
         run->error = tk_error_recode(
             tk_error_wrap(run->error, "the write may have been done, the "
@@ -452,6 +453,8 @@ tk_drive(struct tk_router *router, struct tk_op *op, struct tk_job *job,
     tk_buf_init(&run.end, KEY_MAX);
     tk_buf_init(&run.source, CONTEXT_MAX);
     job->attempts = 0;
+    job->unanswered = 0;
+    job->in_doubt = false;
     begin_backoff(job, &job->backoff);
     if (begin(&run, first)) {
         error = conclude(&run, loop(&run));

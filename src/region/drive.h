@@ -86,6 +86,8 @@ struct tk_job {
     uint64_t max_execution_ms; /* for the Context; 0: the attempt's time */
     bool is_repeatable;        /* a write that may be done twice or not at
                                   all: never in doubt */
+    bool is_retry;    /* an earlier job sent these items: tell the store */
+    bool tells_doubt; /* `in_doubt` alone: the error stays what it is */
     struct tk_read_mode read;  /* of reads; all zero: of the leader */
     bool patches_source; /* the call's request_source gets in front which kind
                           * of replica is asked, and whether again */
@@ -97,6 +99,8 @@ struct tk_job {
     const struct tk_backoff *history;
     /* Filled by the loop. */
     uint32_t attempts;
+    uint32_t unanswered; /* attempts of a write, whatever came later */
+    bool in_doubt; /* a write that was not finished may have been done */
     struct tk_backoff backoff; /* the last finished shard's totals */
 };
 

@@ -29,6 +29,7 @@ tk_shard_doubt(struct tk_run *run, struct tk_shard *shard)
 {
     if (!shard->never_sent && is_write(run)) {
         shard->in_doubt = true;
+        run->job->unanswered++;
     }
 }
 

@@ -205,7 +205,7 @@ put_context(struct tk_run *run, struct tk_shard *shard, int64_t now,
     struct tk_context_call context = {
         .call = run->op->call,
         .max_execution_ms = is_hurried ? 0 : run->job->max_execution_ms,
-        .is_retry = shard->was_sent,
+        .is_retry = shard->was_sent || run->job->is_retry,
         .replica_read = shard->replica_read,
         .stale_read = shard->stale_read,
         .busy_threshold_ms = shard->busy_threshold_ms,

@@ -287,6 +287,38 @@ drive__keeps_doubt_until_a_success(void **state)
     world_sim(1, &plan, lost_answers);
 }
 
+/* Whoever knows better than the loop what doubt means takes it apart. */
+static void
+doubt_is_told(struct world *w)
+{
+    struct kv *kv = kv_new(TK_CMD_RAW_PUT, 1, "1");
+
+    kv->job.tells_doubt = true;
+    world_fault(w, "on=tikv.RawPut when=first(2) do=drop_response");
+    world_ok(kv_run(w, kv, 20000));
+    assert_int_equal(kv->job.unanswered, 2);
+    assert_false(kv->job.in_doubt);
+    tk_cluster_fault_remove(w->cluster, 0);
+    world_fault(w, "on=tikv.RawPut when=first(1) do=drop_response");
+    world_fault(w, "on=tikv.RawPut do=region_error(raft_entry_too_large)");
+    world_code(kv_run(w, kv, 20000), TIKV_ERR_TOO_LARGE);
+    assert_int_equal(kv->job.unanswered, 1);
+    assert_true(kv->job.in_doubt);
+    tk_cluster_fault_remove(w->cluster, 0);
+    tk_free(kv);
+}
+
+static void
+drive__tells_doubt_apart_from_the_error(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.settings[0] = "rpc.attempt_timeout_ms";
+    plan.settings[1] = "1000";
+    world_sim(1, &plan, doubt_is_told);
+}
+
 static void
 swap_once(struct world *w)
 {
@@ -601,6 +633,7 @@ main(void)
         harness_test(drive__survives_every_region_error),
         harness_test(drive__tells_what_no_retry_mends),
         harness_test(drive__keeps_doubt_until_a_success),
+        harness_test(drive__tells_doubt_apart_from_the_error),
         harness_test(drive__never_repeats_a_swap),
         harness_test(drive__is_sure_of_what_was_never_sent),
         harness_test(drive__tells_which_keys_are_in_doubt),
