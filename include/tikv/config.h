@@ -48,6 +48,20 @@
  * raw.batch_put_bytes     * 16384     1 .. 8388608
  * raw.batch_keys_count    * 512       1 .. 65536
  * scan.page_count         * 256       1 .. 10240
+ * txn.async_commit        * true      a switch
+ * txn.one_phase           * true      a switch
+ * txn.async_keys_count    * 256       1 .. 65536
+ * txn.async_bytes         * 4096      1 .. 1048576
+ * txn.safe_window_ms      * 2000      0 .. 60000
+ * txn.batch_bytes         * 16384     1 .. 8388608
+ * txn.max_bytes           * 104857600 1 .. 1099511627776
+ * txn.max_entry_bytes     * 6291456   1 .. 125829120
+ * txn.heartbeat_ms        * 10000     10 .. 600000
+ * txn.heartbeat_bytes     * 33554432  0 .. 1099511627776
+ * txn.max_age_ms          * 3600000   1000 .. 86400000
+ * txn.attempts_count      * 20        1 .. 10000
+ * txn.latches_count         0         0 .. 1048576, 0 is none
+ * txn.close_wait_ms       * 5000      0 .. 600000
  * security.ca_file          -         a path; a CA turns TLS on
  * security.cert_file        -         a path, with security.key_file
  * security.key_file         -         a path, with security.cert_file

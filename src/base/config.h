@@ -52,6 +52,20 @@ struct tk_config {
     tk_setting raw_batch_put_bytes;
     tk_setting raw_batch_keys_count;
     tk_setting scan_page_count;
+    tk_setting txn_async_commit;
+    tk_setting txn_one_phase;
+    tk_setting txn_async_keys_count;
+    tk_setting txn_async_bytes;
+    tk_setting txn_safe_window_ms;
+    tk_setting txn_batch_bytes;
+    tk_setting txn_max_bytes;
+    tk_setting txn_max_entry_bytes;
+    tk_setting txn_heartbeat_ms;
+    tk_setting txn_heartbeat_bytes;
+    tk_setting txn_max_age_ms;
+    tk_setting txn_attempts_count;
+    tk_setting txn_latches_count;
+    tk_setting txn_close_wait_ms;
     tk_setting log_level;
 
     /* Never NULL; "" when not set. */
@@ -72,7 +86,7 @@ struct tk_config {
 };
 
 /* The most rows the table can have. */
-#define TK_SETTINGS_MAX 64
+#define TK_SETTINGS_MAX 96
 
 /* `lent` is the text tikv_config_get() makes of a number, one per row, so
  * that the answer of one name outlives the question for the next. */
