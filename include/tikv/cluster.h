@@ -49,6 +49,7 @@ typedef struct tikv_cluster_options {
       NULL, NULL, NULL, NULL, 0 }
 #define TIKV_CLUSTER_API_V1 UINT32_C(0)
 #define TIKV_CLUSTER_API_V1TTL UINT32_C(1)
+#define TIKV_CLUSTER_API_V2 UINT32_C(2)
 /* What PD has as services of their own; they are on the members' ports. */
 #define TIKV_CLUSTER_SERVICE_TSO UINT64_C(1)
 #define TIKV_CLUSTER_SERVICE_ROUTER UINT64_C(2)
@@ -127,6 +128,11 @@ tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
 
 TIKV_API uint64_t
 tikv_cluster_leader_of(tikv_cluster *cluster, uint64_t region_id);
+
+#define TIKV_CLUSTER_PEER_NONE UINT32_C(0)
+#define TIKV_CLUSTER_PEER_VOTER UINT32_C(1)
+#define TIKV_CLUSTER_PEER_LEARNER UINT32_C(2)
+#define TIKV_CLUSTER_PEER_WITNESS UINT32_C(3)
 
 /* ---- stores, with ids 1 .. stores_count at the start ---- */
 

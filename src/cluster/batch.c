@@ -98,10 +98,10 @@ close_message(struct tk_cluster_stream *stream, struct tk_cl_message *message,
                   stream->answered.len / sizeof(uint64_t));
     tk_put_u64(out, 3, store->load);
     if (wants_health) {
-        tk_cl_put_health(out, 4, store);
+        tk_cl_put_health(out, 4, cluster, store);
     } else if (now >= stream->health_at) {
         store->feedbacks++;
-        tk_cl_put_health(out, 4, store);
+        tk_cl_put_health(out, 4, cluster, store);
         stream->health_at = now + 1000 * TK_MS;
     }
     tk_put_u64(out, 5, (uint64_t)cluster->rt->ops->wall(cluster->rt));
@@ -248,6 +248,7 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     }
     request.out = out;
     tk_cl_plan(&request, &plan);
+    tk_cl_store_burden(&request, &plan);
     plan.before_ns += carrier->before_ns;
     plan.silent = plan.silent || carrier->silent;
     stream->cluster->silenced += plan.silent;
@@ -437,13 +438,13 @@ tk_cl_batch_answer(struct tk_cluster_stream *stream,
 
 void
 tk_cl_put_health(struct tk_buf *out, uint32_t field,
-                 const struct tk_cl_store *store)
+                 struct tk_cluster *cluster, const struct tk_cl_store *store)
 {
     size_t mark = tk_put_begin(out, field);
 
     tk_put_u64(out, 1, store->id);
     tk_put_u64(out, 2, (uint64_t)store->started_ms + store->feedbacks);
-    tk_put_u64(out, 3, (uint64_t)store->slow_score);
+    tk_put_u64(out, 3, tk_cl_store_score(cluster, store));
     tk_put_end(out, mark);
 }
 
@@ -451,7 +452,7 @@ int
 tk_cl_health(struct tk_cl_request *request)
 {
     request->store->feedbacks++;
-    tk_cl_put_health(request->out, 2, request->store);
+    tk_cl_put_health(request->out, 2, request->cluster, request->store);
     return TK_GRPC_OK;
 }
 

@@ -161,6 +161,22 @@ tk_cl_calls_drop(struct tk_cluster *cluster)
     }
 }
 
+void
+tk_cl_calls_break(struct tk_cluster *cluster, tk_node node)
+{
+    struct tk_cl_delayed *delayed;
+
+    tk_mutex_lock(&cluster->lock);
+    for (delayed = cluster->delayed; delayed != NULL;
+         delayed = delayed->next) {
+        if (!delayed->is_done && tk_cl_node_of(&delayed->request) == node) {
+            cluster->rt->ops->arm(cluster->rt, &delayed->timer,
+                                  tk_now(cluster->rt));
+        }
+    }
+    tk_mutex_unlock(&cluster->lock);
+}
+
 static void
 fire(struct tk_timer *timer)
 {

@@ -123,8 +123,7 @@ check_params(const struct tk_cluster_params *params)
     if (params->replicas_count > stores) {
         return tk_error(TIKV_ERR_ARGUMENT, "more replicas than stores");
     }
-    if (params->api != TIKV_CLUSTER_API_V1 &&
-        params->api != TIKV_CLUSTER_API_V1TTL) {
+    if (params->api > TIKV_CLUSTER_API_V2) {
         return tk_error(TIKV_ERR_ARGUMENT, "unknown api %u", params->api);
     }
     return NULL;
@@ -249,6 +248,8 @@ tk_cluster_free(struct tk_cluster *cluster)
     tk_cl_keep_stop(cluster);
     tk_cl_pd_free(cluster);
     tk_cl_rules_fini(cluster);
+    tk_cl_pd_lag_fini(cluster);
+    tk_cl_destroyed_fini(cluster);
     tk_cl_regions_fini(&cluster->regions);
     tk_engine_fini(&cluster->engine);
     tk_cl_txn_fini(cluster);

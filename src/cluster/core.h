@@ -207,6 +207,39 @@ tikv_error *
 tk_cluster_merge(struct tk_cluster *cluster, tikv_slice key);
 
 tikv_error *
+tk_cluster_merge_prepare(struct tk_cluster *cluster, tikv_slice key);
+
+tikv_error *
+tk_cluster_merge_commit(struct tk_cluster *cluster, tikv_slice key);
+
+tikv_error *
+tk_cluster_merge_rollback(struct tk_cluster *cluster, tikv_slice key);
+
+tikv_error *
+tk_cluster_peer_set(struct tk_cluster *cluster, uint64_t region_id,
+                    uint64_t store_id, uint32_t kind);
+
+tikv_error *
+tk_cluster_peer_state(struct tk_cluster *cluster, uint64_t region_id,
+                      uint64_t store_id, uint32_t state);
+
+tikv_error *
+tk_cluster_region_recovering(struct tk_cluster *cluster, uint64_t region_id,
+                             bool is_recovering);
+
+tikv_error *
+tk_cluster_safe_ts_hold(struct tk_cluster *cluster, uint64_t region_id,
+                        uint64_t store_id, uint64_t ts);
+
+tikv_error *
+tk_cluster_safe_ts_release(struct tk_cluster *cluster, uint64_t region_id,
+                           uint64_t store_id);
+
+uint64_t
+tk_cluster_safe_ts(struct tk_cluster *cluster, uint64_t region_id,
+                   uint64_t store_id);
+
+tikv_error *
 tk_cluster_transfer_leader(struct tk_cluster *cluster, uint64_t region_id,
                            uint64_t store_id);
 
@@ -227,6 +260,34 @@ tikv_error *
 tk_cluster_store_remove(struct tk_cluster *cluster, uint64_t store_id);
 
 tikv_error *
+tk_cluster_store_busy(struct tk_cluster *cluster, uint64_t store_id,
+                      uint32_t wait_ms, bool refuses_writes);
+
+tikv_error *
+tk_cluster_store_disk(struct tk_cluster *cluster, uint64_t store_id,
+                      uint32_t level);
+
+tikv_error *
+tk_cluster_store_slow(struct tk_cluster *cluster, uint64_t store_id,
+                      uint32_t latency_ms);
+
+tikv_error *
+tk_cluster_store_score(struct tk_cluster *cluster, uint64_t store_id,
+                       uint32_t score);
+
+tikv_error *
+tk_cluster_store_pause(struct tk_cluster *cluster, uint64_t store_id,
+                       bool is_paused);
+
+tikv_error *
+tk_cluster_store_offline(struct tk_cluster *cluster, uint64_t store_id,
+                         bool is_offline);
+
+tikv_error *
+tk_cluster_store_unsynced(struct tk_cluster *cluster, uint64_t store_id,
+                          bool is_unsynced);
+
+tikv_error *
 tk_cluster_pd_stop(struct tk_cluster *cluster, uint32_t member);
 
 tikv_error *
@@ -237,6 +298,9 @@ tk_cluster_pd_transfer(struct tk_cluster *cluster, uint32_t member);
 
 void
 tk_cluster_pd_leaderless(struct tk_cluster *cluster);
+
+void
+tk_cluster_pd_lag(struct tk_cluster *cluster, uint32_t ms);
 
 uint32_t
 tk_cluster_pd_leader(struct tk_cluster *cluster);

@@ -143,6 +143,9 @@ add_field(struct tk_cl_context *context, const struct tk_field *field)
     case 17:
         context->stale_read = field->value != 0;
         return true;
+    case 19:
+        context->disk_full_opt = field->value;
+        return true;
     case 20:
         context->is_retry = field->value != 0;
         return true;
@@ -157,6 +160,9 @@ add_field(struct tk_cl_context *context, const struct tk_field *field)
         return true;
     case 29:
         context->origin = field->value;
+        return true;
+    case 33:
+        context->buckets_version = field->value;
         return true;
     case 35:
         context->cluster_id = field->value;

@@ -19,6 +19,7 @@ tk_cl_delayed_new(const struct tk_cl_request *request,
     delayed->cluster = request->cluster;
     delayed->plan = *plan;
     delayed->request = *request;
+    delayed->starts = request->store == NULL ? 0 : request->store->starts;
     tk_buf_init(&delayed->body, SIZE_MAX / 4);
     tk_buf_init(&delayed->out, SIZE_MAX / 4);
     tk_buf_append_slice(&delayed->body, request->body);
@@ -40,6 +41,17 @@ tk_cl_delayed_free(struct tk_cl_delayed *delayed)
     tk_free(delayed);
 }
 
+/* A store that has started anew knows nothing of the request. */
+static bool
+is_reachable(const struct tk_cl_delayed *delayed)
+{
+    const struct tk_cl_request *request = &delayed->request;
+
+    return tk_cl_node_is_up(delayed->cluster, tk_cl_node_of(request)) &&
+           (request->store == NULL ||
+            request->store->starts == delayed->starts);
+}
+
 void
 tk_cl_delayed_run(struct tk_cl_delayed *delayed)
 {
@@ -49,7 +61,7 @@ tk_cl_delayed_run(struct tk_cl_delayed *delayed)
         return;
     }
     delayed->is_done = true;
-    if (!tk_cl_node_is_up(delayed->cluster, tk_cl_node_of(request))) {
+    if (!is_reachable(delayed)) {
         delayed->status =
             tk_cl_status(request, TK_GRPC_UNAVAILABLE, "node is down");
         tk_cl_wait_forget(request);

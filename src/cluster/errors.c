@@ -5,7 +5,7 @@
  * error has the fields of a real one.
  */
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/pd.h"
 
 enum { REGIONS_MAX = 10 };
 
@@ -173,6 +173,56 @@ put_mismatch(struct tk_cl_request *request, const struct tk_cl_region *region)
     tk_put_u64(request->out, 2, local == NULL ? 0 : local->id);
 }
 
+/* The buckets that are there; with a number that alone, as a rule has it. */
+static void
+put_bucket_version(struct tk_cl_request *request,
+                   const struct tk_cl_error *error,
+                   const struct tk_cl_region *region)
+{
+    const struct tk_cl_buckets *buckets =
+        region == NULL || error->number != 0
+            ? NULL
+            : tk_cl_buckets_of(request->cluster, region);
+    tikv_slice key;
+    size_t at = 0;
+
+    if (buckets == NULL) {
+        tk_put_u64(request->out, 1, error->number);
+        return;
+    }
+    tk_put_u64(request->out, 1, buckets->version);
+    while (tk_cl_each(tk_buf_slice(&buckets->keys), 3, &at, &key)) {
+        tk_put_bytes_always(request->out, 2, key);
+    }
+}
+
+/* error->number - 1 is how full a disk may be; 0: the answering store is
+ * meant, whatever it has. */
+static void
+put_disk(struct tk_cl_request *request, const struct tk_cl_error *error,
+         const struct tk_cl_region *region)
+{
+    struct tk_buf *out = request->out;
+    size_t mark = tk_put_begin(out, 1);
+    size_t i;
+
+    if (region == NULL || error->number == 0) {
+        tk_buf_varint(out, request->store->id);
+    }
+    for (i = 0; region != NULL && error->number != 0 &&
+                i < region->peers_count;
+         i++) {
+        const struct tk_cl_store *store =
+            tk_cl_store(request->cluster, region->peers[i].store_id);
+
+        if ((uint64_t)store->disk >= error->number) {
+            tk_buf_varint(out, store->id);
+        }
+    }
+    tk_put_end(out, mark);
+    tk_put_text(out, 2, "disk is full");
+}
+
 /* Variants that need more than the region's id and a number. */
 static bool
 put_rich(struct tk_cl_request *request, const struct tk_cl_error *error,
@@ -195,6 +245,10 @@ put_rich(struct tk_cl_request *request, const struct tk_cl_error *error,
         tk_put_u64(out, 2, request->store->id);
     } else if (error->kind == TK_CL_MISMATCH_PEER_ID) {
         put_mismatch(request, region);
+    } else if (error->kind == TK_CL_DISK_FULL) {
+        put_disk(request, error, region);
+    } else if (error->kind == TK_CL_BUCKET_VERSION_NOT_MATCH) {
+        put_bucket_version(request, error, region);
     } else {
         return false;
     }
@@ -226,13 +280,6 @@ put_variant(struct tk_cl_request *request, const struct tk_cl_error *error,
         tk_put_u64(out, 2, request->context.peer_id);
         tk_put_u64(out, 3, error->number);
         break;
-    case TK_CL_DISK_FULL:
-        tk_put_packed(out, 1, &request->store->id, 1);
-        tk_put_text(out, 2, "disk is full");
-        break;
-    case TK_CL_BUCKET_VERSION_NOT_MATCH:
-        tk_put_u64(out, 1, error->number);
-        break;
     case TK_CL_UNDETERMINED_RESULT:
         tk_put_text(out, 1, "raft proposal is dropped");
         break;
@@ -250,6 +297,8 @@ put_variant(struct tk_cl_request *request, const struct tk_cl_error *error,
     case TK_CL_SERVER_IS_BUSY:
     case TK_CL_STORE_NOT_MATCH:
     case TK_CL_MISMATCH_PEER_ID:
+    case TK_CL_DISK_FULL:
+    case TK_CL_BUCKET_VERSION_NOT_MATCH:
     case TK_CL_MESSAGE_ONLY:
     case TK_CL_STALE_COMMAND:
     case TK_CL_MAX_TIMESTAMP_NOT_SYNCED:

@@ -8,10 +8,12 @@
 #define TK_CLUSTER_INNER_H
 
 #include "base/rng.h"
+#include "cluster/check.h"
 #include "cluster/core.h"
 #include "cluster/engine.h"
 #include "cluster/mvcc.h"
 #include "cluster/put.h"
+#include "cluster/region.h"
 #include "exec/mutex.h"
 #include "wire/commands.h"
 
@@ -21,127 +23,37 @@ enum {
     TK_CL_ADDRESS_MAX = 128
 };
 
-/* ---- regions ---- */
-
-enum tk_cl_peer_state {
-    TK_CL_PEER_NORMAL,
-    TK_CL_PEER_UNINITIALIZED,
-    TK_CL_PEER_SNAPSHOT,
-    TK_CL_PEER_WAIT_DATA
-};
-
-struct tk_cl_peer {
-    uint64_t id;
-    uint64_t store_id;
-    int32_t role; /* metapb.PeerRole */
-    bool is_witness;
-    enum tk_cl_peer_state state;
-    uint64_t safe_ts;
-};
-
-struct tk_cl_region {
-    uint64_t id;
-    uint8_t *start; /* one block: start, then end */
-    size_t start_len;
-    size_t end_len;
-    uint64_t conf_ver;
-    uint64_t version;
-    uint64_t term;
-    uint64_t leader; /* peer id; 0: none */
-    struct tk_cl_peer *peers;
-    size_t peers_count;
-    bool is_merging;
-    bool is_recovering;
-    bool in_flashback;
-    uint64_t flashback_ts;
-    const char *operator_kind; /* last operator; NULL: none */
-    int64_t operator_ends;     /* it runs until then */
-    struct tk_cl_region *next; /* same bucket of the ids */
-};
-
-/* Ordered by start key, without holes; found by id in O(1). */
-struct tk_cl_regions {
-    struct tk_cl_region **sorted;
-    size_t count;
-    size_t room;
-    struct tk_cl_region **buckets;
-    size_t buckets_count; /* a power of two */
-};
-
-static inline tikv_slice
-tk_cl_region_start(const struct tk_cl_region *region)
-{
-    return (tikv_slice){ region->start, region->start_len };
-}
-
-static inline tikv_slice
-tk_cl_region_end(const struct tk_cl_region *region)
-{
-    return (tikv_slice){ region->start + region->start_len, region->end_len };
-}
-
-struct tk_cl_region *
-tk_cl_region_by_id(const struct tk_cl_regions *regions, uint64_t id);
-
-/* The place of the region that holds `key`. */
-size_t
-tk_cl_region_place(const struct tk_cl_regions *regions, tikv_slice key);
-
-/* NULL when the region has no peer there, or has none of that id. */
-struct tk_cl_peer *
-tk_cl_peer_on(const struct tk_cl_region *region, uint64_t store_id);
-
-struct tk_cl_peer *
-tk_cl_peer_of(const struct tk_cl_region *region, uint64_t peer_id);
-
-/* A region with `peers_count` zeroed peers, in no set. */
-struct tk_cl_region *
-tk_cl_region_new(uint64_t id, tikv_slice start, tikv_slice end,
-                 size_t peers_count);
-
-void
-tk_cl_region_free(struct tk_cl_region *region);
-
-/* False without memory. The range must be free of others. */
-bool
-tk_cl_regions_add(struct tk_cl_regions *regions, struct tk_cl_region *region);
-
-void
-tk_cl_regions_remove(struct tk_cl_regions *regions,
-                     struct tk_cl_region *region);
-
-void
-tk_cl_regions_fini(struct tk_cl_regions *regions);
-
-/* Cuts a region at sorted, distinct keys inside of it: `count` new ones with
- * fresh ids to the left, the old one keeps the right end. All or nothing. */
-bool
-tk_cl_region_cut(struct tk_cluster *cluster, struct tk_cl_region *region,
-                 const tikv_slice *keys, size_t count);
-
-/* The right neighbour takes the range of `source`, which is gone. */
-bool
-tk_cl_region_join(struct tk_cluster *cluster, struct tk_cl_region *source,
-                  struct tk_cl_region *target);
+struct tk_cl_plan;
 
 /* ---- stores, members ---- */
+
+/* kvrpcpb.DiskFullOpt tells up to which of them a write may go. */
+enum tk_cl_disk { TK_CL_DISK_NORMAL, TK_CL_DISK_ALMOST, TK_CL_DISK_FULL_UP };
 
 struct tk_cl_store {
     uint64_t id;
     char address[TK_CL_ADDRESS_MAX];
     bool is_up;
     bool is_removed;
+    bool is_offline; /* on its way to be removed */
+    bool is_paused;  /* takes requests and does nothing about them */
+    enum tk_cl_disk disk;
+    uint32_t latency_ms; /* of every request */
+    uint32_t starts;     /* how often it has come up */
     int64_t started_ms;
     int64_t beat_ms; /* when it went down; 0 while it is up */
     uint64_t feedbacks;
     int32_t slow_score;
     uint32_t wait_ms; /* what busy thresholds are compared with */
+    bool refuses_writes; /* the scheduler is busy */
+    int32_t heat;     /* what its latency adds to the score, */
+    int64_t heat_ns;  /* as of then; one less a second */
     int64_t load_since;
     int64_t load_ns;
     uint64_t load;
     uint32_t ports; /* invented addresses so far */
     uint64_t max_ts; /* no commit_ts is computed at or below it */
-    bool max_ts_stale; /* since a change of leader: not synced with PD */
+    bool max_ts_stale; /* a test says so: not synced with PD */
     struct tk_cl_memory_lock *memory_locks;
     struct tk_cl_outcome *outcomes; /* of recent transactions; or NULL */
     struct tk_cl_map queues; /* of who waits for a lock, by key */
@@ -174,6 +86,8 @@ struct tk_cl_context {
     uint64_t cluster_id;
     uint64_t api_version;
     uint64_t busy_threshold_ms;
+    uint64_t disk_full_opt;
+    uint64_t buckets_version;
     uint64_t isolation; /* kvrpcpb.IsolationLevel */
     uint64_t txn_source;
     uint64_t origin; /* kvrpcpb.RequestOrigin */
@@ -282,6 +196,9 @@ struct tk_cluster {
     uint64_t calls_total;
     struct tk_cluster_stream *streams;
     bool has_news; /* some stream has, tk_cl_streams_push() is due */
+    struct tk_cl_lag *lags; /* what PD still believes; the oldest first */
+    int64_t pd_lag_ms;
+    struct tk_cl_destroyed *destroyed; /* ranges that some stores have to */
     struct tk_cl_delayed *delayed; /* unary ones */
     struct tk_cl_keeper *keeper; /* NULL: nothing outlives the process */
     struct tk_buf *journal;      /* the keeper's, for changes; or NULL */
@@ -308,86 +225,6 @@ tk_cl_each_number(tikv_slice message, uint32_t number, struct tk_buf *out);
 /* Adds what one piece of a Context says. */
 bool
 tk_cl_context_add(struct tk_cl_context *context, tikv_slice piece);
-
-/* ---- errors.c ---- */
-
-enum tk_cl_error_kind {
-    TK_CL_MESSAGE_ONLY,
-    TK_CL_NOT_LEADER,
-    TK_CL_REGION_NOT_FOUND,
-    TK_CL_KEY_NOT_IN_REGION,
-    TK_CL_EPOCH_NOT_MATCH,
-    TK_CL_SERVER_IS_BUSY,
-    TK_CL_STALE_COMMAND,
-    TK_CL_STORE_NOT_MATCH,
-    TK_CL_RAFT_ENTRY_TOO_LARGE,
-    TK_CL_MAX_TIMESTAMP_NOT_SYNCED,
-    TK_CL_READ_INDEX_NOT_READY,
-    TK_CL_PROPOSAL_IN_MERGING_MODE,
-    TK_CL_DATA_IS_NOT_READY,
-    TK_CL_REGION_NOT_INITIALIZED,
-    TK_CL_DISK_FULL,
-    TK_CL_RECOVERY_IN_PROGRESS,
-    TK_CL_FLASHBACK_IN_PROGRESS,
-    TK_CL_FLASHBACK_NOT_PREPARED,
-    TK_CL_IS_WITNESS,
-    TK_CL_MISMATCH_PEER_ID,
-    TK_CL_BUCKET_VERSION_NOT_MATCH,
-    TK_CL_UNDETERMINED_RESULT,
-    TK_CL_ERROR_KINDS
-};
-
-/* A region error; what is zero is taken from the request. */
-struct tk_cl_error {
-    enum tk_cl_error_kind kind;
-    const char *message; /* NULL: one that fits the kind */
-    const char *reason;
-    tikv_slice key;
-    bool no_leader;       /* not_leader: without one */
-    bool no_regions;      /* epoch_not_match: without regions */
-    uint64_t leader_store; /* not_leader: this store's peer */
-    uint64_t backoff_ms;
-    uint64_t wait_ms;
-    uint64_t number; /* entry_size, safe_ts, flashback_start_ts, version */
-};
-
-/* The name in fault rules, "not_leader". */
-const char *
-tk_cl_error_name(enum tk_cl_error_kind kind);
-
-/* Replaces whatever the request has answered so far. */
-void
-tk_cl_answer_error(struct tk_cl_request *request,
-                   const struct tk_cl_error *error);
-
-void
-tk_cl_put_region(struct tk_buf *out, uint32_t field,
-                 const struct tk_cl_region *region);
-
-/* NULL: an empty Peer. */
-void
-tk_cl_put_peer(struct tk_buf *out, uint32_t field,
-               const struct tk_cl_peer *peer);
-
-/* ---- check.c: false when a region error has been answered ---- */
-
-bool
-tk_cl_check_region(struct tk_cl_request *request);
-
-bool
-tk_cl_check_key(struct tk_cl_request *request, tikv_slice key);
-
-/* As above, and the end of the region is good too. */
-bool
-tk_cl_check_bound(struct tk_cl_request *request, tikv_slice key);
-
-/* The size of a write, after its keys. */
-bool
-tk_cl_check_entry(struct tk_cl_request *request);
-
-/* Load and deadline, before everything else. */
-bool
-tk_cl_check_busy(struct tk_cl_request *request);
 
 /* ---- raw.c ---- */
 
@@ -435,6 +272,10 @@ void
 tk_cl_txn_lead(struct tk_cluster *cluster, const struct tk_cl_region *region,
                bool is_planned);
 
+/* Everything that the store's memory alone held, but for who waits. */
+void
+tk_cl_txn_forget(struct tk_cl_store *store);
+
 /* ---- tso.c ---- */
 
 /* The last of `count` timestamps. */
@@ -462,18 +303,32 @@ bool
 tk_cl_resolve(const struct tk_cluster *cluster, const char *address,
               tk_node *out);
 
-/* ---- split.c ---- */
+/* ---- stores.c ---- */
 
-/* Cuts at keys anywhere, in any order; the ids of what is new are appended
- * to `ids` as uint64_t. False without memory: some cuts may be done. */
-bool
-tk_cl_split_keys(struct tk_cluster *cluster, tikv_slice *keys, size_t count,
-                 struct tk_buf *ids);
+/* No lock held: a node has come up or gone down. */
+void
+tk_cl_tell(struct tk_cluster *cluster, tk_node node, bool up, bool new_port);
+
+/* What the store's state adds to what the rules want of a request. */
+void
+tk_cl_store_burden(const struct tk_cl_request *request,
+                   struct tk_cl_plan *plan);
+
+/* 1 .. 100 */
+uint64_t
+tk_cl_store_score(struct tk_cluster *cluster,
+                  const struct tk_cl_store *store);
+
+/* ---- destroy.c ---- */
+
+void
+tk_cl_destroyed_fini(struct tk_cluster *cluster);
 
 /* ---- pd_method.c ---- */
 
-/* PD's rows of the table: `methods` has TK_CL_METHODS places. */
-void
+/* PD's rows of the table: `methods` has TK_CL_METHODS places. How many it
+ * took behind the commands. */
+size_t
 tk_cl_pd_methods(struct tk_cl_method *methods);
 
 /* ---- pd_state.c: what PD keeps ---- */
@@ -507,7 +362,9 @@ tk_cl_handler tk_cl_raw_get, tk_cl_raw_put, tk_cl_raw_delete,
     tk_cl_raw_batch_get, tk_cl_raw_batch_put, tk_cl_raw_batch_delete,
     tk_cl_raw_ttl, tk_cl_raw_cas, tk_cl_raw_scan, tk_cl_raw_batch_scan,
     tk_cl_raw_delete_range, tk_cl_raw_checksum, tk_cl_raw_coprocessor,
-    tk_cl_split_region, tk_cl_health, tk_cl_empty;
+    tk_cl_split_region, tk_cl_health, tk_cl_empty, tk_cl_store_safe_ts,
+    tk_cl_check_leader, tk_cl_destroy_range, tk_cl_coprocessor,
+    tk_cl_flashback_prepare, tk_cl_flashback_finish;
 tk_cl_handler tk_cl_txn_get, tk_cl_txn_batch_get, tk_cl_txn_scan,
     tk_cl_txn_buffer_get, tk_cl_txn_prewrite, tk_cl_txn_flush,
     tk_cl_txn_commit, tk_cl_txn_batch_rollback, tk_cl_txn_cleanup,
@@ -527,7 +384,7 @@ tk_cl_handler tk_cl_pd_members, tk_cl_pd_info, tk_cl_pd_min_ts,
  * count store->feedbacks up for a new one. */
 void
 tk_cl_put_health(struct tk_buf *out, uint32_t field,
-                 const struct tk_cl_store *store);
+                 struct tk_cluster *cluster, const struct tk_cl_store *store);
 
 /* ---- fault.c ---- */
 
@@ -570,6 +427,10 @@ tk_cl_calls_drop(struct tk_cluster *cluster);
 void
 tk_cl_call_adopt(struct tk_cl_delayed *delayed);
 
+/* No lock held: those that wait at the node end now. */
+void
+tk_cl_calls_break(struct tk_cluster *cluster, tk_node node);
+
 /* ---- delayed.c: requests that run or are answered later ---- */
 
 struct tk_cl_delayed {
@@ -584,6 +445,7 @@ struct tk_cl_delayed {
     struct tk_cl_request request; /* its bytes are `body` and `out` */
     struct tk_buf body;
     struct tk_buf out;
+    uint32_t starts; /* of the store, when the request came */
     int status;
     bool is_done;    /* executed, and not parked */
     bool is_dropped; /* unary: the cluster ends, do not wait any longer */

@@ -121,12 +121,13 @@ static void
 redo_store(struct tk_cluster *cluster, struct records *in)
 {
     struct tk_cl_store *store = tk_cl_store(cluster, number(in));
-    bool is_removed = flag(in);
+    uint64_t state = number(in);
 
-    if (store == NULL) {
+    if (store == NULL || state > 3) {
         in->failed = true;
     } else {
-        store->is_removed = is_removed;
+        store->is_removed = (state & 1) != 0;
+        store->is_offline = (state & 2) != 0;
     }
 }
 

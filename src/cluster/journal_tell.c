@@ -15,7 +15,7 @@
 IS_KNOWN(tk_mvcc_lock, 128);
 IS_KNOWN(tk_mvcc_version, 48);
 IS_KNOWN(tk_cl_region, 120);
-IS_KNOWN(tk_cl_peer, 40);
+IS_KNOWN(tk_cl_peer, 56);
 IS_KNOWN(tk_raw_item, 32);
 IS_KNOWN(tk_ledger_version, 56);
 
@@ -62,7 +62,8 @@ tk_journal_store(struct tk_buf *journal, const struct tk_cl_store *store)
     }
     put_kind(journal, TK_RECORD_STORE);
     tk_buf_varint(journal, store->id);
-    tk_buf_varint(journal, store->is_removed);
+    tk_buf_varint(journal, (uint64_t)store->is_removed |
+                               (uint64_t)store->is_offline << 1);
 }
 
 static void

@@ -51,6 +51,12 @@ static const struct entry entries[] = {
     { TK_CMD_KV_DELETE_RANGE, tk_cl_txn_delete_range, TK_CL_WRITE },
     { TK_CMD_MVCC_GET_BY_KEY, tk_cl_txn_mvcc_by_key, TK_CL_READ },
     { TK_CMD_MVCC_GET_BY_START_TS, tk_cl_txn_mvcc_by_start, TK_CL_READ },
+    { TK_CMD_KV_PREPARE_FLASHBACK_TO_VERSION, tk_cl_flashback_prepare,
+      TK_CL_WRITE },
+    { TK_CMD_KV_FLASHBACK_TO_VERSION, tk_cl_flashback_finish, TK_CL_WRITE },
+    { TK_CMD_UNSAFE_DESTROY_RANGE, tk_cl_destroy_range, TK_CL_ANY_CLUSTER },
+    { TK_CMD_GET_STORE_SAFE_TS, tk_cl_store_safe_ts, TK_CL_ANY_CLUSTER },
+    { TK_CMD_COPROCESSOR, tk_cl_coprocessor, TK_CL_READ },
     { TK_CMD_GET_LOCK_WAIT_INFO, tk_cl_txn_wait_info, 0 },
     { TK_CMD_BROADCAST_TXN_STATUS, tk_cl_txn_broadcast, 0 },
     { TK_CMD_SPLIT_REGION, tk_cl_split_region, TK_CL_ANY_CLUSTER },
@@ -117,7 +123,11 @@ fill_methods(void)
         methods[entries[i].index].run = entries[i].run;
         methods[entries[i].index].flags = entries[i].flags;
     }
-    tk_cl_pd_methods(methods);
+    i = TK_COMMANDS + tk_cl_pd_methods(methods);
+    methods[i].label = "tikv.CheckLeader";
+    methods[i].path = "/tikvpb.Tikv/CheckLeader";
+    methods[i].run = tk_cl_check_leader;
+    methods[i].flags = TK_CL_ANY_CLUSTER;
     for (i = 0; i < TK_CL_METHODS && methods[i].label != NULL; i++) {
         methods[i].index = (uint32_t)i;
         methods[i].flags |= place_of(methods[i].label);
@@ -197,6 +207,7 @@ open_at_store(struct tk_cl_request *request)
     tikv_slice piece;
     size_t at = 0;
     uint64_t asked;
+    uint64_t ts;
 
     memset(&request->context, 0, sizeof(request->context));
     if (method->context == 0) {
@@ -215,6 +226,11 @@ open_at_store(struct tk_cl_request *request)
                                     "cannot read the context");
             }
         }
+    }
+    /* Reading at no timestamp cannot be stale. */
+    if (request->context.stale_read && tk_cl_read_ts(request, &ts) &&
+        ts == 0) {
+        request->context.stale_read = false;
     }
     asked = request->context.cluster_id;
     if (asked == 0 || (method->flags & TK_CL_ANY_CLUSTER) != 0) {

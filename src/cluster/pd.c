@@ -12,6 +12,7 @@ enum {
     ERROR_UNKNOWN = 1,
     PD_SERVICE_MODE = 1,
     API_SERVICE_MODE = 2,
+    OFFLINE = 1,
     TOMBSTONE = 2
 };
 
@@ -109,6 +110,16 @@ tk_cl_pd_alloc_id(struct tk_cl_request *request)
     return TK_GRPC_OK;
 }
 
+/* metapb.StoreState; NodeState is one more for these three. */
+static uint64_t
+state_of(const struct tk_cl_store *store)
+{
+    if (store->is_removed) {
+        return TOMBSTONE;
+    }
+    return store->is_offline ? OFFLINE : 0;
+}
+
 static void
 put_store(struct tk_cl_request *request, uint32_t field,
           const struct tk_cl_store *store)
@@ -116,17 +127,18 @@ put_store(struct tk_cl_request *request, uint32_t field,
     struct tk_buf *out = request->out;
     int64_t beat_ms = store->is_up ? tk_cl_wall_ms(request->cluster)
                                    : store->beat_ms;
+    const char *address = tk_cl_pd_address(request->cluster, store);
     size_t mark = tk_put_begin(out, field);
 
     tk_put_u64(out, 1, store->id);
-    tk_put_text(out, 2, store->address);
-    tk_put_u64(out, 3, store->is_removed ? TOMBSTONE : 0);
+    tk_put_text(out, 2, address);
+    tk_put_u64(out, 3, state_of(store));
     tk_put_text(out, 5, tikv_version);
-    tk_put_text(out, 6, store->address);
-    tk_put_text(out, 7, store->address); /* HTTP is on the same port */
+    tk_put_text(out, 6, address);
+    tk_put_text(out, 7, address); /* HTTP is on the same port */
     tk_put_u64(out, 9, (uint64_t)(store->started_ms / 1000));
     tk_put_u64(out, 11, (uint64_t)(beat_ms * TK_MS));
-    tk_put_u64(out, 13, store->is_removed ? 3 : 1);
+    tk_put_u64(out, 13, state_of(store) + UINT64_C(1));
     tk_put_end(out, mark);
 }
 

@@ -115,11 +115,12 @@ static const struct other others[] = {
     { ETCD(Maintenance, Status), tk_cl_etcd_status, OPEN, TK_KIND_UNARY },
 };
 
-_Static_assert(sizeof(others) / sizeof(others[0]) <=
+/* One more is the stores'. */
+_Static_assert(sizeof(others) / sizeof(others[0]) <
                    TK_CL_METHODS - TK_COMMANDS,
                "the table of methods is full");
 
-void
+size_t
 tk_cl_pd_methods(struct tk_cl_method *methods)
 {
     size_t i;
@@ -137,4 +138,5 @@ tk_cl_pd_methods(struct tk_cl_method *methods)
         method->flags = others[i].flags;
         method->kind = others[i].kind;
     }
+    return sizeof(others) / sizeof(others[0]);
 }

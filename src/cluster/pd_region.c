@@ -18,7 +18,7 @@ leader_of(const struct tk_cl_region *region)
 static struct tk_cl_region *
 region_at(struct tk_cl_request *request, tikv_slice key)
 {
-    const struct tk_cl_regions *all = &request->cluster->regions;
+    const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
 
     return all->sorted[tk_cl_region_place(all, key)];
 }
@@ -27,7 +27,7 @@ region_at(struct tk_cl_request *request, tikv_slice key)
 static struct tk_cl_region *
 region_before(struct tk_cl_request *request, tikv_slice key)
 {
-    const struct tk_cl_regions *all = &request->cluster->regions;
+    const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
     size_t place = tk_cl_region_place(all, key);
 
     return place == 0 ? NULL : all->sorted[place - 1];
@@ -102,7 +102,7 @@ int
 tk_cl_pd_region_by_id(struct tk_cl_request *request)
 {
     return answer_region(request,
-                         tk_cl_region_by_id(&request->cluster->regions,
+                         tk_cl_region_by_id(tk_cl_pd_regions(request->cluster),
                                             request->fields.numbers[2]));
 }
 
@@ -134,7 +134,7 @@ starts_before(const struct tk_cl_region *region, tikv_slice end)
 int
 tk_cl_pd_scan(struct tk_cl_request *request)
 {
-    const struct tk_cl_regions *all = &request->cluster->regions;
+    const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
     tikv_slice end = request->fields.bytes[4];
     int32_t limit = (int32_t)request->fields.numbers[3];
     size_t first = tk_cl_region_place(all, request->fields.bytes[2]);
@@ -195,7 +195,7 @@ check_ranges(tikv_slice body)
 int
 tk_cl_pd_batch_scan(struct tk_cl_request *request)
 {
-    const struct tk_cl_regions *all = &request->cluster->regions;
+    const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
     const char *refusal = check_ranges(request->body);
     int32_t limit = (int32_t)request->fields.numbers[4];
     bool with_buckets = request->fields.numbers[2] != 0;
@@ -296,7 +296,8 @@ tk_cl_pd_query(struct tk_cl_request *request)
     numbers = (const uint64_t *)(const void *)ids.data;
     for (i = 0; i < ids.len / sizeof(*numbers); i++) {
         const struct tk_cl_region *region =
-            tk_cl_region_by_id(&request->cluster->regions, numbers[i]);
+            tk_cl_region_by_id(tk_cl_pd_regions(request->cluster),
+                               numbers[i]);
         size_t entry = tk_put_begin(request->out, 4);
 
         tk_put_u64_always(request->out, 1, numbers[i]);

@@ -6,6 +6,7 @@
  */
 #include "base/slice.h"
 #include "cluster/inner.h"
+#include "wire/key.h"
 
 static const char ttl_refused[] =
     "ttl is not enabled, but a request with ttl was received";
@@ -45,38 +46,63 @@ tk_cl_raw_put_pair(struct tk_buf *out, tikv_slice key, tikv_slice value)
     tk_put_end(out, pair);
 }
 
-static bool
-find_cf(tikv_slice name, enum tk_cf *cf)
+bool
+tk_cl_raw_check_key(struct tk_cl_request *request, tikv_slice key)
 {
-    if (name.len == 0 || tk_slice_equal(name, tk_slice_text("default"))) {
-        *cf = TK_CF_DEFAULT;
-    } else if (tk_slice_equal(name, tk_slice_text("lock"))) {
+    return request->cluster->api == TIKV_CLUSTER_API_V2
+               ? tk_cl_check_key(request,
+                                 tk_mvcc_encode(&request->cluster->mvcc, key))
+               : tk_cl_check_key(request, key);
+}
+
+bool
+tk_cl_raw_check_bound(struct tk_cl_request *request, tikv_slice key)
+{
+    return request->cluster->api == TIKV_CLUSTER_API_V2
+               ? tk_cl_check_bound(
+                     request, tk_mvcc_encode(&request->cluster->mvcc, key))
+               : tk_cl_check_bound(request, key);
+}
+
+/* NULL, or why the column family cannot be used. */
+static const char *
+find_cf(const struct tk_cl_request *request, tikv_slice name, enum tk_cf *cf)
+{
+    *cf = TK_CF_DEFAULT;
+    if (name.len == 0) {
+        return NULL;
+    }
+    if (request->cluster->api == TIKV_CLUSTER_API_V2) {
+        return "cf is deprecated in API V2";
+    }
+    if (tk_slice_equal(name, tk_slice_text("lock"))) {
         *cf = TK_CF_LOCK;
     } else if (tk_slice_equal(name, tk_slice_text("write"))) {
         *cf = TK_CF_WRITE;
-    } else {
-        return false;
+    } else if (!tk_slice_equal(name, tk_slice_text("default"))) {
+        return "invalid cf name";
     }
-    return true;
+    return NULL;
 }
 
 /* Everything before keys and region; false: answered. */
 static bool
 open_command(struct tk_cl_request *request, uint32_t cf_field, enum tk_cf *cf)
 {
+    const char *refusal;
+
     *cf = TK_CF_DEFAULT;
     if (!tk_cl_check_busy(request)) {
         return false;
     }
-    if (request->context.api_version != 0) {
-        (void)tk_cl_raw_fail(request, "ApiVersionNotMatched: storage is V1");
-        return false;
+    refusal = tk_cl_check_mode(request, true);
+    if (refusal == NULL && cf_field != 0) {
+        refusal = find_cf(request, request->fields.bytes[cf_field], cf);
     }
-    if (cf_field != 0 && !find_cf(request->fields.bytes[cf_field], cf)) {
-        (void)tk_cl_raw_fail(request, "invalid cf name");
-        return false;
+    if (refusal != NULL) {
+        (void)tk_cl_raw_fail(request, refusal);
     }
-    return true;
+    return refusal == NULL;
 }
 
 bool
@@ -89,7 +115,34 @@ tk_cl_raw_open(struct tk_cl_request *request, uint32_t cf_field,
 static bool
 has_ttl(const struct tk_cl_request *request)
 {
-    return request->cluster->api == TIKV_CLUSTER_API_V1TTL;
+    return request->cluster->api != TIKV_CLUSTER_API_V1;
+}
+
+static bool
+is_too_long(const struct tk_cl_request *request, tikv_slice key)
+{
+    size_t len = request->cluster->api == TIKV_CLUSTER_API_V2
+                     ? tk_key_encoded_len(key.len)
+                     : key.len;
+
+    return len > TK_CL_KEY_MAX;
+}
+
+/* Values of V2 are written at a timestamp, which the store must be able to
+ * choose; and the size. */
+static bool
+check_write(struct tk_cl_request *request)
+{
+    const struct tk_cl_error unsynced = {
+        .kind = TK_CL_MAX_TIMESTAMP_NOT_SYNCED
+    };
+
+    if (request->cluster->api == TIKV_CLUSTER_API_V2 &&
+        request->store->max_ts_stale) {
+        tk_cl_answer_error(request, &unsynced);
+        return false;
+    }
+    return tk_cl_check_entry(request);
 }
 
 static uint64_t
@@ -109,7 +162,8 @@ tk_cl_raw_get(struct tk_cl_request *request)
     const struct tk_raw_item *raw;
     enum tk_cf cf;
 
-    if (!tk_cl_raw_open(request, 3, &cf) || !tk_cl_check_key(request, key)) {
+    if (!tk_cl_raw_open(request, 3, &cf) ||
+        !tk_cl_raw_check_key(request, key)) {
         return TK_GRPC_OK;
     }
     raw = tk_engine_get(&request->cluster->engine, cf, key, request->now_s);
@@ -131,14 +185,14 @@ tk_cl_raw_put(struct tk_cl_request *request)
     if (!open_command(request, 4, &cf)) {
         return TK_GRPC_OK;
     }
-    if (key.len > TK_CL_KEY_MAX) {
+    if (is_too_long(request, key)) {
         return tk_cl_raw_fail(request, key_refused);
     }
     if (ttl != 0 && !has_ttl(request)) {
         return tk_cl_raw_fail(request, ttl_refused);
     }
-    if (!tk_cl_check_region(request) || !tk_cl_check_key(request, key) ||
-        !tk_cl_check_entry(request)) {
+    if (!tk_cl_check_region(request) || !tk_cl_raw_check_key(request, key) ||
+        !check_write(request)) {
         return TK_GRPC_OK;
     }
     if (!tk_engine_put(&request->cluster->engine, cf, key,
@@ -157,11 +211,11 @@ tk_cl_raw_delete(struct tk_cl_request *request)
     if (!open_command(request, 3, &cf)) {
         return TK_GRPC_OK;
     }
-    if (key.len > TK_CL_KEY_MAX) {
+    if (is_too_long(request, key)) {
         return tk_cl_raw_fail(request, key_refused);
     }
-    if (!tk_cl_check_region(request) || !tk_cl_check_key(request, key) ||
-        !tk_cl_check_entry(request)) {
+    if (!tk_cl_check_region(request) || !tk_cl_raw_check_key(request, key) ||
+        !check_write(request)) {
         return TK_GRPC_OK;
     }
     tk_engine_delete(&request->cluster->engine, cf, key);
@@ -181,7 +235,7 @@ tk_cl_raw_batch_get(struct tk_cl_request *request)
     while (tk_cl_each(request->body, 2, &at, &key)) {
         const struct tk_raw_item *raw;
 
-        if (!tk_cl_check_key(request, key)) {
+        if (!tk_cl_raw_check_key(request, key)) {
             return TK_GRPC_OK;
         }
         raw = tk_engine_get(&request->cluster->engine, cf, key,
@@ -243,11 +297,11 @@ check_pairs(struct tk_cl_request *request)
             (void)tk_cl_raw_fail(request, "cannot read a pair");
             return false;
         }
-        if (!tk_cl_check_key(request, pair.bytes[2])) {
+        if (!tk_cl_raw_check_key(request, pair.bytes[2])) {
             return false;
         }
     }
-    return tk_cl_check_entry(request);
+    return check_write(request);
 }
 
 static int
@@ -286,7 +340,7 @@ keys_fit(const struct tk_cl_request *request, bool in_pairs)
             key = tk_cl_decode(bytes, &pair) ? pair.bytes[2]
                                              : (tikv_slice){ NULL, 0 };
         }
-        if (key.len > TK_CL_KEY_MAX) {
+        if (is_too_long(request, key)) {
             return false;
         }
     }
@@ -335,11 +389,11 @@ tk_cl_raw_batch_delete(struct tk_cl_request *request)
         return TK_GRPC_OK;
     }
     while (tk_cl_each(request->body, 2, &at, &key)) {
-        if (!tk_cl_check_key(request, key)) {
+        if (!tk_cl_raw_check_key(request, key)) {
             return TK_GRPC_OK;
         }
     }
-    if (!tk_cl_check_entry(request)) {
+    if (!check_write(request)) {
         return TK_GRPC_OK;
     }
     at = 0;
@@ -362,7 +416,7 @@ tk_cl_raw_ttl(struct tk_cl_request *request)
     if (!has_ttl(request)) {
         return tk_cl_raw_fail(request, ttl_refused);
     }
-    if (!tk_cl_check_region(request) || !tk_cl_check_key(request, key)) {
+    if (!tk_cl_check_region(request) || !tk_cl_raw_check_key(request, key)) {
         return TK_GRPC_OK;
     }
     raw = tk_engine_get(&request->cluster->engine, cf, key, request->now_s);
@@ -418,8 +472,8 @@ tk_cl_raw_cas(struct tk_cl_request *request)
         return tk_cl_raw_fail(request, ttl_refused);
     }
     if (!tk_cl_check_region(request) ||
-        !tk_cl_check_key(request, request->fields.bytes[2]) ||
-        !tk_cl_check_entry(request)) {
+        !tk_cl_raw_check_key(request, request->fields.bytes[2]) ||
+        !check_write(request)) {
         return TK_GRPC_OK;
     }
     return swap_value(request, cf);

@@ -4,25 +4,19 @@
  * sees no further than its region; a client goes on in the next one.
  */
 #include <lzma.h>
+#include <string.h>
 
 #include "base/slice.h"
 #include "cluster/inner.h"
 
-static tikv_slice
-later(tikv_slice a, tikv_slice b)
-{
-    return tk_slice_compare(a, b) < 0 ? b : a;
-}
-
-/* Empty is the end of everything. */
-static tikv_slice
-earlier_end(tikv_slice a, tikv_slice b)
-{
-    if (a.len == 0 || b.len == 0) {
-        return a.len == 0 ? b : a;
-    }
-    return tk_slice_compare(a, b) < 0 ? a : b;
-}
+struct scan {
+    struct tk_cl_request *request;
+    const struct tk_cl_map *map;
+    struct tk_cl_bounds bounds;
+    uint64_t limit; /* of each range */
+    bool key_only;
+    bool is_reverse;
+};
 
 static void
 put_item(struct tk_cl_request *request, const struct tk_raw_item *raw,
@@ -33,19 +27,19 @@ put_item(struct tk_cl_request *request, const struct tk_raw_item *raw,
 }
 
 static void
-scan_forward(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
-             uint64_t limit, bool key_only)
+scan_forward(const struct scan *scan, tikv_range range)
 {
-    const struct tk_cl_map *map = &request->cluster->engine.cfs[cf];
-    tikv_slice end = earlier_end(range.end, tk_cl_region_end(request->region));
-    struct tk_cl_map_at at = tk_cl_map_from(map, range.start);
+    uint64_t limit = scan->limit;
+    struct tk_cl_map_at at;
 
+    range = tk_cl_clip(range, scan->bounds.start, scan->bounds.end);
+    at = tk_cl_map_from(scan->map, range.start);
     while (limit > 0 && at.item != NULL &&
-           tk_slice_in_range(at.item->key, range.start, end)) {
+           tk_slice_in_range(at.item->key, range.start, range.end)) {
         const struct tk_raw_item *raw = (struct tk_raw_item *)at.item;
 
-        if (tk_raw_is_live(raw, request->now_s)) {
-            put_item(request, raw, key_only);
+        if (tk_raw_is_live(raw, scan->request->now_s)) {
+            put_item(scan->request, raw, scan->key_only);
             limit--;
         }
         tk_cl_map_next(&at);
@@ -54,58 +48,79 @@ scan_forward(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
 
 /* Downwards from below range.start to range.end. */
 static void
-scan_reverse(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
-             uint64_t limit, bool key_only)
+scan_reverse(const struct scan *scan, tikv_range range)
 {
-    const struct tk_cl_map *map = &request->cluster->engine.cfs[cf];
-    tikv_slice low = later(range.end, tk_cl_region_start(request->region));
-    struct tk_cl_map_at at = tk_cl_map_before(map, range.start);
+    const tikv_range down = { range.end, range.start };
+    tikv_slice low =
+        tk_cl_clip(down, scan->bounds.start, scan->bounds.end).start;
+    struct tk_cl_map_at at = tk_cl_map_before(scan->map, range.start);
+    uint64_t limit = scan->limit;
 
     while (limit > 0 && at.item != NULL &&
            tk_slice_compare(at.item->key, low) >= 0) {
         const struct tk_raw_item *raw = (struct tk_raw_item *)at.item;
 
-        if (tk_raw_is_live(raw, request->now_s)) {
-            put_item(request, raw, key_only);
+        if (tk_raw_is_live(raw, scan->request->now_s)) {
+            put_item(scan->request, raw, scan->key_only);
             limit--;
         }
         tk_cl_map_prev(&at);
     }
 }
 
-static void
-scan(struct tk_cl_request *request, enum tk_cf cf, tikv_range range,
-     uint64_t limit, bool key_only, bool reverse)
+/* False: answered. The scan is to be closed in any case. */
+static bool
+open_scan(struct scan *scan, struct tk_cl_request *request)
 {
-    if (reverse) {
-        scan_reverse(request, cf, range, limit, key_only);
-    } else {
-        scan_forward(request, cf, range, limit, key_only);
+    const struct tk_cl_fields *fields = &request->fields;
+    enum tk_cf cf;
+
+    memset(scan, 0, sizeof(*scan));
+    scan->request = request;
+    scan->limit = (uint32_t)fields->numbers[3];
+    scan->key_only = fields->numbers[4] != 0;
+    scan->is_reverse = fields->numbers[6] != 0;
+    if (!tk_cl_raw_open(request, 5, &cf)) {
+        return false;
     }
+    scan->map = &request->cluster->engine.cfs[cf];
+    if (!tk_cl_bounds_open(&scan->bounds, request->cluster,
+                           request->region)) {
+        request->out->failed = true;
+        return false;
+    }
+    return true;
 }
 
 /* A reverse scan starts below its bound, which may be the region's end. */
 static bool
-check_start(struct tk_cl_request *request, tikv_slice start, bool reverse)
+scan_range(const struct scan *scan, tikv_range range)
 {
-    return reverse ? tk_cl_check_bound(request, start)
-                   : tk_cl_check_key(request, start);
+    if (scan->is_reverse) {
+        if (!tk_cl_raw_check_bound(scan->request, range.start)) {
+            return false;
+        }
+        scan_reverse(scan, range);
+    } else {
+        if (!tk_cl_raw_check_key(scan->request, range.start)) {
+            return false;
+        }
+        scan_forward(scan, range);
+    }
+    return true;
 }
 
 int
 tk_cl_raw_scan(struct tk_cl_request *request)
 {
-    const struct tk_cl_fields *fields = &request->fields;
-    tikv_range range = { fields->bytes[2], fields->bytes[7] };
-    bool reverse = fields->numbers[6] != 0;
-    enum tk_cf cf;
+    const tikv_range range = { request->fields.bytes[2],
+                               request->fields.bytes[7] };
+    struct scan scan;
 
-    if (!tk_cl_raw_open(request, 5, &cf) ||
-        !check_start(request, range.start, reverse)) {
-        return TK_GRPC_OK;
+    if (open_scan(&scan, request)) {
+        (void)scan_range(&scan, range);
     }
-    scan(request, cf, range, (uint32_t)fields->numbers[3],
-         fields->numbers[4] != 0, reverse);
+    tk_cl_bounds_close(&scan.bounds);
     return TK_GRPC_OK;
 }
 
@@ -149,26 +164,44 @@ ranges_are_valid(tikv_slice body, bool reverse)
 int
 tk_cl_raw_batch_scan(struct tk_cl_request *request)
 {
-    const struct tk_cl_fields *fields = &request->fields;
-    bool reverse = fields->numbers[6] != 0;
+    struct scan scan;
     tikv_range range;
-    enum tk_cf cf;
     size_t at = 0;
+    int status = TK_GRPC_OK;
 
-    if (!tk_cl_raw_open(request, 5, &cf)) {
-        return TK_GRPC_OK;
+    if (!open_scan(&scan, request)) {
+        goto out;
     }
-    if (!ranges_are_valid(request->body, reverse)) {
-        return tk_cl_raw_fail(request, "Invalid KeyRanges");
+    if (!ranges_are_valid(request->body, scan.is_reverse)) {
+        status = tk_cl_raw_fail(request, "Invalid KeyRanges");
+        goto out;
     }
     while (next_range(request->body, 2, &at, &range)) {
-        if (!check_start(request, range.start, reverse)) {
-            return TK_GRPC_OK;
+        if (!scan_range(&scan, range)) {
+            break;
         }
-        scan(request, cf, range, (uint32_t)fields->numbers[3],
-             fields->numbers[4] != 0, reverse);
     }
-    return TK_GRPC_OK;
+out:
+    tk_cl_bounds_close(&scan.bounds);
+    return status;
+}
+
+/* An end that is the region's is good, an open one only where the region's
+ * is open as well. */
+static bool
+check_end(struct tk_cl_request *request, tikv_slice end)
+{
+    const struct tk_cl_error outside = { .kind = TK_CL_KEY_NOT_IN_REGION,
+                                         .key = end };
+
+    if (end.len > 0) {
+        return tk_cl_raw_check_bound(request, end);
+    }
+    if (tk_cl_region_end(request->region).len == 0) {
+        return true;
+    }
+    tk_cl_answer_error(request, &outside);
+    return false;
 }
 
 int
@@ -176,11 +209,8 @@ tk_cl_raw_delete_range(struct tk_cl_request *request)
 {
     const struct tk_cl_error invalid = { .message =
                                              "invalid delete range command" };
-    const struct tk_cl_error outside = { .kind = TK_CL_KEY_NOT_IN_REGION,
-                                         .key = request->fields.bytes[3] };
     tikv_slice start = request->fields.bytes[2];
     tikv_slice end = request->fields.bytes[3];
-    tikv_slice region_end;
     enum tk_cf cf;
 
     if (!tk_cl_raw_open(request, 4, &cf)) {
@@ -190,16 +220,9 @@ tk_cl_raw_delete_range(struct tk_cl_request *request)
         tk_cl_answer_error(request, &invalid);
         return TK_GRPC_OK;
     }
-    if (!tk_cl_check_key(request, start)) {
-        return TK_GRPC_OK;
+    if (tk_cl_raw_check_key(request, start) && check_end(request, end)) {
+        tk_engine_delete_range(&request->cluster->engine, cf, start, end);
     }
-    region_end = tk_cl_region_end(request->region);
-    if (region_end.len > 0 &&
-        (end.len == 0 || tk_slice_compare(end, region_end) > 0)) {
-        tk_cl_answer_error(request, &outside);
-        return TK_GRPC_OK;
-    }
-    tk_engine_delete_range(&request->cluster->engine, cf, start, end);
     return TK_GRPC_OK;
 }
 
@@ -213,11 +236,10 @@ static void
 sum_range(struct tk_cl_request *request, tikv_range range, struct sum *sum)
 {
     const struct tk_cl_map *map = &request->cluster->engine.cfs[TK_CF_DEFAULT];
-    tikv_slice end = earlier_end(range.end, tk_cl_region_end(request->region));
     struct tk_cl_map_at at = tk_cl_map_from(map, range.start);
 
     while (at.item != NULL &&
-           tk_slice_in_range(at.item->key, range.start, end)) {
+           tk_slice_in_range(at.item->key, range.start, range.end)) {
         const struct tk_raw_item *raw = (struct tk_raw_item *)at.item;
         tikv_slice key = raw->item.key;
         tikv_slice value = tk_raw_value(raw);
@@ -233,14 +255,38 @@ sum_range(struct tk_cl_request *request, tikv_range range, struct sum *sum)
     }
 }
 
-int
-tk_cl_raw_checksum(struct tk_cl_request *request)
+static void
+sum_ranges(struct tk_cl_request *request, const struct tk_cl_bounds *bounds)
 {
     struct sum sum = { 0, 0, 0 };
     struct tk_cl_fields fields;
     tikv_slice bytes;
-    enum tk_cf cf;
     size_t at = 0;
+
+    while (tk_cl_each(request->body, 3, &at, &bytes)) {
+        tikv_range range;
+
+        if (!tk_cl_decode(bytes, &fields)) {
+            (void)tk_cl_raw_fail(request, "cannot read a range");
+            return;
+        }
+        range = (tikv_range){ fields.bytes[1], fields.bytes[2] };
+        if (!tk_cl_raw_check_key(request, range.start)) {
+            return;
+        }
+        sum_range(request, tk_cl_clip(range, bounds->start, bounds->end),
+                  &sum);
+    }
+    tk_put_u64(request->out, 3, sum.checksum);
+    tk_put_u64(request->out, 4, sum.count);
+    tk_put_u64(request->out, 5, sum.bytes);
+}
+
+int
+tk_cl_raw_checksum(struct tk_cl_request *request)
+{
+    struct tk_cl_bounds bounds;
+    enum tk_cf cf;
 
     if (request->fields.numbers[2] != 0) {
         return tk_cl_raw_fail(request, "unknown checksum algorithm");
@@ -248,21 +294,12 @@ tk_cl_raw_checksum(struct tk_cl_request *request)
     if (!tk_cl_raw_open(request, 0, &cf)) {
         return TK_GRPC_OK;
     }
-    while (tk_cl_each(request->body, 3, &at, &bytes)) {
-        tikv_range range;
-
-        if (!tk_cl_decode(bytes, &fields)) {
-            return tk_cl_raw_fail(request, "cannot read a range");
-        }
-        range = (tikv_range){ fields.bytes[1], fields.bytes[2] };
-        if (!tk_cl_check_key(request, range.start)) {
-            return TK_GRPC_OK;
-        }
-        sum_range(request, range, &sum);
+    if (tk_cl_bounds_open(&bounds, request->cluster, request->region)) {
+        sum_ranges(request, &bounds);
+    } else {
+        request->out->failed = true;
     }
-    tk_put_u64(request->out, 3, sum.checksum);
-    tk_put_u64(request->out, 4, sum.count);
-    tk_put_u64(request->out, 5, sum.bytes);
+    tk_cl_bounds_close(&bounds);
     return TK_GRPC_OK;
 }
 

@@ -128,6 +128,26 @@ tk_cl_region_free(struct tk_cl_region *region)
     }
 }
 
+struct tk_cl_region *
+tk_cl_region_copy(const struct tk_cl_region *region)
+{
+    struct tk_cl_region *copy =
+        tk_cl_region_new(region->id, tk_cl_region_start(region),
+                         tk_cl_region_end(region), region->peers_count);
+    struct tk_cl_region made;
+
+    if (copy != NULL) {
+        memcpy(copy->peers, region->peers,
+               region->peers_count * sizeof(*region->peers));
+        made = *region;
+        made.start = copy->start;
+        made.peers = copy->peers;
+        made.next = NULL;
+        *copy = made;
+    }
+    return copy;
+}
+
 static bool
 grow_buckets(struct tk_cl_regions *regions)
 {
@@ -292,6 +312,7 @@ tk_cl_region_cut(struct tk_cluster *cluster, struct tk_cl_region *region,
     if (!make_room(&cluster->regions, count)) {
         goto out;
     }
+    tk_cl_pd_lags(cluster);
     tk_cl_regions_remove(&cluster->regions, region);
     done = set_range(region, start, tk_cl_region_end(region));
     if (done) {
@@ -319,8 +340,6 @@ bool
 tk_cl_region_join(struct tk_cluster *cluster, struct tk_cl_region *source,
                   struct tk_cl_region *target)
 {
-    /* Preparing the merge changes the source once more. */
-    uint64_t prepared = source->version + 1;
     bool done;
 
     tk_cl_regions_remove(&cluster->regions, target);
@@ -328,8 +347,10 @@ tk_cl_region_join(struct tk_cluster *cluster, struct tk_cl_region *source,
                      tk_cl_region_end(target));
     if (done) {
         tk_cl_regions_remove(&cluster->regions, source);
-        target->version =
-            (prepared > target->version ? prepared : target->version) + 1;
+        if (source->version > target->version) {
+            target->version = source->version;
+        }
+        target->version++;
         tk_journal_region_gone(cluster->journal, source->id);
         tk_journal_region(cluster->journal, target);
         tk_cl_region_free(source);

@@ -113,7 +113,8 @@ encode_keys(tikv_slice *keys, size_t count, struct tk_buf *out)
 int
 tk_cl_split_region(struct tk_cl_request *request)
 {
-    bool is_raw = request->fields.numbers[4] != 0;
+    bool is_raw = request->fields.numbers[4] != 0 &&
+                  request->cluster->api != TIKV_CLUSTER_API_V2;
     struct tk_buf encoded;
     tikv_slice *keys;
     size_t count;

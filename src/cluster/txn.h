@@ -312,6 +312,13 @@ bool
 tk_cl_view_ask_leader(struct tk_cl_view *view, struct tk_cl_request *request,
                       tikv_slice start, tikv_slice end, bool is_point);
 
+/* The same without an answer. */
+bool
+tk_cl_view_meet_leader(const struct tk_cl_view *view,
+                       struct tk_cl_request *request, tikv_slice start,
+                       tikv_slice end, bool is_point,
+                       struct tk_key_error *error);
+
 /* A KvPair in field 2; with `error` that alone. */
 void
 tk_cl_view_put_pair(struct tk_buf *out, tikv_slice key,

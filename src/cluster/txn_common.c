@@ -25,18 +25,17 @@ bool
 tk_cl_txn_admit(struct tk_cl_request *request, bool looks_at_version)
 {
     struct tk_key_error error;
+    const char *refusal;
 
     if (!tk_cl_check_busy(request)) {
         return false;
     }
-    if (looks_at_version &&
-        (request->context.api_version != 0 ||
-         request->cluster->api != TIKV_CLUSTER_API_V1)) {
-        tk_key_error_abort(&error, "ApiVersionNotMatched");
+    refusal = looks_at_version ? tk_cl_check_mode(request, false) : NULL;
+    if (refusal != NULL) {
+        tk_key_error_abort(&error, refusal);
         (void)tk_cl_txn_fail(request, &error);
-        return false;
     }
-    return true;
+    return refusal == NULL;
 }
 
 bool
@@ -270,7 +269,6 @@ tk_cl_txn_lead(struct tk_cluster *cluster, const struct tk_cl_region *region,
         store = tk_cl_store(cluster, leader->store_id);
         tk_cl_tso_take(cluster, 1, &physical, &logical);
         store->max_ts = tk_ts_max(store->max_ts, last_given(cluster));
-        store->max_ts_stale = false;
     }
 }
 
@@ -363,18 +361,24 @@ tk_cluster_gc(struct tk_cluster *cluster, uint64_t safe_point)
 }
 
 void
+tk_cl_txn_forget(struct tk_cl_store *store)
+{
+    while (store->memory_locks != NULL) {
+        tk_cl_memory_lock_remove(store, store->memory_locks->key);
+    }
+    tk_free(store->outcomes);
+    store->outcomes = NULL;
+    store->max_ts = 0;
+}
+
+void
 tk_cl_txn_fini(struct tk_cluster *cluster)
 {
     uint32_t i;
 
     tk_cl_detector_clear(cluster);
     for (i = 0; cluster->stores != NULL && i < cluster->stores_count; i++) {
-        struct tk_cl_store *store = &cluster->stores[i];
-
-        while (store->memory_locks != NULL) {
-            tk_cl_memory_lock_remove(store, store->memory_locks->key);
-        }
-        tk_free(store->outcomes);
-        tk_cl_wait_fini(store);
+        tk_cl_txn_forget(&cluster->stores[i]);
+        tk_cl_wait_fini(&cluster->stores[i]);
     }
 }

@@ -94,13 +94,14 @@ tk_cl_txn_delete_range(struct tk_cl_request *request)
 {
     struct tk_buf start;
     struct tk_buf end;
+    const char *refusal;
 
     if (!tk_cl_check_busy(request)) {
         return TK_GRPC_OK;
     }
-    if (request->context.api_version != 0 ||
-        request->cluster->api != TIKV_CLUSTER_API_V1) {
-        tk_put_text(request->out, 2, "ApiVersionNotMatched");
+    refusal = tk_cl_check_mode(request, false);
+    if (refusal != NULL) {
+        tk_put_text(request->out, 2, refusal);
         return TK_GRPC_OK;
     }
     tk_buf_init(&start, SIZE_MAX / 4);

@@ -8,23 +8,39 @@
 #include "cluster/txn.h"
 
 bool
-tk_cl_view_ask_leader(struct tk_cl_view *view, struct tk_cl_request *request,
-                      tikv_slice start, tikv_slice end, bool is_point)
+tk_cl_view_meet_leader(const struct tk_cl_view *view,
+                       struct tk_cl_request *request, tikv_slice start,
+                       tikv_slice end, bool is_point,
+                       struct tk_key_error *error)
 {
     const struct tk_cl_peer *leader =
         tk_cl_peer_of(request->region, request->region->leader);
+    struct tk_cl_view plain = *view;
     struct tk_cl_store *store;
-    struct tk_key_error error;
 
     if (leader == NULL || leader->store_id == request->store->id ||
-        !view->replica_read || request->context.stale_read) {
+        !view->replica_read || request->context.stale_read ||
+        view->isolation != TK_ISOLATION_SI) {
         return true;
     }
     store = tk_cl_store(request->cluster, leader->store_id);
     if (view->ts != TK_TS_MAX) {
         store->max_ts = tk_ts_max(store->max_ts, view->ts);
     }
-    if (!tk_cl_view_check_memory(view, store, start, end, is_point, &error)) {
+    /* The leader is not told which locks the reader passes by. */
+    tk_buf_init(&plain.resolved, 0);
+    return tk_cl_view_check_memory(&plain, store, start, end, is_point,
+                                   error);
+}
+
+bool
+tk_cl_view_ask_leader(struct tk_cl_view *view, struct tk_cl_request *request,
+                      tikv_slice start, tikv_slice end, bool is_point)
+{
+    struct tk_key_error error;
+
+    if (!tk_cl_view_meet_leader(view, request, start, end, is_point,
+                                &error)) {
         (void)tk_cl_txn_fail(request, &error);
         return false;
     }

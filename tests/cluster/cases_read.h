@@ -121,7 +121,7 @@ static const struct script_case read_cases[] = {
       "SPLIT b\nMEM a 7 8\n"
       "SC 10 a - 10 : at=b => locked a@7 put pk=a min=8 async and "
       "(locked a@7 put pk=a min=8 async)\n"
-      "UNMEM a\nSC 10 a - 10 : at=b => region:key_not_in_region" },
+      "UNMEM a\nSC 10 a - 10 : at=b => region:key_not_in_region 4 a [b,-)" },
     { "RD22", "scans both ways",
       "PW 1 a=1 b=2 c=3 d=4 e=5\nC 1 2 a b c d e => 2\n"
       "PW 3 -b\nC 3 4 b => 4\nRB 5 c\nPW 6 d=6\n"
@@ -149,9 +149,9 @@ static const struct script_case read_cases[] = {
       "PW 1 a=1 b=2 c=3\nC 1 2 a b c => 2\nSPLIT b\n"
       "SC 10 a - 10 => a=1\n"
       "SC 10 b - 10 => b=2 c=3\n"
-      "SC 10 a - 10 : at=b => region:key_not_in_region\n"
+      "SC 10 a - 10 : at=b => region:key_not_in_region 4 a [b,-)\n"
       "SC 10 z - 10 : rev => c=3 b=2\n"
-      "SC 10 z - 10 : rev at=a => region:key_not_in_region\n"
+      "SC 10 z - 10 : rev at=a => region:key_not_in_region 8 z [-,b)\n"
       "G a 10 => 1" },
     { "RD27", "scans at RC see through locks",
       "PW 1 a=1 b=2\nC 1 2 a b => 2\nPW 3 a=3 -b\n"
@@ -171,6 +171,7 @@ static const struct script_case read_cases[] = {
       "BG 130 x => x=v\n"
       "MAXTS x => 130" },
     { "RD30", "a stale read does not",
+      "SAFE x 200\n"
       "G x 100 : stale => none\n"
       "MAXTS x => 0" },
     { "RD31", "all versions of a key",
