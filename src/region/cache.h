@@ -104,10 +104,6 @@ bool
 tk_cache_set_leader(struct tk_cache *cache, const struct tk_route *route,
                     uint64_t peer_id, uint64_t store_id);
 
-/* NotLeader without a hint: the next peer gets a try. */
-void
-tk_cache_next_peer(struct tk_cache *cache, const struct tk_route *route);
-
 /* EpochNotMatch: `regions` are metapb.Region messages. True when TiKV is
  * behind us: retry the same request after a backoff; else the cache was
  * corrected and the keys must be grouped anew. */

@@ -61,7 +61,6 @@ struct tk_region {
     uint64_t version;
     struct tk_region *next_id; /* chain of the index, under the lock */
     struct tk_retired retired;
-    _Atomic uint32_t turns; /* next peers since a leader was known */
     struct tk_peer peers[];
 };
 
@@ -170,17 +169,6 @@ tk_peer_is_fresh(const struct tk_peer *peer)
                                     memory_order_relaxed) &&
            !atomic_load_explicit(&peer->store->is_out, memory_order_relaxed);
 }
-
-/* The next fresh peer after place `from`, `from` itself excluded;
- * peers_count when there is none. */
-uint32_t
-tk_region_next_fresh(const struct tk_region *region, uint32_t from);
-
-/* The peer to ask: the working one, also where its store is out but may have
- * moved; else a fresh one; else one whose store is out: somebody must be
- * asked. peers_count when all were suspected since. */
-uint32_t
-tk_region_choose(const struct tk_region *region);
 
 /* When a record made or used now ends. */
 int64_t

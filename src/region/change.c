@@ -66,7 +66,6 @@ tk_cache_set_leader(struct tk_cache *cache, const struct tk_route *route,
             /* Named by its own group: worth a try, whatever we suspected. */
             atomic_store(&peer->epoch, atomic_load(&peer->store->epoch));
             atomic_store(&region->working, place);
-            atomic_store(&region->turns, 0);
         } else {
             tk_region_invalidate(region, TK_INVALID_STORE);
         }
@@ -76,34 +75,6 @@ tk_cache_set_leader(struct tk_cache *cache, const struct tk_route *route,
     }
     tk_mutex_unlock(&cache->lock);
     return is_known;
-}
-
-void
-tk_cache_next_peer(struct tk_cache *cache, const struct tk_route *route)
-{
-    struct tk_region *region;
-
-    tk_mutex_lock(&cache->lock);
-    region = record_of(cache, route);
-    if (region != NULL) {
-        uint32_t place = place_of(region, route->peer_id);
-        uint32_t next = place < region->peers_count
-                            ? tk_region_next_fresh(region, place)
-                            : region->peers_count;
-
-        if (place < region->peers_count &&
-            atomic_load(&region->working) != place) {
-            /* Somebody moved on already. */
-        } else if (next == region->peers_count ||
-                   atomic_fetch_add(&region->turns, 1) + 1 >=
-                       region->peers_count) {
-            /* All were asked: PD may know more by now. */
-            tk_region_invalidate(region, TK_INVALID_NO_LEADER);
-        } else {
-            atomic_store(&region->working, next);
-        }
-    }
-    tk_mutex_unlock(&cache->lock);
 }
 
 /* A region of the error that is ours but older than what we sent. */

@@ -117,7 +117,6 @@ fill(struct tk_cache *cache, const struct tk_pd_region *facts,
                 facts->down_count != 0 ? (uint32_t)TK_REGION_MORTAL : 0);
     atomic_init(&region->state, TK_INVALID_OK);
     atomic_init(&region->proxy, UINT32_MAX);
-    atomic_init(&region->turns, 0);
     atomic_init(&region->working, 0);
     atomic_init(&region->expires,
                 tk_region_expiry(cache, tk_now(cache->rt)));
@@ -277,51 +276,4 @@ tk_region_put_off(struct tk_region *region)
 {
     tk_region_mark(region, TK_REGION_PENDING);
     atomic_fetch_and(&region->state, ~(uint32_t)TK_REGION_READY);
-}
-
-uint32_t
-tk_region_next_fresh(const struct tk_region *region, uint32_t from)
-{
-    uint32_t step;
-
-    for (step = 1; step < region->peers_count; step++) {
-        uint32_t place = (from + step) % region->peers_count;
-
-        if (tk_peer_is_fresh(&region->peers[place])) {
-            return place;
-        }
-    }
-    return region->peers_count;
-}
-
-/* Not suspected since the record saw it; its store may be out. */
-static bool
-is_candidate(const struct tk_peer *peer)
-{
-    return atomic_load(&peer->epoch) == atomic_load(&peer->store->epoch) &&
-           !atomic_load(&peer->store->is_tombstone);
-}
-
-uint32_t
-tk_region_choose(const struct tk_region *region)
-{
-    uint32_t working = atomic_load(&region->working);
-    const struct tk_peer *peer = &region->peers[working];
-    uint32_t place;
-    uint32_t step;
-
-    if (tk_peer_is_fresh(peer) ||
-        (is_candidate(peer) && atomic_load(&peer->store->needs_check))) {
-        return working;
-    }
-    place = tk_region_next_fresh(region, working);
-    for (step = 0; step < region->peers_count && place == region->peers_count;
-         step++) {
-        uint32_t other = (working + step) % region->peers_count;
-
-        if (is_candidate(&region->peers[other])) {
-            place = other;
-        }
-    }
-    return place;
 }

@@ -170,7 +170,7 @@ cache__only_moves_forward(void **state)
 }
 
 static void
-cache__never_goes_back_in_any_order(void **state)
+lesson_78__the_cache_only_moves_forward(void **state)
 {
     struct lone lone;
     struct tk_rng rng = { 42 };
@@ -240,19 +240,6 @@ cache__moves_the_leader(void **state)
     assert_int_equal(route.peer_id, 11);
     assert_true(tk_cache_set_leader(lone.cache, &route, 13, 3));
     assert_int_equal(peer_at(&lone, "a"), 13);
-    /* The route is old news: somebody moved already. */
-    tk_cache_next_peer(lone.cache, &route);
-    assert_int_equal(peer_at(&lone, "a"), 13);
-    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
-    tk_cache_next_peer(lone.cache, &route);
-    assert_int_equal(peer_at(&lone, "a"), 11);
-    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
-    tk_cache_next_peer(lone.cache, &route);
-    assert_int_equal(peer_at(&lone, "a"), 12);
-    /* Everybody was asked. */
-    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
-    tk_cache_next_peer(lone.cache, &route);
-    assert_int_equal(peer_at(&lone, "a"), 0);
     /* A leader that is no peer we know. */
     put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 });
     assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
@@ -286,7 +273,28 @@ cache__shuns_a_suspect_store_at_once(void **state)
 }
 
 static void
-cache__corrects_itself_by_epochs(void **state)
+lesson_87__a_store_behind_us_changes_nothing(void **state)
+{
+    struct lone lone;
+    struct tk_arena *arena = tk_arena_new();
+    const struct metapb_Region *regions[1];
+    struct tk_route route;
+
+    (void)state;
+    lone_open(&lone);
+    put_region(lone.cache, &(struct made){ 1, 5, 5, "", "", 3 });
+    assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
+    regions[0] = make_region(arena, &(struct made){ 1, 4, 5, "", "", 3 });
+    assert_true(tk_cache_epoch_not_match(lone.cache, &route, regions, 1));
+    regions[0] = make_region(arena, &(struct made){ 1, 5, 4, "", "", 3 });
+    assert_true(tk_cache_epoch_not_match(lone.cache, &route, regions, 1));
+    assert_int_equal(region_at(&lone, "a"), 1);
+    tk_arena_unref(arena);
+    lone_close(&lone);
+}
+
+static void
+lesson_88__regions_of_an_error_are_taken_over(void **state)
 {
     struct lone lone;
     struct tk_arena *arena = tk_arena_new();
@@ -299,10 +307,6 @@ cache__corrects_itself_by_epochs(void **state)
     assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
     tk_cache_set_leader(lone.cache, &route, 12, 2);
     assert_true(tk_cache_route(lone.cache, tk_slice_text("a"), &route));
-    /* TiKV is behind. */
-    regions[0] = make_region(arena, &(struct made){ 1, 4, 5, "", "", 3 });
-    assert_true(tk_cache_epoch_not_match(lone.cache, &route, regions, 1));
-    assert_int_equal(region_at(&lone, "a"), 1);
     /* Two parts: both led, as far as we know, by the store that answered. */
     regions[0] = make_region(arena, &(struct made){ 1, 6, 5, "", "m", 3 });
     regions[1] = make_region(arena, &(struct made){ 2, 6, 5, "m", "", 3 });
@@ -314,6 +318,86 @@ cache__corrects_itself_by_epochs(void **state)
     assert_false(tk_cache_epoch_not_match(lone.cache, &route, NULL, 0));
     assert_int_equal(region_at(&lone, "a"), 0);
     tk_arena_unref(arena);
+    lone_close(&lone);
+}
+
+/* Three regions, merged one by one: what they were goes with the first. */
+static void
+cache__drops_what_a_region_covers(void **state)
+{
+    static const struct made parts[] = {
+        { 1, 1, 1, "", "b", 3 },  { 2, 1, 1, "b", "c", 3 },
+        { 3, 1, 1, "c", "d", 3 }, { 4, 1, 1, "d", "e", 3 },
+        { 5, 1, 1, "e", "", 3 },
+    };
+    struct lone lone;
+    size_t i;
+
+    (void)state;
+    lone_open(&lone);
+    for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        assert_true(put_region(lone.cache, &parts[i]));
+    }
+    assert_int_equal(tk_cache_count(lone.cache), 5);
+    assert_true(put_region(lone.cache, &(struct made){ 1, 3, 1, "", "d", 3 }));
+    assert_int_equal(tk_cache_count(lone.cache), 3);
+    assert_int_equal(region_at(&lone, "c"), 1);
+    assert_int_equal(region_at(&lone, "d"), 4);
+    assert_true(put_region(lone.cache, &(struct made){ 5, 4, 1, "c", "", 3 }));
+    /* What only reaches into it is of no use, but not yet gone. */
+    assert_int_equal(region_at(&lone, "a"), 0);
+    assert_int_equal(region_at(&lone, "d"), 5);
+    assert_true(put_region(lone.cache, &(struct made){ 1, 5, 1, "", "", 3 }));
+    assert_int_equal(tk_cache_count(lone.cache), 1);
+    lone_close(&lone);
+}
+
+/* ---- marks ---- */
+
+static struct tk_region *
+record_1(struct lone *lone)
+{
+    struct tk_region *region;
+
+    tk_mutex_lock(&lone->cache->lock);
+    region = tk_cache_by_id(lone->cache, 1);
+    tk_mutex_unlock(&lone->cache->lock);
+    assert_non_null(region);
+    return region;
+}
+
+static void
+marks__take_a_record_off_the_hot_road(void **state)
+{
+    struct lone lone;
+    struct tk_region *region;
+
+    (void)state;
+    lone_open(&lone);
+    put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 });
+    region = record_1(&lone);
+    tk_region_mark(region, TK_REGION_PENDING);
+    tk_region_mark(region, TK_REGION_MORTAL);
+    assert_int_equal(region_at(&lone, "a"), 1);
+    tk_region_mark(region, TK_REGION_READY);
+    assert_int_equal(region_at(&lone, "a"), 0);
+    assert_int_equal(tk_region_reason(region), TK_INVALID_OK);
+    /* PD did not help: it serves, and the wish stays. */
+    atomic_fetch_and(&region->marks, ~(uint32_t)TK_REGION_PENDING);
+    tk_region_put_off(region);
+    assert_int_equal(region_at(&lone, "a"), 1);
+    assert_true(tk_region_is_marked(region, TK_REGION_PENDING));
+    tk_region_mark(region, TK_REGION_RELOAD);
+    assert_int_equal(region_at(&lone, "a"), 0);
+    /* A reason goes beside marks, and the first one stays. */
+    tk_region_invalidate(region, TK_INVALID_EPOCH);
+    tk_region_invalidate(region, TK_INVALID_OTHER);
+    assert_int_equal(tk_region_reason(region), TK_INVALID_EPOCH);
+    assert_true(tk_region_is_marked(region, TK_REGION_RELOAD));
+    /* The new record has none. */
+    put_region(lone.cache, &(struct made){ 1, 1, 1, "", "", 3 });
+    assert_int_equal(region_at(&lone, "a"), 1);
+    assert_false(tk_region_is_marked(record_1(&lone), TK_REGION_MORTAL));
     lone_close(&lone);
 }
 
@@ -385,7 +469,7 @@ route_on(void *arg)
 }
 
 static void
-cache__is_read_while_it_changes(void **state)
+lesson_97__a_route_is_of_one_record(void **state)
 {
     struct stress stress;
     struct tk_thread *readers[3];
@@ -424,7 +508,9 @@ cache__is_read_while_it_changes(void **state)
         }
         if (tk_cache_route(stress.lone.cache, tk_slice_text(bounds[0]),
                            &route)) {
-            tk_cache_next_peer(stress.lone.cache, &route);
+            tk_cache_set_leader(stress.lone.cache, &route,
+                                route.region_id * 10 + round % 3 + 1,
+                                round % 3 + 1);
         }
     }
     atomic_store(&stress.is_over, true);
@@ -440,13 +526,16 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(cache__finds_by_range),
         harness_test(cache__only_moves_forward),
-        harness_test(cache__never_goes_back_in_any_order),
+        harness_test(lesson_78__the_cache_only_moves_forward),
         harness_test(cache__keeps_the_first_reason),
         harness_test(cache__moves_the_leader),
         harness_test(cache__shuns_a_suspect_store_at_once),
-        harness_test(cache__corrects_itself_by_epochs),
+        harness_test(lesson_87__a_store_behind_us_changes_nothing),
+        harness_test(lesson_88__regions_of_an_error_are_taken_over),
+        harness_test(cache__drops_what_a_region_covers),
+        harness_test(marks__take_a_record_off_the_hot_road),
         harness_test(cache__leaves_unusable_peers_out),
-        harness_test(cache__is_read_while_it_changes),
+        harness_test(lesson_97__a_route_is_of_one_record),
     };
 
     return harness_run(tests);

@@ -102,6 +102,26 @@ errors__have_a_row_for_every_field(void **state)
 }
 
 static void
+lesson_89__fields_of_the_future_are_tried_again(void **state)
+{
+    unsigned field;
+
+    (void)state;
+    for (field = 60; field < 1000; field++) {
+        struct tk_arena *arena = tk_arena_new();
+        struct tk_region_error fault;
+        uint8_t buffer[4];
+
+        tk_region_error(only_field(field, buffer), arena, &fault);
+        assert_string_equal(fault.name, "unknown");
+        assert_int_equal(fault.verdict, TK_VERDICT_REGROUP);
+        assert_int_equal(fault.backoff, TK_BACKOFF_REGION_MISS);
+        assert_int_equal(fault.invalidate, TK_INVALID_OTHER);
+        tk_arena_unref(arena);
+    }
+}
+
+static void
 errors__read_garbage_as_unknown(void **state)
 {
     struct tk_arena *arena = tk_arena_new();
@@ -195,6 +215,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(errors__have_a_row_for_every_field),
+        harness_test(lesson_89__fields_of_the_future_are_tried_again),
         harness_test(errors__read_garbage_as_unknown),
         harness_test(errors__take_the_facts_out),
         harness_test(errors__know_some_texts),

@@ -158,7 +158,7 @@ flight_hands_over(struct world *w)
 }
 
 static void
-locate__survives_a_flight_that_fails(void **state)
+lesson_98__a_flight_that_fails_takes_nobody_along(void **state)
 {
     uint64_t seed;
 
@@ -255,7 +255,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(locate__locates_in_both_directions),
         harness_test(locate__asks_pd_once_for_many),
-        harness_test(locate__survives_a_flight_that_fails),
+        harness_test(lesson_98__a_flight_that_fails_takes_nobody_along),
         harness_test(locate__forgets_what_is_not_used),
         harness_test(stores__bury_what_was_removed),
         harness_test(stores__follow_an_address_change),

@@ -160,7 +160,7 @@ meet(struct world *w, size_t error, size_t command, unsigned times)
                              tikv_error_code(outcome), lookups);
     is_good = is_good &&
               (outcome != NULL || commands[command].count == 0 ||
-              
+
                           kv->answered == commands[command].count);
     tikv_error_free(outcome);
     tk_free(kv);

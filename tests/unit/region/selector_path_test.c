@@ -310,6 +310,54 @@ path__reads_stale(void **state)
     PATHS_RUN(&w, rows);
 }
 
+/* A stale read is tried once where it belongs, then as a plain read at the
+ * leader; nobody is asked twice for the same. */
+static void
+lesson_104__a_stale_read_ends_as_a_plain_one(void **state)
+{
+    static const struct path rows[] = {
+        { "follower", "stale label=2", "not_ready", "2s 1", "ok", "", true },
+        { "leader", "stale label=1", "not_ready", "1s 2r", "ok", "", true },
+        { "all", "stale label=2", "not_ready leader read_index read_index",
+          "2s 1 2r 3r", "nobody", "regionScheduling+3", false },
+    };
+    struct path_world w;
+
+    (void)state;
+    PATHS_RUN(&w, rows);
+}
+
+static void
+lesson_105__who_was_not_ready_is_read_as_a_replica(void **state)
+{
+    static const struct path rows[] = {
+        { "label", "stale label=3", "not_ready leader", "3s 1 3r", "ok",
+          "regionScheduling+1", true },
+        { "none", "stale lead=2", "not_ready leader busy", "1s 2 3r 1r", "ok",
+          "regionScheduling+1", true },
+    };
+    struct path_world w;
+
+    (void)state;
+    PATHS_RUN(&w, rows);
+}
+
+static void
+lesson_106__a_slow_leader_gets_no_replica_reads(void **state)
+{
+    static const struct path rows[] = {
+        { "busy", "stale label=2", "not_ready busy", "2s 1 2s", "ok", "",
+          true },
+        { "late", "stale label=2 timeout", "late late", "2s 1 3s", "ok", "",
+          true },
+        { "busy first", "stale", "busy busy", "1s 2s 3s", "ok", "", true },
+    };
+    struct path_world w;
+
+    (void)state;
+    PATHS_RUN(&w, rows);
+}
+
 static void
 path__tries_idle_replicas(void **state)
 {
@@ -497,6 +545,9 @@ main(void)
         harness_test(path__reads_from_followers),
         harness_test(path__mixes_and_prefers),
         harness_test(path__reads_stale),
+        harness_test(lesson_104__a_stale_read_ends_as_a_plain_one),
+        harness_test(lesson_105__who_was_not_ready_is_read_as_a_replica),
+        harness_test(lesson_106__a_slow_leader_gets_no_replica_reads),
         harness_test(path__tries_idle_replicas),
         harness_test(path__asks_who_leads_when_the_leader_hangs),
         harness_test(path__meets_a_flashback),

@@ -223,7 +223,7 @@ leader__is_left_while_its_life_is_in_doubt(void **state)
 }
 
 static void
-leader__unknown_to_the_record_ends_the_round(void **state)
+lesson_90__a_hint_to_an_unknown_peer_costs_no_pause(void **state)
 {
     struct path_world w;
     struct tk_reaction reaction;
@@ -334,7 +334,7 @@ main(void)
         harness_test(pause__is_owed_to_each_store),
         harness_test(leader__is_asked_so_often_and_so_long),
         harness_test(leader__is_left_while_its_life_is_in_doubt),
-        harness_test(leader__unknown_to_the_record_ends_the_round),
+        harness_test(lesson_90__a_hint_to_an_unknown_peer_costs_no_pause),
         harness_test(leader__is_who_answers_a_plain_request),
         harness_test(threshold__moves_reads_to_the_least_busy),
         harness_test(reload__is_wanted_when_a_peer_has_a_new_life),
