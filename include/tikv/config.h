@@ -15,6 +15,7 @@
  * pd.open_timeout_ms        10000     10 .. 600000
  * pd.members_refresh_ms     60000     100 .. 3600000
  * pd.low_resolution_ms    * 2000      10 .. 3600000
+ * pd.breaker_percent      * 0         0 .. 100, 0 is never
  * tso.batch_max_count       10000     1 .. 100000
  * txn.scope                 global    a text, empty is global
  * call.timeout_ms         * 20000     1 .. 3600000

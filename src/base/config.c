@@ -47,6 +47,9 @@ static const struct row rows[] = {
     { "pd.low_resolution_ms", INT, AT(pd_low_resolution_ms),
       10, 3600000, "2000", HOT,
       "age at which the timestamp kept at hand is renewed" },
+    { "pd.breaker_percent", INT, AT(pd_breaker_percent), 0, 100, "0", HOT,
+      "failures among requests about regions, above which none is sent for "
+      "10 s; 0 is never" },
     { "tso.batch_max_count", INT, AT(tso_batch_max_count),
       1, 100000, "10000", 0,
       "timestamps asked for in one request" },

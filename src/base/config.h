@@ -21,6 +21,7 @@ struct tk_config {
     tk_setting pd_open_timeout_ms;
     tk_setting pd_members_refresh_ms;
     tk_setting pd_low_resolution_ms;
+    tk_setting pd_breaker_percent;
     tk_setting tso_batch_max_count;
     tk_setting call_timeout_ms;
     tk_setting backoff_raw_ms;

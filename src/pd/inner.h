@@ -9,6 +9,7 @@
 
 #include "exec/exec.h"
 #include "pd/alarm.h"
+#include "pd/breaker.h"
 #include "pd/interval.h"
 #include "pd/pd.h"
 #include "pd/waiters.h"
@@ -39,6 +40,7 @@ struct tk_members {
     bool round_mismatch;
     char round_reason[160];
     struct tk_alarm alarm;
+    struct tk_breaker breaker; /* of what is asked about regions */
     bool is_closed;
 };
 

@@ -20,7 +20,10 @@ enum {
     LEADER_TRIES = 20,
     LEADER_PAUSE_MS = 100,
     DETAILS_MAX = 160,
+    GRPC_DEADLINE_EXCEEDED = 4,
+    GRPC_RESOURCE_EXHAUSTED = 8,
     GRPC_UNIMPLEMENTED = 12,
+    GRPC_UNAVAILABLE = 14,
     GRPC_PERMISSION_DENIED = 7,
     GRPC_UNAUTHENTICATED = 16
 };
@@ -312,6 +315,59 @@ finish(tikv_error *end, tikv_error *cause, const struct course *course)
     return end;
 }
 
+/* ---- the breaker of region calls (PD-12) ---- */
+
+static bool
+is_about_regions(enum tk_command command)
+{
+    return command == TK_CMD_PD_GET_REGION ||
+           command == TK_CMD_PD_GET_PREV_REGION ||
+           command == TK_CMD_PD_GET_REGION_BY_ID ||
+           command == TK_CMD_PD_SCAN_REGIONS ||
+           command == TK_CMD_PD_BATCH_SCAN_REGIONS;
+}
+
+static bool
+admit(struct tk_pd *pd, const struct tk_pd_ask *ask)
+{
+    bool is_admitted;
+
+    if (!is_about_regions(ask->command)) {
+        return true;
+    }
+    tk_mutex_lock(&pd->members.lock);
+    is_admitted =
+        tk_breaker_admit(&pd->members.breaker, tk_now(pd->rt),
+                         tk_config_int(&pd->config->pd_breaker_percent));
+    tk_mutex_unlock(&pd->members.lock);
+    return is_admitted;
+}
+
+/* `attempt` is NULL when it was taken back. */
+static void
+report(struct tk_pd *pd, const struct tk_pd_ask *ask,
+       const struct attempt *attempt)
+{
+    enum tk_breaker_result result = TK_BREAKER_NOTHING;
+
+    if (!is_about_regions(ask->command)) {
+        return;
+    }
+    if (attempt != NULL) {
+        bool is_bad = attempt->status == TK_REPLY_EXPIRED ||
+                      (attempt->status == TK_REPLY_FAILED &&
+                       (attempt->grpc == GRPC_DEADLINE_EXCEEDED ||
+                        attempt->grpc == GRPC_RESOURCE_EXHAUSTED ||
+                        attempt->grpc == GRPC_UNAVAILABLE));
+
+        result = is_bad ? TK_BREAKER_BAD : TK_BREAKER_GOOD;
+    }
+    tk_mutex_lock(&pd->members.lock);
+    tk_breaker_report(&pd->members.breaker, tk_now(pd->rt),
+                      tk_config_int(&pd->config->pd_breaker_percent), result);
+    tk_mutex_unlock(&pd->members.lock);
+}
+
 tikv_error *
 tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
            struct tk_arena *arena, const void **out)
@@ -324,8 +380,12 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
         enum verdict verdict;
         tikv_error *error = tk_op_check(op);
 
-        if (error == NULL) {
+        if (error == NULL && !admit(pd, ask)) {
+            error = tk_error(TIKV_ERR_PD, "PD: is not asked about regions for "
+                                          "now, too many requests failed");
+        } else if (error == NULL) {
             error = send_once(pd, op, tk_members_leader(pd), ask, &attempt);
+            report(pd, ask, error == NULL ? &attempt : NULL);
         }
         if (error != NULL) {
             return finish(error, cause, &course);
