@@ -96,7 +96,8 @@ close_message(struct tk_cluster_stream *stream, struct tk_cl_message *message,
     tk_put_packed(out, 2,
                   (const uint64_t *)(const void *)stream->answered.data,
                   stream->answered.len / sizeof(uint64_t));
-    tk_put_u64(out, 3, store->load);
+    tk_put_u64(out, 3, store->load > store->load_floor ? store->load
+                                                       : store->load_floor);
     if (wants_health) {
         tk_cl_put_health(out, 4, cluster, store);
     } else if (now >= stream->health_at) {
@@ -124,19 +125,20 @@ add_own_delay(const struct tk_cl_request *request, struct tk_cl_plan *plan)
     if (request->method->slot == SLOT_EMPTY &&
         tk_cl_decode(request->body, &fields) &&
         fields.numbers[2] >= EMPTY_DELAY_MIN_MS) {
-        plan->before_ns += (int64_t)(fields.numbers[2] % INT32_MAX) * TK_MS;
+        plan->before.ns += (int64_t)(fields.numbers[2] % INT32_MAX) * TK_MS;
     }
 }
 
+/* Held before it runs, or after it ran. */
 static bool
 delay_request(struct tk_cluster_stream *stream,
               const struct tk_cl_request *request,
               const struct tk_cl_plan *plan, uint64_t id)
 {
     struct tk_cl_delayed *delayed;
-    int64_t now = tk_now(stream->cluster->rt);
+    int64_t due;
 
-    if (plan->before_ns == 0 && plan->after_ns == 0) {
+    if (!tk_cl_holds(&plan->before) && !tk_cl_holds(&plan->after)) {
         return false;
     }
     delayed = tk_cl_delayed_new(request, plan);
@@ -144,13 +146,12 @@ delay_request(struct tk_cluster_stream *stream,
         return false;
     }
     delayed->id = id;
-    if (plan->before_ns == 0) {
-        tk_cl_delayed_run(delayed);
-        return tk_cl_stream_delay(stream, delayed,
-                                  tk_after(now, plan->after_ns));
-    }
-    return tk_cl_stream_delay(stream, delayed,
-                              tk_after(now, plan->before_ns));
+    due = tk_cl_holds(&plan->before)
+              ? tk_cl_delayed_begin(delayed, TK_GRPC_OK)
+              : tk_cl_delayed_step(delayed);
+    tk_cl_stream_delay(stream, delayed,
+                       due == TK_CL_READY ? tk_now(stream->cluster->rt) : due);
+    return true;
 }
 
 static void
@@ -159,7 +160,7 @@ end_by(struct tk_cluster_stream *stream, int status, const char *text)
     tk_cl_stream_over(stream, status, text);
 }
 
-/* It waits for a lock, and is answered by a message of its own. */
+/* It waits in the middle, and is answered by a message of its own. */
 static void
 park(struct tk_cluster_stream *stream, struct tk_cl_request *request,
      const struct tk_cl_plan *plan, uint64_t id)
@@ -168,18 +169,41 @@ park(struct tk_cluster_stream *stream, struct tk_cl_request *request,
 
     if (delayed == NULL) {
         tk_cl_wait_forget(request);
+        tk_cl_stop_forget(request);
         end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
     delayed->id = id;
-    tk_cl_wait_attach(delayed);
-    (void)tk_cl_stream_delay(stream, delayed, 0);
+    tk_cl_stream_delay(stream, delayed,
+                       tk_cl_delayed_begin(delayed, TK_CL_PARKED));
+}
+
+/* Rules of later stages hold the answer that lies behind `before`. */
+static void
+hold_answer(struct tk_cluster_stream *stream, struct tk_cl_request *request,
+            const struct tk_cl_plan *plan, uint64_t id)
+{
+    struct tk_cl_delayed *delayed = tk_cl_delayed_new(request, plan);
+    struct tk_buf answer;
+
+    if (delayed == NULL) {
+        end_by(stream, TK_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    tk_buf_init(&answer, SIZE_MAX / 4);
+    tk_buf_append(&answer, request->out->data + request->out_start,
+                  request->out->len - request->out_start);
+    delayed->id = id;
+    tk_cl_stream_delay(
+        stream, delayed,
+        tk_cl_delayed_begin_after(delayed, TK_GRPC_OK, &answer));
+    tk_buf_fini(&answer);
 }
 
 /* Runs one request into `out`. */
 static void
 run_one(struct tk_cluster_stream *stream, struct tk_cl_request *request,
-        const struct tk_cl_plan *plan, struct tk_buf *out, uint64_t id)
+        struct tk_cl_plan *plan, struct tk_buf *out, uint64_t id)
 {
     size_t before = out->len;
     size_t response = tk_put_begin(out, 1);
@@ -196,6 +220,11 @@ run_one(struct tk_cluster_stream *stream, struct tk_cl_request *request,
     }
     if (status != TK_GRPC_OK) {
         end_by(stream, status, request->text);
+        return;
+    }
+    if (tk_cl_holds(&plan->after)) {
+        hold_answer(stream, request, plan, id);
+        tk_buf_cut(out, before, out->len - before);
         return;
     }
     if (plan->silent) {
@@ -236,6 +265,11 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     request.follower_ok = false;
     request.region = NULL;
     request.waiter = NULL;
+    request.plan = NULL;
+    request.stop = NULL;
+    request.client = stream->request.client;
+    request.passed = TK_STAGE_RECV;
+    request.is_orphan = false;
     request.out_start = 0;
     request.text[0] = '\0';
     slot = open_slot(bytes, &request);
@@ -249,9 +283,8 @@ take_request(struct tk_cluster_stream *stream, tikv_slice bytes, uint64_t id,
     request.out = out;
     tk_cl_plan(&request, &plan);
     tk_cl_store_burden(&request, &plan);
-    plan.before_ns += carrier->before_ns;
+    plan.before.ns += carrier->before.ns;
     plan.silent = plan.silent || carrier->silent;
-    stream->cluster->silenced += plan.silent;
     add_own_delay(&request, &plan);
     if (delay_request(stream, &request, &plan, id)) {
         return;
@@ -385,17 +418,17 @@ tk_cl_batch_message(struct tk_cluster_stream *stream, tikv_slice bytes)
         end_by(stream, TK_GRPC_INTERNAL, "cannot read the batch");
         return;
     }
-    tk_cl_plan_carrier(cluster, request->method->label, request->store->id,
-                       &plan);
+    tk_cl_plan_carrier(request, &plan);
     if (!plan.skip) {
         take_requests(stream, bytes, &plan);
     } else if (plan.silent) {
         cluster->silenced += stream->ids.len / sizeof(uint64_t);
     }
-    if (plan.status != TK_GRPC_OK) {
-        end_by(stream, plan.status, "injected by a rule");
-    } else if (plan.break_stream) {
-        end_by(stream, TK_GRPC_UNAVAILABLE, "connection reset");
+    if (plan.is_reset) {
+        tk_cl_owe(cluster, tk_cl_node_of(request), TK_OWE_RESET);
+    } else if (plan.status != TK_GRPC_OK) {
+        end_by(stream, plan.status,
+               plan.break_stream ? "connection reset" : "injected by a rule");
     }
     measure(request->store, request->arrived, tk_now(cluster->rt));
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 
 static const char *
 find_metadata(const char *const *metadata, const char *name)
@@ -48,6 +48,7 @@ follow_metadata(struct tk_cl_request *request, tk_node *node,
     const char *host = find_metadata(
         metadata, at_store ? "tikv-forwarded-host" : "pd-forwarded-host");
     const char *address = host;
+    uint32_t mode;
     tk_node target;
 
     if (host == NULL || host[0] == '\0') {
@@ -62,6 +63,10 @@ follow_metadata(struct tk_cl_request *request, tk_node *node,
                             at_store ? TK_GRPC_UNAVAILABLE
                                      : TK_GRPC_INVALID_ARGUMENT,
                             "cannot forward to %.100s", address);
+    }
+    if (tk_cl_is_cut(request->cluster, *node, target, &mode)) {
+        return tk_cl_status(request, TK_GRPC_UNAVAILABLE,
+                            "cannot reach %.100s", address);
     }
     *node = target;
     return TK_GRPC_OK;
@@ -146,7 +151,7 @@ tk_cl_calls_drop(struct tk_cluster *cluster)
         /* One that is firing is answered by its timer, now. */
         if (cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
             cluster->pending--;
-            tk_cl_wait_forget(&delayed->request);
+            tk_cl_delayed_forget(delayed);
             delayed->next = dropped;
             dropped = delayed;
         }
@@ -182,24 +187,21 @@ fire(struct tk_timer *timer)
 {
     struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
     struct tk_cluster *cluster = delayed->cluster;
-    int64_t after_ns;
+    int64_t due;
     bool is_held;
 
     tk_mutex_lock(&cluster->lock);
-    after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
-    tk_cl_delayed_run(delayed);
-    if ((after_ns > 0 || !delayed->is_done) && !delayed->is_dropped) {
-        cluster->rt->ops->arm(
-            cluster->rt, timer,
-            tk_cl_delayed_due(delayed,
-                              tk_after(tk_now(cluster->rt), after_ns)));
-        tk_mutex_unlock(&cluster->lock);
+    due = tk_cl_delayed_step(delayed);
+    if (due != TK_CL_READY && !delayed->is_dropped) {
+        cluster->rt->ops->arm(cluster->rt, timer, due);
+        tk_cl_unlock(cluster);
+        tk_cl_streams_push(cluster);
         return;
     }
     if (!delayed->is_dropped) {
         forget(delayed);
     }
-    tk_cl_wait_forget(&delayed->request);
+    tk_cl_delayed_forget(delayed);
     is_held = !delayed->plan.silent &&
               tk_cl_hold(cluster, delayed->call, delayed->status,
                          delayed->request.text, &delayed->out);
@@ -224,45 +226,34 @@ tk_cl_call_adopt(struct tk_cl_delayed *delayed)
     delayed->stream = NULL;
     delayed->request.stream = NULL;
     delayed->plan.silent = true;
+    delayed->request.is_orphan = true;
     delayed->prev = NULL;
     delayed->timer.fn = fire;
     remember(delayed);
     cluster->rt->ops->arm(cluster->rt, &delayed->timer,
-                          tk_cl_delayed_due(delayed, tk_now(cluster->rt)));
+                          tk_cl_delayed_due(delayed));
 }
 
-/* Hands the request to a timer; false without memory. */
+/* Hands the request to a timer: not run yet (TK_GRPC_OK and no `out`),
+ * parked, or run with the answer in `out`. False without memory. */
 static bool
 delay(const struct tk_cl_request *request, const struct tk_cl_plan *plan,
       struct tk_cluster_call *call, const struct tk_buf *out, int status)
 {
     struct tk_cluster *cluster = request->cluster;
     struct tk_cl_delayed *delayed = tk_cl_delayed_new(request, plan);
-    int64_t wait = plan->before_ns;
+    int64_t due;
 
     if (delayed == NULL) {
         return false;
     }
     delayed->call = call;
     delayed->timer.fn = fire;
-    if (status == TK_CL_PARKED) {
-        tk_cl_wait_attach(delayed);
-    } else if (out != NULL) {
-        delayed->is_done = true;
-        delayed->status = status;
-        tk_buf_append_slice(&delayed->out, tk_buf_slice(out));
-        if (delayed->out.failed) {
-            delayed->status =
-                tk_cl_status(&delayed->request, TK_GRPC_RESOURCE_EXHAUSTED,
-                             "out of memory");
-        }
-        wait = plan->after_ns;
-    }
+    due = out != NULL ? tk_cl_delayed_begin_after(delayed, status, out)
+                      : tk_cl_delayed_begin(delayed, status);
     cluster->pending++;
     remember(delayed);
-    cluster->rt->ops->arm(
-        cluster->rt, &delayed->timer,
-        tk_cl_delayed_due(delayed, tk_after(tk_now(cluster->rt), wait)));
+    cluster->rt->ops->arm(cluster->rt, &delayed->timer, due);
     return true;
 }
 
@@ -273,8 +264,8 @@ execute(struct tk_cl_request *request, struct tk_cl_plan *plan,
 {
     tk_cl_count(request->cluster, request->method);
     tk_cl_plan(request, plan);
-    request->cluster->silenced += plan->silent;
-    if (plan->before_ns > 0 && delay(request, plan, call, NULL, 0)) {
+    if (tk_cl_holds(&plan->before) &&
+        delay(request, plan, call, NULL, TK_GRPC_OK)) {
         return true;
     }
     *status = tk_cl_run_planned(request, plan);
@@ -283,10 +274,11 @@ execute(struct tk_cl_request *request, struct tk_cl_plan *plan,
             return true;
         }
         tk_cl_wait_forget(request);
+        tk_cl_stop_forget(request);
         *status = tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
                                "out of memory");
     }
-    return plan->after_ns > 0 &&
+    return tk_cl_holds(&plan->after) &&
            delay(request, plan, call, request->out, *status);
 }
 

@@ -5,7 +5,7 @@
  * the protocol.
  */
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 
 static bool
 refuse(struct tk_cl_request *request, enum tk_cl_error_kind kind)
@@ -261,7 +261,7 @@ tk_cl_check_region(struct tk_cl_request *request)
         return false;
     }
     request->region = region;
-    return true;
+    return tk_cl_enter(request);
 }
 
 bool

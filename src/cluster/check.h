@@ -47,11 +47,14 @@ struct tk_cl_error {
     const char *reason;
     tikv_slice key;
     bool no_leader;       /* not_leader: without one */
+    bool wrong_leader;    /* not_leader: a peer that does not lead */
     bool no_regions;      /* epoch_not_match: without regions */
+    uint64_t regions;     /* epoch_not_match: at most so many; 0: all */
     uint64_t leader_store; /* not_leader: this store's peer */
     uint64_t backoff_ms;
     uint64_t wait_ms;
-    uint64_t number; /* entry_size, safe_ts, flashback_start_ts, version */
+    uint64_t number; /* entry_size, safe_ts, flashback_start_ts, version,
+                      * applied_index */
 };
 
 /* The name in fault rules, "not_leader". */

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/slice.h"
+#include "cluster/fault.h"
 #include "cluster/keep.h"
 
 enum {
@@ -149,6 +150,8 @@ build(struct tk_runtime *rt, const struct tk_cluster_params *params)
         return NULL;
     }
     tk_mutex_init(&cluster->lock, TK_RANK_CLUSTER);
+    tk_buf_init(&cluster->debts, SIZE_MAX / 4);
+    tk_buf_init(&cluster->cuts, SIZE_MAX / 4);
     tk_engine_init(&cluster->engine);
     tk_mvcc_init(&cluster->mvcc);
     cluster->rt = rt;
@@ -243,6 +246,8 @@ tk_cluster_free(struct tk_cluster *cluster)
         return;
     }
     tk_cl_calls_drop(cluster);
+    tk_cl_again_drop(cluster);
+    tk_cl_deeds_drop(cluster);
     tk_cl_pd_close(cluster);
     wait_for_pending(cluster);
     tk_cl_keep_stop(cluster);
@@ -250,6 +255,10 @@ tk_cluster_free(struct tk_cluster *cluster)
     tk_cl_rules_fini(cluster);
     tk_cl_pd_lag_fini(cluster);
     tk_cl_destroyed_fini(cluster);
+    tk_cl_gates_fini(cluster);
+    tk_buf_fini(&cluster->debts);
+    tk_buf_fini(&cluster->cuts);
+    tk_free(cluster->seen);
     tk_cl_regions_fini(&cluster->regions);
     tk_engine_fini(&cluster->engine);
     tk_cl_txn_fini(cluster);

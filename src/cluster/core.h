@@ -58,6 +58,13 @@ enum {
     TK_GRPC_UNAVAILABLE = 14
 };
 
+enum tk_cluster_line {
+    TK_CLUSTER_LINE_RESET,  /* all of them break */
+    TK_CLUSTER_LINE_GOAWAY, /* no new calls on them; what is there finishes */
+    TK_CLUSTER_LINE_CUT,    /* nothing arrives any more, nobody is told */
+    TK_CLUSTER_LINE_HEAL
+};
+
 /* What serving must know of the world outside of the core: called with no
  * lock held, after the core's state has changed. */
 struct tk_cluster_events {
@@ -68,6 +75,9 @@ struct tk_cluster_events {
     void (*up)(void *arg, tk_node node, bool new_port);
     void (*down)(void *arg, tk_node node);
     void *arg;
+    /* What a rule does to the connections of a node; may be NULL. */
+    void (*line)(void *arg, tk_node node, enum tk_cluster_line line);
+    void (*wire)(void *arg, tk_node node, uint32_t what, uint64_t number);
 };
 
 /* Services that PD has as their own: where they are is announced, and TSO is
@@ -357,8 +367,76 @@ tk_cluster_fault(struct tk_cluster *cluster, const char *rule, uint64_t *id);
 void
 tk_cluster_fault_remove(struct tk_cluster *cluster, uint64_t id);
 
+/* Those with id=NAME. */
+void
+tk_cluster_fault_remove_named(struct tk_cluster *cluster, const char *name);
+
 uint64_t
 tk_cluster_fault_hits(struct tk_cluster *cluster, uint64_t id);
+
+/* The nth rule that is there. False past the end. */
+bool
+tk_cluster_fault_at(struct tk_cluster *cluster, size_t index, uint64_t *id,
+                    uint64_t *hits, struct tk_buf *text);
+
+/* Rules that break things at random, in place of the preset before: "calm",
+ * "flaky_net", "leaders_dance", "split_storm", "pd_dance", "undetermined",
+ * "everything"; intensity from 0 to 100. */
+tikv_error *
+tk_cluster_nemesis(struct tk_cluster *cluster, const char *preset,
+                   uint32_t intensity, uint64_t seed);
+
+/* NULL past the last. */
+const char *
+tk_cluster_nemesis_name(size_t index);
+
+/* Servers as old as that: "5.4", or "latest". */
+tikv_error *
+tk_cluster_version(struct tk_cluster *cluster, const char *version);
+
+/* ---- barriers: do=barrier(NAME) ---- */
+
+/* How many requests stand there. */
+uint64_t
+tk_cluster_barrier_waiting(struct tk_cluster *cluster, const char *name);
+
+/* Waits until `count` stand there. False: not in time. */
+bool
+tk_cluster_barrier_wait(struct tk_cluster *cluster, const char *name,
+                        uint64_t count, int64_t timeout_ms);
+
+/* Lets all of them go on; `action`, which may be NULL, is what becomes of
+ * them instead ("drop_response"). `count` may be NULL. */
+tikv_error *
+tk_cluster_barrier_release(struct tk_cluster *cluster, const char *name,
+                           const char *action, uint64_t *count);
+
+/* ---- the network ---- */
+
+/* Parties are "client", "pdN", "pd*", "storeN", "store*"; `direction` 0 both
+ * ways, 1 a to b, 2 b to a. */
+void
+tk_cluster_partition(struct tk_cluster *cluster, const char *a, const char *b,
+                     uint32_t direction, bool rejects, uint64_t *id);
+
+/* 0 heals everything. */
+void
+tk_cluster_heal(struct tk_cluster *cluster, uint64_t id);
+
+/* ---- what was produced ---- */
+
+/* How often the method (NULL: any) has met `what`: "region_error:KIND",
+ * "key_error:KIND", "fault:ACTION". */
+uint64_t
+tk_cluster_seen(struct tk_cluster *cluster, const char *method,
+                const char *what);
+
+/* All that is not zero; called with the cluster's lock held. */
+void
+tk_cluster_seen_each(struct tk_cluster *cluster,
+                     void (*each)(void *arg, const char *method,
+                                  const char *what, uint64_t count),
+                     void *arg);
 
 uint64_t
 tk_cluster_calls(struct tk_cluster *cluster, const char *method);

@@ -6,6 +6,7 @@
  */
 #include "base/slice.h"
 #include "cluster/pd.h"
+#include "cluster/seen.h"
 
 enum { REGIONS_MAX = 10 };
 
@@ -100,7 +101,8 @@ tk_cl_put_region(struct tk_buf *out, uint32_t field,
 /* The current region, and for an older client the pieces that were split
  * off it since: they lie to the left. */
 static void
-put_current(struct tk_cl_request *request, const struct tk_cl_region *region)
+put_current(struct tk_cl_request *request, const struct tk_cl_region *region,
+            uint64_t most)
 {
     const struct tk_cl_regions *all = &request->cluster->regions;
     uint64_t asked = request->context.version;
@@ -114,7 +116,9 @@ put_current(struct tk_cl_request *request, const struct tk_cl_region *region)
         return;
     }
     missing = newest - asked;
-    for (i = 0; i < REGIONS_MAX && place > 0 && missing > 0; i++) {
+    for (i = 0; i < REGIONS_MAX && place > 0 && missing > 0 &&
+                (most == 0 || i + 1 < most);
+         i++) {
         const struct tk_cl_region *left = all->sorted[--place];
 
         tk_cl_put_region(request->out, 1, left);
@@ -126,6 +130,20 @@ put_current(struct tk_cl_request *request, const struct tk_cl_region *region)
     }
 }
 
+/* A peer of the region that does not lead it; NULL when all do. */
+static const struct tk_cl_peer *
+some_follower(const struct tk_cl_region *region)
+{
+    size_t i;
+
+    for (i = 0; i < region->peers_count; i++) {
+        if (region->peers[i].id != region->leader) {
+            return &region->peers[i];
+        }
+    }
+    return NULL;
+}
+
 static void
 put_not_leader(struct tk_cl_request *request, const struct tk_cl_error *error,
                const struct tk_cl_region *region)
@@ -133,7 +151,9 @@ put_not_leader(struct tk_cl_request *request, const struct tk_cl_error *error,
     const struct tk_cl_peer *leader = NULL;
 
     tk_put_u64(request->out, 1, request->context.region_id);
-    if (region != NULL && !error->no_leader) {
+    if (region != NULL && error->wrong_leader) {
+        leader = some_follower(region);
+    } else if (region != NULL && !error->no_leader) {
         leader = error->leader_store != 0
                      ? tk_cl_peer_on(region, error->leader_store)
                      : tk_cl_peer_of(region, region->leader);
@@ -161,6 +181,7 @@ put_busy(struct tk_buf *out, const struct tk_cl_error *error)
     tk_put_text(out, 1, error->reason == NULL ? "busy" : error->reason);
     tk_put_u64(out, 2, error->backoff_ms);
     tk_put_u64(out, 3, error->wait_ms);
+    tk_put_u64(out, 4, error->number);
 }
 
 static void
@@ -236,7 +257,7 @@ put_rich(struct tk_cl_request *request, const struct tk_cl_error *error,
         put_key(request, error, region);
     } else if (error->kind == TK_CL_EPOCH_NOT_MATCH) {
         if (region != NULL && !error->no_regions) {
-            put_current(request, region);
+            put_current(request, region, error->regions);
         }
     } else if (error->kind == TK_CL_SERVER_IS_BUSY) {
         put_busy(out, error);
@@ -322,6 +343,7 @@ tk_cl_answer_error(struct tk_cl_request *request,
     if (out->len > request->out_start) {
         tk_buf_cut(out, request->out_start, out->len - request->out_start);
     }
+    tk_cl_seen_region_error(request, error->kind);
     mark = tk_put_begin(out, request->method->region_error);
     if (message != NULL) {
         tk_put_text(out, 1, message);

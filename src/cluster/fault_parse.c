@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rule language of <tikv/cluster.h>. One pass over the text; the first
- * thing that cannot be understood is reported with its place.
+ * The rule language of <tikv/cluster.h>: words, selectors and triggers;
+ * actions are fault_action.c's. One pass over the text; the first thing that
+ * cannot be understood is reported with its place.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,23 +13,21 @@
 #include "base/slice.h"
 #include "cluster/fault.h"
 
-struct parser {
-    const char *text;
-    const char *at;
-    const char *failure; /* NULL so far */
-    const char *failed_at;
-    struct tk_cl_rule *rule;
-    bool is_applied; /* "apply" came before */
-};
-
-static bool
-fail(struct parser *parser, const char *at, const char *failure)
+bool
+tk_cl_parse_fail(struct tk_cl_parser *parser, const char *at,
+                 const char *failure)
 {
     if (parser->failure == NULL) {
         parser->failure = failure;
         parser->failed_at = at;
     }
     return false;
+}
+
+static bool
+fail(struct tk_cl_parser *parser, const char *at, const char *failure)
+{
+    return tk_cl_parse_fail(parser, at, failure);
 }
 
 static bool
@@ -44,9 +43,8 @@ is_word(char c)
            (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Takes the word at the cursor when it is this one. */
-static bool
-take_word(struct parser *parser, const char *word)
+bool
+tk_cl_parse_word(struct tk_cl_parser *parser, const char *word)
 {
     size_t len = strlen(word);
 
@@ -57,8 +55,8 @@ take_word(struct parser *parser, const char *word)
     return true;
 }
 
-static bool
-take(struct parser *parser, char c)
+bool
+tk_cl_parse_char(struct tk_cl_parser *parser, char c)
 {
     if (*parser->at != c) {
         return false;
@@ -67,20 +65,19 @@ take(struct parser *parser, char c)
     return true;
 }
 
-static bool
-expect(struct parser *parser, char c)
+bool
+tk_cl_parse_expect(struct tk_cl_parser *parser, char c)
 {
-    static const char *const failures[] = { "'(' expected", "')' expected",
-                                            "'=' expected" };
-    const char *which = c == '(' ? failures[0]
-                        : c == ')' ? failures[1]
-                                   : failures[2];
+    const char *failure = c == '('   ? "'(' expected"
+                          : c == ')' ? "')' expected"
+                          : c == ',' ? "',' expected"
+                                     : "'=' expected";
 
-    return take(parser, c) || fail(parser, parser->at, which);
+    return tk_cl_parse_char(parser, c) || fail(parser, parser->at, failure);
 }
 
-static bool
-take_number(struct parser *parser, uint64_t *out)
+bool
+tk_cl_parse_number(struct tk_cl_parser *parser, uint64_t *out)
 {
     const char *start = parser->at;
     uint64_t number = 0;
@@ -98,8 +95,43 @@ take_number(struct parser *parser, uint64_t *out)
     return parser->at > start || fail(parser, start, "number expected");
 }
 
+bool
+tk_cl_parse_choice(struct tk_cl_parser *parser, const char *const *words,
+                   size_t count, uint32_t *out, const char *failure)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (tk_cl_parse_word(parser, words[i])) {
+            *out = (uint32_t)i;
+            return true;
+        }
+    }
+    return fail(parser, parser->at, failure);
+}
+
+bool
+tk_cl_parse_name(struct tk_cl_parser *parser, char name[TK_NAME_MAX])
+{
+    const char *start = parser->at;
+    size_t len;
+
+    while (is_word(*parser->at) || *parser->at == '.' || *parser->at == '*' ||
+           *parser->at == '-' || *parser->at == ':') {
+        parser->at++;
+    }
+    len = (size_t)(parser->at - start);
+    if (len == 0 || len >= TK_NAME_MAX) {
+        return fail(parser, start, "name expected");
+    }
+    memcpy(name, start, len);
+    name[len] = '\0';
+    return true;
+}
+
+/* Up to the next blank; allocated. */
 static bool
-take_glob(struct parser *parser)
+take_text(struct tk_cl_parser *parser, const char *failure, char **out)
 {
     const char *start = parser->at;
     size_t len;
@@ -109,15 +141,15 @@ take_glob(struct parser *parser)
     }
     len = (size_t)(parser->at - start);
     if (len == 0) {
-        return fail(parser, start, "method expected");
+        return fail(parser, start, failure);
     }
-    tk_free(parser->rule->glob);
-    parser->rule->glob = tk_alloc(len + 1);
-    if (parser->rule->glob == NULL) {
+    tk_free(*out);
+    *out = tk_alloc(len + 1);
+    if (*out == NULL) {
         return fail(parser, start, "out of memory");
     }
-    memcpy(parser->rule->glob, start, len);
-    parser->rule->glob[len] = '\0';
+    memcpy(*out, start, len);
+    (*out)[len] = '\0';
     return true;
 }
 
@@ -133,54 +165,85 @@ hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* A key up to the next blank; \xNN is a byte, \\ a backslash. */
+/* One byte of a key: as it is, "\xNN" or "\\". */
 static bool
-take_key(struct parser *parser)
+take_byte(struct tk_cl_parser *parser, uint8_t *out)
+{
+    const char *at = parser->at;
+
+    if (at[0] != '\\') {
+        *out = (uint8_t)at[0];
+        parser->at++;
+        return true;
+    }
+    if (at[1] == '\\') {
+        *out = '\\';
+        parser->at += 2;
+        return true;
+    }
+    if (at[1] == 'x' && hex_digit(at[2]) >= 0 && hex_digit(at[3]) >= 0) {
+        *out = (uint8_t)(hex_digit(at[2]) * 16 + hex_digit(at[3]));
+        parser->at += 4;
+        return true;
+    }
+    return fail(parser, at, "'\\xNN' or '\\\\' expected");
+}
+
+bool
+tk_cl_parse_key(struct tk_cl_parser *parser, const char *stops,
+                tikv_slice *out)
 {
     const char *start = parser->at;
     size_t len = 0;
     uint8_t *bytes = tk_alloc(strlen(start) + 1);
 
+    tk_free((void *)(uintptr_t)out->data);
+    *out = (tikv_slice){ bytes, 0 };
     if (bytes == NULL) {
         return fail(parser, start, "out of memory");
     }
-    tk_free(parser->rule->key_bytes);
-    parser->rule->key_bytes = bytes;
-    while (!is_end(*parser->at)) {
-        const char *at = parser->at;
-
-        if (at[0] != '\\') {
-            bytes[len++] = (uint8_t)at[0];
-            parser->at++;
-        } else if (at[1] == '\\') {
-            bytes[len++] = '\\';
-            parser->at += 2;
-        } else if (at[1] == 'x' && hex_digit(at[2]) >= 0 &&
-                   hex_digit(at[3]) >= 0) {
-            bytes[len++] =
-                (uint8_t)(hex_digit(at[2]) * 16 + hex_digit(at[3]));
-            parser->at += 4;
-        } else {
-            return fail(parser, at, "'\\xNN' or '\\\\' expected");
+    while (!is_end(*parser->at) && strchr(stops, *parser->at) == NULL) {
+        if (!take_byte(parser, &bytes[len])) {
+            return false;
         }
+        len++;
     }
-    parser->rule->key = tk_slice(bytes, len);
-    return len > 0 || fail(parser, start, "key expected");
+    out->len = len;
+    return true;
 }
+
+/* A prefix, or "[START,END)": either may be empty. */
+static bool
+take_keys(struct tk_cl_parser *parser, struct tk_cl_selector *selector)
+{
+    const char *start = parser->at;
+
+    selector->has_range = tk_cl_parse_char(parser, '[');
+    if (selector->has_range) {
+        return tk_cl_parse_key(parser, ",", &selector->start) &&
+               tk_cl_parse_expect(parser, ',') &&
+               tk_cl_parse_key(parser, ")", &selector->end) &&
+               tk_cl_parse_expect(parser, ')');
+    }
+    return tk_cl_parse_key(parser, "", &selector->start) &&
+           (selector->start.len > 0 || fail(parser, start, "key expected"));
+}
+
+/* ---- triggers ---- */
 
 /* "0.25"; the part before the point is 0 or 1. */
 static bool
-take_probability(struct parser *parser)
+take_probability(struct tk_cl_parser *parser, uint64_t *out)
 {
     const char *start = parser->at;
     uint64_t whole = 0;
     uint64_t part = 0;
     uint64_t scale = 1;
 
-    if (!take_number(parser, &whole)) {
+    if (!tk_cl_parse_number(parser, &whole)) {
         return false;
     }
-    if (take(parser, '.')) {
+    if (tk_cl_parse_char(parser, '.')) {
         while (*parser->at >= '0' && *parser->at <= '9') {
             if (scale < UINT64_C(1000000000)) {
                 part = part * 10 + (uint64_t)(*parser->at - '0');
@@ -192,287 +255,212 @@ take_probability(struct parser *parser)
     if (whole > 1 || (whole == 1 && part > 0)) {
         return fail(parser, start, "probability from 0 to 1 expected");
     }
-    parser->rule->probability =
-        (whole << 32) + (part << 32) / scale;
+    *out = (whole << 32) + (part << 32) / scale;
     return true;
 }
 
 static bool
-take_when(struct parser *parser)
+take_trigger_words(struct tk_cl_parser *parser, struct tk_cl_trigger *trigger)
 {
-    static const struct {
-        const char *name;
-        enum tk_cl_when when;
-    } names[] = { { "nth", TK_CL_WHEN_NTH },
-                  { "first", TK_CL_WHEN_FIRST },
-                  { "after", TK_CL_WHEN_AFTER },
-                  { "every", TK_CL_WHEN_EVERY },
-                  { "prob", TK_CL_WHEN_PROB } };
-    struct tk_cl_rule *rule = parser->rule;
-    const char *start = parser->at;
-    size_t i;
+    static const char *const things[] = { "txn", "region", "store", "key" };
+    uint32_t thing = 0;
 
-    if (take_word(parser, "always")) {
-        rule->when = TK_CL_WHEN_ALWAYS;
-        return true;
-    }
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (!take_word(parser, names[i].name)) {
-            continue;
-        }
-        rule->when = names[i].when;
-        if (!expect(parser, '(') ||
-            !(rule->when == TK_CL_WHEN_PROB
-                  ? take_probability(parser)
-                  : take_number(parser, &rule->count))) {
+    switch (trigger->when) {
+    case TK_CL_WHEN_PROB:
+        return take_probability(parser, &trigger->probability);
+    case TK_CL_WHEN_WINDOW:
+        return tk_cl_parse_number(parser, &trigger->count) &&
+               tk_cl_parse_expect(parser, ',') &&
+               tk_cl_parse_number(parser, &trigger->until);
+    case TK_CL_WHEN_UNTIL:
+        return tk_cl_parse_name(parser, trigger->method) &&
+               tk_cl_parse_expect(parser, ',') &&
+               tk_cl_parse_number(parser, &trigger->count);
+    case TK_CL_WHEN_ONCE_PER:
+        if (!tk_cl_parse_choice(parser, things, 4, &thing,
+                                "txn, region, store or key expected")) {
             return false;
         }
-        if (rule->count == 0 && (rule->when == TK_CL_WHEN_NTH ||
-                                 rule->when == TK_CL_WHEN_EVERY)) {
-            return fail(parser, start, "counts start at 1");
-        }
-        return expect(parser, ')');
+        trigger->count = thing;
+        return true;
+    case TK_CL_WHEN_ALWAYS:
+    case TK_CL_WHEN_NTH:
+    case TK_CL_WHEN_FIRST:
+    case TK_CL_WHEN_AFTER:
+    case TK_CL_WHEN_EVERY:
+        break;
     }
-    return fail(parser, start, "unknown trigger");
+    return tk_cl_parse_number(parser, &trigger->count);
 }
 
 static bool
-take_delay(struct parser *parser)
+take_when(struct tk_cl_parser *parser, struct tk_cl_trigger *trigger)
 {
-    struct tk_cl_rule *rule = parser->rule;
+    static const char *const names[] = { "always", "nth",    "first",
+                                         "after",  "every",  "prob",
+                                         "window", "until",  "once_per" };
     const char *start = parser->at;
-    uint64_t low = 0;
-    uint64_t high;
+    uint32_t which = 0;
 
-    if (!expect(parser, '(') || !take_number(parser, &low)) {
+    if (!tk_cl_parse_choice(parser, names, sizeof(names) / sizeof(names[0]),
+                            &which, "unknown trigger")) {
         return false;
     }
-    high = low;
-    if (take(parser, '.') && (!take(parser, '.') ||
-                              !take_number(parser, &high))) {
-        return fail(parser, parser->at, "delay(A..B) expected");
+    trigger->when = (enum tk_cl_when)which;
+    if (trigger->when == TK_CL_WHEN_ALWAYS) {
+        return true;
     }
-    if (high < low || high > INT32_MAX) {
-        return fail(parser, start, "delay is out of range");
+    if (!tk_cl_parse_expect(parser, '(') ||
+        !take_trigger_words(parser, trigger)) {
+        return false;
     }
-    if (parser->is_applied) {
-        rule->after_min_ns = (int64_t)low * TK_MS;
-        rule->after_max_ns = (int64_t)high * TK_MS;
-    } else {
-        rule->before_min_ns = (int64_t)low * TK_MS;
-        rule->before_max_ns = (int64_t)high * TK_MS;
+    if (trigger->count == 0 && (trigger->when == TK_CL_WHEN_NTH ||
+                                trigger->when == TK_CL_WHEN_EVERY)) {
+        return fail(parser, start, "counts start at 1");
     }
-    return expect(parser, ')');
+    return tk_cl_parse_expect(parser, ')');
+}
+
+/* ---- items ---- */
+
+static bool
+take_tri(struct tk_cl_parser *parser, const char *no, const char *yes,
+         enum tk_cl_tri *out)
+{
+    const char *const words[] = { no, yes };
+    uint32_t which = 0;
+
+    if (!tk_cl_parse_choice(parser, words, 2, &which,
+                            strcmp(yes, "yes") == 0
+                                ? "yes or no expected"
+                                : "primary or secondary expected")) {
+        return false;
+    }
+    *out = which == 0 ? TK_NO : TK_YES;
+    return true;
 }
 
 static bool
-take_status(struct parser *parser)
+take_stage(struct tk_cl_parser *parser, enum tk_cl_stage *out)
 {
-    static const char *const names[] = {
-        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-        "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-        "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
-        "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"
+    static const char *const names[TK_STAGES] = {
+        "recv", "pre", "latched", "memlock", "apply", "applied", "send"
     };
-    int i;
+    uint32_t which = 0;
 
-    if (!expect(parser, '(')) {
+    if (!tk_cl_parse_choice(parser, names, TK_STAGES, &which,
+                            "unknown stage")) {
         return false;
     }
-    for (i = 1; i < (int)(sizeof(names) / sizeof(names[0])); i++) {
-        if (take_word(parser, names[i])) {
-            parser->rule->plan.status = i;
-            return expect(parser, ')');
+    *out = (enum tk_cl_stage)which;
+    return true;
+}
+
+enum item {
+    ITEM_RULE,
+    ITEM_ID,
+    ITEM_ON,
+    ITEM_STORE,
+    ITEM_REGION,
+    ITEM_PEER,
+    ITEM_MEMBER,
+    ITEM_CLIENT,
+    ITEM_START_TS,
+    ITEM_KEY,
+    ITEM_TXN,
+    ITEM_RETRY,
+    ITEM_REPLICA_READ,
+    ITEM_STALE_READ,
+    ITEM_SOURCE,
+    ITEM_STAGE,
+    ITEM_WHEN,
+    ITEM_DO,
+    ITEM_THEN,
+    ITEMS
+};
+
+static const char *const item_names[ITEMS] = {
+    "rule",  "id",     "on",       "store", "region", "peer",  "member",
+    "client", "start_ts", "key",   "txn",   "retry",  "replica_read",
+    "stale_read", "source", "stage", "when", "do",    "then"
+};
+
+static bool
+take_selector(struct tk_cl_parser *parser, uint32_t item,
+              struct tk_cl_selector *selector)
+{
+    uint64_t number = 0;
+
+    switch (item) {
+    case ITEM_ON:
+        return take_text(parser, "method expected", &selector->glob);
+    case ITEM_SOURCE:
+        return take_text(parser, "source expected", &selector->source);
+    case ITEM_STORE:
+        return tk_cl_parse_number(parser, &selector->store_id);
+    case ITEM_REGION:
+        return tk_cl_parse_number(parser, &selector->region_id);
+    case ITEM_PEER:
+        return tk_cl_parse_number(parser, &selector->peer_id);
+    case ITEM_CLIENT:
+        return tk_cl_parse_number(parser, &selector->client);
+    case ITEM_START_TS:
+        return tk_cl_parse_number(parser, &selector->start_ts);
+    case ITEM_MEMBER:
+        if (!tk_cl_parse_number(parser, &number)) {
+            return false;
         }
-    }
-    return fail(parser, parser->at, "unknown status");
-}
-
-static bool
-take_leader(struct parser *parser, struct tk_cl_error *error)
-{
-    if (take_word(parser, "none")) {
-        error->no_leader = true;
+        selector->member = number + 1;
         return true;
-    }
-    return take_number(parser, &error->leader_store);
-}
-
-static bool
-take_regions(struct parser *parser, struct tk_cl_error *error)
-{
-    if (take_word(parser, "none")) {
-        error->no_regions = true;
-        return true;
-    }
-    return take_word(parser, "current") ||
-           fail(parser, parser->at, "'current' or 'none' expected");
-}
-
-/* One ",FIELD=VALUE" of a region error. */
-static bool
-take_error_field(struct parser *parser, struct tk_cl_error *error)
-{
-    static const struct {
-        const char *name;
-        enum tk_cl_error_kind kind;
-        size_t offset;
-    } numbers[] = {
-        { "backoff_ms", TK_CL_SERVER_IS_BUSY,
-          offsetof(struct tk_cl_error, backoff_ms) },
-        { "estimated_wait_ms", TK_CL_SERVER_IS_BUSY,
-          offsetof(struct tk_cl_error, wait_ms) },
-        { "entry_size", TK_CL_RAFT_ENTRY_TOO_LARGE,
-          offsetof(struct tk_cl_error, number) },
-        { "safe_ts", TK_CL_DATA_IS_NOT_READY,
-          offsetof(struct tk_cl_error, number) },
-        { "flashback_start_ts", TK_CL_FLASHBACK_IN_PROGRESS,
-          offsetof(struct tk_cl_error, number) },
-        { "version", TK_CL_BUCKET_VERSION_NOT_MATCH,
-          offsetof(struct tk_cl_error, number) },
-    };
-    size_t i;
-
-    if (error->kind == TK_CL_NOT_LEADER && take_word(parser, "leader")) {
-        return expect(parser, '=') && take_leader(parser, error);
-    }
-    if (error->kind == TK_CL_EPOCH_NOT_MATCH &&
-        take_word(parser, "regions")) {
-        return expect(parser, '=') && take_regions(parser, error);
-    }
-    for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (error->kind == numbers[i].kind &&
-            take_word(parser, numbers[i].name)) {
-            return expect(parser, '=') &&
-                   take_number(parser,
-                               (uint64_t *)(void *)((char *)error +
-                                                    numbers[i].offset));
-        }
-    }
-    return fail(parser, parser->at, "this error has no such field");
-}
-
-static bool
-take_region_error(struct parser *parser)
-{
-    struct tk_cl_error *error = &parser->rule->plan.error;
-    int i;
-
-    if (!expect(parser, '(')) {
+    case ITEM_KEY:
+        return take_keys(parser, selector);
+    case ITEM_TXN:
+        return take_tri(parser, "secondary", "primary", &selector->is_primary);
+    case ITEM_RETRY:
+        return take_tri(parser, "no", "yes", &selector->is_retry);
+    case ITEM_REPLICA_READ:
+        return take_tri(parser, "no", "yes", &selector->replica_read);
+    case ITEM_STALE_READ:
+        return take_tri(parser, "no", "yes", &selector->stale_read);
+    case ITEM_STAGE:
+        return take_stage(parser, &selector->stage);
+    default:
         return false;
     }
-    for (i = 0; i < TK_CL_ERROR_KINDS; i++) {
-        if (take_word(parser, tk_cl_error_name((enum tk_cl_error_kind)i))) {
-            break;
-        }
-    }
-    if (i == TK_CL_ERROR_KINDS) {
-        return fail(parser, parser->at, "unknown region error");
-    }
-    error->kind = (enum tk_cl_error_kind)i;
-    parser->rule->plan.has_error = true;
-    while (take(parser, ',')) {
-        if (!take_error_field(parser, error)) {
-            return false;
-        }
-    }
-    return expect(parser, ')');
 }
 
 static bool
-take_terminal(struct parser *parser)
+take_item(struct tk_cl_parser *parser, struct tk_cl_rule *rule)
 {
-    struct tk_cl_rule *rule = parser->rule;
-    struct tk_cl_plan *plan = &rule->plan;
-    const char *start = parser->at;
-    bool taken = true;
+    uint32_t item = 0;
 
-    if (rule->is_terminal) {
-        return fail(parser, start, "a second action after one that ends");
+    if (!tk_cl_parse_choice(parser, item_names, ITEMS, &item,
+                            "on=, a selector, when=, do= or then= expected")) {
+        return false;
     }
-    if (take_word(parser, "drop_request")) {
-        plan->silent = true;
-        plan->skip = true;
-    } else if (take_word(parser, "drop_response")) {
-        plan->silent = true;
-    } else if (take_word(parser, "break_stream")) {
-        plan->break_stream = true;
-        plan->skip = !parser->is_applied;
-    } else if (take_word(parser, "status")) {
-        plan->skip = !parser->is_applied;
-        taken = take_status(parser);
-    } else if (take_word(parser, "region_error")) {
-        plan->skip = !parser->is_applied;
-        taken = take_region_error(parser);
-    } else {
-        return fail(parser, start, "unknown action");
+    if (item == ITEM_RULE) {
+        return true; /* a word of courtesy before the rest */
     }
-    rule->is_terminal = true;
-    return taken;
+    if (!tk_cl_parse_expect(parser, '=')) {
+        return false;
+    }
+    switch (item) {
+    case ITEM_ID:
+        return tk_cl_parse_name(parser, rule->name);
+    case ITEM_WHEN:
+        return take_when(parser, &rule->trigger);
+    case ITEM_DO:
+        return tk_cl_parse_actions(parser, &rule->actions);
+    case ITEM_THEN:
+        return tk_cl_parse_actions(parser, &rule->then);
+    default:
+        return take_selector(parser, item, &rule->selector);
+    }
 }
 
 static bool
-take_actions(struct parser *parser)
+parse(struct tk_cl_parser *parser, struct tk_cl_rule *rule)
 {
-    bool any = false;
-
-    do {
-        const char *start = parser->at;
-
-        if (take_word(parser, "apply")) {
-            parser->is_applied = true;
-            continue;
-        }
-        if (take_word(parser, "delay")) {
-            if (parser->rule->is_terminal) {
-                return fail(parser, start, "delay comes first");
-            }
-            if (!take_delay(parser)) {
-                return false;
-            }
-        } else if (!take_terminal(parser)) {
-            return false;
-        }
-        any = true;
-    } while (take(parser, ','));
-    return any || fail(parser, parser->at, "action expected");
-}
-
-static bool
-take_item(struct parser *parser, bool *has_actions)
-{
-    struct tk_cl_rule *rule = parser->rule;
-    const char *start = parser->at;
-
-    if (take_word(parser, "on")) {
-        return expect(parser, '=') && take_glob(parser);
-    }
-    if (take_word(parser, "store")) {
-        return expect(parser, '=') && take_number(parser, &rule->store_id);
-    }
-    if (take_word(parser, "region")) {
-        return expect(parser, '=') && take_number(parser, &rule->region_id);
-    }
-    if (take_word(parser, "key")) {
-        return expect(parser, '=') && take_key(parser);
-    }
-    if (take_word(parser, "when")) {
-        return expect(parser, '=') && take_when(parser);
-    }
-    if (take_word(parser, "do")) {
-        *has_actions = true;
-        return expect(parser, '=') && take_actions(parser);
-    }
-    return fail(parser, start,
-                "on=, store=, region=, key=, when= or do= expected");
-}
-
-static bool
-parse(struct parser *parser)
-{
-    bool has_actions = false;
-
     for (;;) {
         while (*parser->at != '\0' && is_end(*parser->at)) {
             parser->at++;
@@ -480,36 +468,41 @@ parse(struct parser *parser)
         if (*parser->at == '\0') {
             break;
         }
-        if (!take_item(parser, &has_actions)) {
+        if (!take_item(parser, rule)) {
             return false;
         }
         if (!is_end(*parser->at)) {
             return fail(parser, parser->at, "blank expected");
         }
     }
-    if (parser->rule->glob == NULL) {
+    if (rule->selector.glob == NULL) {
         return fail(parser, parser->at, "on= is missing");
     }
-    return has_actions || fail(parser, parser->at, "do= is missing");
+    return rule->actions.count > 0 ||
+           fail(parser, parser->at, "do= is missing");
 }
 
 tikv_error *
 tk_cl_rule_parse(const char *text, struct tk_cl_rule **out)
 {
-    struct parser parser = { text, text, NULL, NULL, NULL, false };
+    struct tk_cl_parser parser = { text, text, NULL, NULL, false };
+    struct tk_cl_rule *rule = tk_calloc(sizeof(*rule));
 
     *out = NULL;
-    parser.rule = tk_calloc(sizeof(*parser.rule));
-    if (parser.rule == NULL) {
+    if (rule == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    if (!parse(&parser)) {
-        tk_cl_rule_free(parser.rule);
-        return tk_error(TIKV_ERR_ARGUMENT, "fault rule, at %zu: %s",
-                        (size_t)(parser.failed_at - text) + 1,
-                        parser.failure);
+    tk_buf_init(&rule->once, SIZE_MAX / 4);
+    rule->text = tk_strdup(text);
+    if (rule->text == NULL || !parse(&parser, rule)) {
+        tk_cl_rule_free(rule);
+        return parser.failure == NULL
+                   ? tk_error_immortal(TIKV_ERR_MEMORY)
+                   : tk_error(TIKV_ERR_ARGUMENT, "fault rule, at %zu: %s",
+                              (size_t)(parser.failed_at - text) + 1,
+                              parser.failure);
     }
-    *out = parser.rule;
+    *out = rule;
     return NULL;
 }
 
@@ -517,8 +510,14 @@ void
 tk_cl_rule_free(struct tk_cl_rule *rule)
 {
     if (rule != NULL) {
-        tk_free(rule->glob);
-        tk_free(rule->key_bytes);
+        tk_cl_actions_fini(&rule->actions);
+        tk_cl_actions_fini(&rule->then);
+        tk_free(rule->selector.glob);
+        tk_free(rule->selector.source);
+        tk_free((void *)(uintptr_t)rule->selector.start.data);
+        tk_free((void *)(uintptr_t)rule->selector.end.data);
+        tk_free(rule->text);
+        tk_buf_fini(&rule->once);
         tk_free(rule);
     }
 }

@@ -51,7 +51,12 @@ struct tk_cl_store {
     int64_t load_since;
     int64_t load_ns;
     uint64_t load;
+    uint64_t load_floor; /* tells at least so much */
     uint32_t ports; /* invented addresses so far */
+    int64_t skew_ms; /* of its clock */
+    int64_t safe_ts_lag_ms;
+    bool is_safe_ts_held;
+    bool is_not_serving; /* what its health service says */
     uint64_t max_ts; /* no commit_ts is computed at or below it */
     bool max_ts_stale; /* a test says so: not synced with PD */
     struct tk_cl_memory_lock *memory_locks;
@@ -70,6 +75,7 @@ struct tk_cl_tso {
     int64_t logical;
     int64_t bound_ms; /* what the next leader must pass */
     int64_t tick;     /* wall time of the last one, in steps of 50 ms */
+    int64_t frozen_until_ms; /* the physical part stands still */
 };
 
 /* ---- requests ---- */
@@ -127,11 +133,16 @@ struct tk_cl_request {
     struct tk_buf *out;          /* the response is appended */
     size_t out_start;
     struct tk_cl_waiter *waiter; /* it has waited for a lock, or does */
+    struct tk_cl_plan *plan;     /* while it runs */
+    struct tk_cl_stop *stop;     /* flow.h; NULL: it never stopped */
+    uint64_t client;             /* ordinal of its connection; 0: unknown */
+    uint8_t passed;              /* enum tk_cl_stage, the last one */
+    bool is_orphan;              /* nobody waits for the answer */
     char text[160]; /* of a status */
 };
 
 /* What a handler gives when there is no answer yet: request->waiter waits
- * for a lock. */
+ * for a lock, or request->stop has stopped it. */
 enum { TK_CL_PARKED = -1 };
 
 /* Answers into request->out; the result is a gRPC status. */
@@ -192,6 +203,17 @@ struct tk_cluster {
     struct tk_cl_pd *pd;
     struct tk_cl_rule *rules;
     uint64_t rules_last;
+    bool is_staged; /* somebody wants to know of stages: flow.h */
+    struct tk_cl_stop *stops;
+    struct tk_cl_gate *gates;
+    struct tk_cl_delayed *held;   /* to be overtaken */
+    struct tk_cl_delayed *echoes; /* that come again */
+    struct tk_cl_watcher *watchers; /* of gates */
+    struct tk_cl_undo *undos;       /* of deeds that end by themselves */
+    struct tk_buf debts;            /* flow.h, what is owed outside */
+    struct tk_buf cuts;             /* cut.c */
+    uint64_t cuts_last;
+    struct tk_cl_seen_table *seen;  /* seen.c; NULL: nothing yet */
     uint64_t calls[TK_CL_METHODS];
     uint64_t calls_total;
     struct tk_cluster_stream *streams;
@@ -244,6 +266,10 @@ tk_cl_raw_put_pair(struct tk_buf *out, tikv_slice key, tikv_slice value);
 
 const struct tk_cl_method *
 tk_cl_method_by_path(const char *path);
+
+/* Row `index` of the table; its label may be NULL. */
+const struct tk_cl_method *
+tk_cl_method_at(size_t index);
 
 const struct tk_cl_method *
 tk_cl_method_by_slot(uint32_t slot);
@@ -302,6 +328,30 @@ tk_cl_lead(struct tk_cluster *cluster, struct tk_cl_region *region,
 bool
 tk_cl_resolve(const struct tk_cluster *cluster, const char *address,
               tk_node *out);
+
+/* The state alone, for deeds of rules: servers are told later. False: it is
+ * that way already. */
+bool
+tk_cl_store_drop(struct tk_cluster *cluster, struct tk_cl_store *store);
+
+bool
+tk_cl_store_raise(struct tk_cluster *cluster, struct tk_cl_store *store);
+
+/* ---- members.c: as above ---- */
+
+bool
+tk_cl_member_drop(struct tk_cluster *cluster, uint32_t member);
+
+bool
+tk_cl_member_raise(struct tk_cluster *cluster, uint32_t member);
+
+void
+tk_cl_member_lead(struct tk_cluster *cluster, uint32_t member);
+
+/* ---- fault.c ---- */
+
+void
+tk_cl_rules_fini(struct tk_cluster *cluster);
 
 /* ---- stores.c ---- */
 
@@ -386,87 +436,22 @@ void
 tk_cl_put_health(struct tk_buf *out, uint32_t field,
                  struct tk_cluster *cluster, const struct tk_cl_store *store);
 
-/* ---- fault.c ---- */
-
-/* What the rules want of one request. */
-struct tk_cl_plan {
-    int64_t before_ns; /* until it is executed */
-    int64_t after_ns;  /* from then until it is answered */
-    bool skip;         /* not executed */
-    bool silent;       /* not answered */
-    bool break_stream;
-    bool has_error;
-    int status; /* TK_GRPC_OK: none */
-    struct tk_cl_error error;
-};
-
-void
-tk_cl_plan(struct tk_cl_request *request, struct tk_cl_plan *plan);
-
-/* For a message that carries requests. */
-void
-tk_cl_plan_carrier(struct tk_cluster *cluster, const char *label,
-                   uint64_t store_id, struct tk_cl_plan *plan);
-
-/* Runs the request as planned, delays aside; the gRPC status. */
-int
-tk_cl_run_planned(struct tk_cl_request *request,
-                  const struct tk_cl_plan *plan);
-
-void
-tk_cl_rules_fini(struct tk_cluster *cluster);
-
 /* ---- call.c ---- */
 
 /* No lock held: unary calls that wait are dropped. */
 void
 tk_cl_calls_drop(struct tk_cluster *cluster);
 
-/* A request that waits for a lock, whose stream is gone, waits on for nobody;
- * its timer is not armed. */
+struct tk_cl_delayed;
+
+/* A request that waits, whose stream is gone, goes on for nobody; its timer
+ * is not armed. */
 void
 tk_cl_call_adopt(struct tk_cl_delayed *delayed);
 
 /* No lock held: those that wait at the node end now. */
 void
 tk_cl_calls_break(struct tk_cluster *cluster, tk_node node);
-
-/* ---- delayed.c: requests that run or are answered later ---- */
-
-struct tk_cl_delayed {
-    struct tk_timer timer;
-    struct tk_cluster *cluster;
-    struct tk_cluster_call *call;     /* unary, or NULL: for nobody */
-    struct tk_cluster_stream *stream; /* or NULL: freed in the meantime */
-    struct tk_cl_delayed *next;       /* of the stream, or of all unary */
-    struct tk_cl_delayed *prev;
-    uint64_t id; /* in the batch */
-    struct tk_cl_plan plan;
-    struct tk_cl_request request; /* its bytes are `body` and `out` */
-    struct tk_buf body;
-    struct tk_buf out;
-    uint32_t starts; /* of the store, when the request came */
-    int status;
-    bool is_done;    /* executed, and not parked */
-    bool is_dropped; /* unary: the cluster ends, do not wait any longer */
-};
-
-/* A copy of the request; NULL without memory. */
-struct tk_cl_delayed *
-tk_cl_delayed_new(const struct tk_cl_request *request,
-                  const struct tk_cl_plan *plan);
-
-/* Any lock or none. */
-void
-tk_cl_delayed_free(struct tk_cl_delayed *delayed);
-
-/* Executes unless that has been done, or the node is down by now. */
-void
-tk_cl_delayed_run(struct tk_cl_delayed *delayed);
-
-/* When to look at it again: when its wait for a lock ends, if it waits. */
-int64_t
-tk_cl_delayed_due(const struct tk_cl_delayed *delayed, int64_t otherwise);
 
 /* ---- txn_wait.c ---- */
 
@@ -480,10 +465,6 @@ tk_cl_wait_forget(struct tk_cl_request *request);
 
 int64_t
 tk_cl_wait_deadline(const struct tk_cl_waiter *waiter);
-
-/* One less; unlocks, and rings who waits for the last. */
-void
-tk_cl_delayed_gone(struct tk_cluster *cluster);
 
 /* ---- call.c ---- */
 

@@ -127,3 +127,43 @@ tk_cluster_pd_leader(struct tk_cluster *cluster)
     tk_mutex_unlock(&cluster->lock);
     return leader;
 }
+
+/* ---- deeds of rules ---- */
+
+bool
+tk_cl_member_drop(struct tk_cluster *cluster, uint32_t member)
+{
+    if (member >= cluster->members_count || !cluster->members[member].is_up) {
+        return false;
+    }
+    cluster->members[member].is_up = false;
+    if (cluster->leader == member) {
+        elect(cluster);
+        tk_cl_pd_publish(cluster);
+    }
+    return true;
+}
+
+bool
+tk_cl_member_raise(struct tk_cluster *cluster, uint32_t member)
+{
+    if (member >= cluster->members_count || cluster->members[member].is_up) {
+        return false;
+    }
+    cluster->members[member].is_up = true;
+    cluster->members[member].has_led = false;
+    if (cluster->leader == UINT32_MAX && !cluster->leader_held) {
+        elect(cluster);
+    }
+    return true;
+}
+
+void
+tk_cl_member_lead(struct tk_cluster *cluster, uint32_t member)
+{
+    if (cluster->members[member].is_up) {
+        set_leader(cluster, member);
+    } else {
+        elect(cluster);
+    }
+}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 
 struct entry {
     uint32_t index;
@@ -156,6 +156,12 @@ tk_cl_method_by_path(const char *path)
 }
 
 const struct tk_cl_method *
+tk_cl_method_at(size_t index)
+{
+    return &methods[index];
+}
+
+const struct tk_cl_method *
 tk_cl_method_by_slot(uint32_t slot)
 {
     return slot < 256 ? by_slot[slot] : NULL;
@@ -267,6 +273,35 @@ open_at_member(struct tk_cl_request *request)
                             TK_GRPC_FAILED_PRECONDITION);
 }
 
+/* A handler that has stopped on the way has left no answer; it begins again
+ * at once when the world has changed, else later. */
+static int
+run_through(struct tk_cl_request *request)
+{
+    struct tk_cl_stop *stop;
+    int status;
+
+    for (;;) {
+        if (request->stop != NULL) {
+            request->stop->is_stopped = false;
+        }
+        status = request->method->run(request);
+        stop = request->stop;
+        if (stop == NULL || !stop->is_stopped) {
+            break;
+        }
+        tk_buf_cut(request->out, request->out_start,
+                   request->out->len - request->out_start);
+        if (!stop->is_again) {
+            return TK_CL_PARKED;
+        }
+    }
+    if (status == TK_CL_PARKED) {
+        tk_cl_stop_unlatch(request);
+    }
+    return status;
+}
+
 int
 tk_cl_run(struct tk_cl_request *request)
 {
@@ -274,7 +309,10 @@ tk_cl_run(struct tk_cl_request *request)
     uint32_t flags = request->method->flags;
     int status;
 
-    request->now_s = (uint64_t)(tk_cl_wall_ms(request->cluster) / 1000);
+    request->now_s =
+        (uint64_t)((tk_cl_wall_ms(request->cluster) +
+                    (request->store == NULL ? 0 : request->store->skew_ms)) /
+                   1000);
     if (request->method->run == NULL ||
         (flags & (request->store != NULL ? TK_CL_AT_STORE
                                          : TK_CL_AT_MEMBER)) == 0 ||
@@ -295,7 +333,7 @@ tk_cl_run(struct tk_cl_request *request)
         tk_cl_answer_error(request, &disk_full);
         return TK_GRPC_OK;
     }
-    status = request->method->run(request);
+    status = run_through(request);
     if (request->store == NULL) {
         tk_cl_pd_tell(request->cluster);
     }

@@ -228,7 +228,15 @@ ROUTER(tk_cl_router_stores, tk_cl_pd_stores)
 
 /* ---- health ---- */
 
-enum { SERVING = 1, SERVICE_UNKNOWN = 3 };
+enum { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 };
+
+static uint64_t
+serving(const struct tk_cl_request *request)
+{
+    return request->store != NULL && request->store->is_not_serving
+               ? NOT_SERVING
+               : SERVING;
+}
 
 int
 tk_cl_health_check(struct tk_cl_request *request)
@@ -236,7 +244,7 @@ tk_cl_health_check(struct tk_cl_request *request)
     if (request->fields.bytes[1].len > 0) {
         return tk_cl_status(request, TK_GRPC_NOT_FOUND, "unknown service");
     }
-    tk_put_u64(request->out, 1, SERVING);
+    tk_put_u64(request->out, 1, serving(request));
     return TK_GRPC_OK;
 }
 
@@ -245,6 +253,7 @@ int
 tk_cl_health_watch(struct tk_cl_request *request)
 {
     tk_put_u64(request->out, 1,
-               request->fields.bytes[1].len > 0 ? SERVICE_UNKNOWN : SERVING);
+               request->fields.bytes[1].len > 0 ? SERVICE_UNKNOWN
+                                                : serving(request));
     return TK_GRPC_OK;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 #include "cluster/journal.h"
 
 void
@@ -266,7 +266,7 @@ tk_cl_store_burden(const struct tk_cl_request *request,
         plan->silent = true;
     }
     if (store->latency_ms > 0) {
-        plan->before_ns += (int64_t)store->latency_ms * TK_MS;
+        plan->before.ns += (int64_t)store->latency_ms * TK_MS;
         store->heat = (int32_t)heat_of(cluster, store);
         store->heat += store->heat < SCORE_MAX;
         store->heat_ns = tk_now(cluster->rt);
@@ -408,4 +408,26 @@ tk_cluster_store_unsynced(struct tk_cluster *cluster, uint64_t store_id,
     const struct mood mood = { .is_on = is_unsynced };
 
     return set_mood(cluster, store_id, set_unsynced, &mood);
+}
+
+/* ---- deeds of rules ---- */
+
+bool
+tk_cl_store_drop(struct tk_cluster *cluster, struct tk_cl_store *store)
+{
+    if (!store->is_up) {
+        return false;
+    }
+    take_down(cluster, store);
+    return true;
+}
+
+bool
+tk_cl_store_raise(struct tk_cluster *cluster, struct tk_cl_store *store)
+{
+    if (store->is_up || store->is_removed) {
+        return false;
+    }
+    bring_up(cluster, store);
+    return true;
 }

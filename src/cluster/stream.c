@@ -88,14 +88,15 @@ cancel_delayed(struct tk_cluster_stream *stream)
         if (!cluster->rt->ops->disarm(cluster->rt, &delayed->timer)) {
             /* It is firing: it will find no stream, and go. */
             delayed->stream = NULL;
-        } else if (delayed->request.waiter != NULL) {
+        } else if (delayed->request.waiter != NULL ||
+                   delayed->request.stop != NULL) {
             tk_cl_call_adopt(delayed);
         } else {
             cluster->pending--;
+            tk_cl_delayed_forget(delayed);
             tk_cl_delayed_free(delayed);
         }
     }
-    stream->last_due = 0;
 }
 
 void
@@ -226,32 +227,29 @@ tk_cl_stream_pump(struct tk_cluster_stream *stream)
 
 /* ---- delayed answers ---- */
 
-static void
-fire(struct tk_timer *timer)
+static bool
+has_order(const struct tk_cluster_stream *stream)
 {
-    struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
-    struct tk_cluster *cluster = delayed->cluster;
-    struct tk_cluster_stream *stream;
-    int64_t after_ns;
+    return stream->take != tk_cl_batch_message;
+}
 
-    tk_mutex_lock(&cluster->lock);
-    after_ns = delayed->is_done ? 0 : delayed->plan.after_ns;
-    stream = delayed->stream;
-    if (stream == NULL) {
-        tk_cl_wait_forget(&delayed->request);
-        tk_cl_delayed_free(delayed);
-        tk_cl_delayed_gone(cluster);
-        return;
+/* The one that came first. */
+static struct tk_cl_delayed *
+oldest(const struct tk_cluster_stream *stream)
+{
+    struct tk_cl_delayed *delayed = stream->delayed;
+
+    while (delayed != NULL && delayed->next != NULL) {
+        delayed = delayed->next;
     }
-    tk_cl_delayed_run(delayed);
-    if (after_ns > 0 || !delayed->is_done) {
-        cluster->rt->ops->arm(
-            cluster->rt, timer,
-            tk_cl_delayed_due(delayed,
-                              tk_after(tk_now(cluster->rt), after_ns)));
-        tk_mutex_unlock(&cluster->lock);
-        return;
-    }
+    return delayed;
+}
+
+static void
+unlist(struct tk_cluster_stream *stream, struct tk_cl_delayed *delayed)
+{
+    struct tk_cl_delayed *first;
+
     if (delayed->prev != NULL) {
         delayed->prev->next = delayed->next;
     } else {
@@ -260,6 +258,55 @@ fire(struct tk_timer *timer)
     if (delayed->next != NULL) {
         delayed->next->prev = delayed->prev;
     }
+    first = has_order(stream) ? oldest(stream) : NULL;
+    if (first != NULL && first->is_ripe) {
+        first->is_ripe = false;
+        stream->cluster->rt->ops->arm(stream->cluster->rt, &first->timer,
+                                      tk_now(stream->cluster->rt));
+    }
+}
+
+/* With the lock; true when it is not to be answered now. */
+static bool
+must_wait(struct tk_cluster_stream *stream, struct tk_cl_delayed *delayed)
+{
+    struct tk_runtime *rt = stream->cluster->rt;
+    int64_t due;
+
+    if (has_order(stream) && oldest(stream) != delayed) {
+        delayed->is_ripe = true;
+        rt->ops->arm(rt, &delayed->timer, TK_NEVER);
+        return true;
+    }
+    due = tk_cl_delayed_step(delayed);
+    if (due != TK_CL_READY && delayed->stream != NULL) {
+        rt->ops->arm(rt, &delayed->timer, due);
+        return true;
+    }
+    return false;
+}
+
+static void
+fire(struct tk_timer *timer)
+{
+    struct tk_cl_delayed *delayed = (struct tk_cl_delayed *)timer;
+    struct tk_cluster *cluster = delayed->cluster;
+    struct tk_cluster_stream *stream;
+
+    tk_mutex_lock(&cluster->lock);
+    stream = delayed->stream;
+    if (stream != NULL && must_wait(stream, delayed)) {
+        tk_cl_unlock(cluster);
+        tk_cl_streams_push(cluster);
+        return;
+    }
+    if (stream == NULL) {
+        tk_cl_delayed_forget(delayed);
+        tk_cl_delayed_free(delayed);
+        tk_cl_delayed_gone(cluster);
+        return;
+    }
+    unlist(stream, delayed);
     stream->answer(stream, delayed);
     tk_cl_delayed_free(delayed);
     tk_cl_stream_pump(stream);
@@ -269,9 +316,9 @@ fire(struct tk_timer *timer)
     tk_cl_delayed_gone(cluster);
 }
 
-bool
+void
 tk_cl_stream_delay(struct tk_cluster_stream *stream,
-                   struct tk_cl_delayed *delayed, int64_t when)
+                   struct tk_cl_delayed *delayed, int64_t due)
 {
     struct tk_cluster *cluster = stream->cluster;
 
@@ -284,9 +331,7 @@ tk_cl_stream_delay(struct tk_cluster_stream *stream,
     }
     stream->delayed = delayed;
     cluster->pending++;
-    cluster->rt->ops->arm(cluster->rt, &delayed->timer,
-                          tk_cl_delayed_due(delayed, when));
-    return true;
+    cluster->rt->ops->arm(cluster->rt, &delayed->timer, due);
 }
 
 /* ---- streams that answer message by message ---- */
@@ -341,22 +386,24 @@ tk_cl_stream_last_words(struct tk_cl_request *request, int status,
     request->end_status = tk_cl_status(request, status, "%s", text);
 }
 
-/* A request behind a delayed one waits too: answers keep their order. */
+/* A request behind a delayed one waits too: answers keep their order. Where
+ * no gate is met the whole time counts from here. */
 static bool
 delay_in_order(struct tk_cluster_stream *stream,
                const struct tk_cl_request *request, struct tk_cl_plan *plan)
 {
-    int64_t now = tk_now(stream->cluster->rt);
-    int64_t when = tk_after(now, plan->before_ns + plan->after_ns);
+    bool is_gated = plan->before.gate != NULL || plan->before.rule != 0;
+    int64_t due = tk_now(stream->cluster->rt);
     struct tk_cl_delayed *delayed;
 
-    plan->before_ns = 0;
-    plan->after_ns = 0;
-    if (stream->delayed == NULL && when <= now) {
+    if (stream->delayed == NULL && !tk_cl_holds(&plan->before) &&
+        !tk_cl_holds(&plan->after)) {
         return false;
     }
-    if (stream->delayed != NULL && when <= stream->last_due) {
-        when = stream->last_due + 1;
+    if (!is_gated && plan->after.gate == NULL) {
+        due = tk_after(due, plan->before.ns + plan->after.ns);
+        plan->before.ns = 0;
+        plan->after.ns = 0;
     }
     delayed = tk_cl_delayed_new(request, plan);
     if (delayed == NULL) {
@@ -364,8 +411,11 @@ delay_in_order(struct tk_cluster_stream *stream,
                           "out of memory");
         return true;
     }
-    stream->last_due = when;
-    return tk_cl_stream_delay(stream, delayed, when);
+    if (is_gated) {
+        due = tk_cl_delayed_begin(delayed, TK_GRPC_OK);
+    }
+    tk_cl_stream_delay(stream, delayed, due);
+    return true;
 }
 
 static void
@@ -557,6 +607,7 @@ tk_cluster_stream_free(struct tk_cluster_stream *stream)
 void
 tk_cl_streams_push(struct tk_cluster *cluster)
 {
+    tk_cl_debts_pay(cluster);
     for (;;) {
         struct tk_cluster_stream *stream;
 

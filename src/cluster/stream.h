@@ -6,7 +6,7 @@
 #ifndef TK_CLUSTER_STREAM_H
 #define TK_CLUSTER_STREAM_H
 
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 
 struct tk_cl_message {
     struct tk_cl_message *next;
@@ -28,7 +28,6 @@ struct tk_cluster_stream {
     struct tk_cl_message *last;
     struct tk_cl_message *spare;
     struct tk_cl_delayed *delayed;
-    int64_t last_due;          /* of the delayed ones, where order counts */
     struct tk_parker *speaker; /* while is_speaking */
     struct tk_parker *closer;  /* waits for the speaker */
     int refusal;               /* a status instead of everything */
@@ -79,9 +78,10 @@ tk_cl_stream_break(struct tk_cluster_stream *stream, const char *text);
 void
 tk_cl_stream_pump(struct tk_cluster_stream *stream);
 
-bool
+/* It is looked at when it is due; in streams with an order, in its turn. */
+void
 tk_cl_stream_delay(struct tk_cluster_stream *stream,
-                   struct tk_cl_delayed *delayed, int64_t when);
+                   struct tk_cl_delayed *delayed, int64_t due);
 
 /* ---- pd_watch.c ---- */
 

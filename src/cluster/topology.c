@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 #include "cluster/journal.h"
 
 struct tk_cl_store *
@@ -59,6 +59,7 @@ tk_cl_lead(struct tk_cluster *cluster, struct tk_cl_region *region,
         region->term++;
         tk_journal_region(cluster->journal, region);
         tk_cl_txn_lead(cluster, region, is_planned);
+        tk_cl_again_led(cluster, region);
     }
 }
 

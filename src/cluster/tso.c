@@ -31,7 +31,7 @@ tick(struct tk_cl_tso *tso, int64_t now_ms)
 {
     int64_t due = now_ms / TICK_MS;
 
-    if (due <= tso->tick) {
+    if (due <= tso->tick || now_ms < tso->frozen_until_ms) {
         return;
     }
     tso->tick = due;

@@ -8,7 +8,7 @@
 #ifndef TK_CLUSTER_TXN_H
 #define TK_CLUSTER_TXN_H
 
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 #include "cluster/mvcc.h"
 
 /* ---- errors of keys ---- */
@@ -168,10 +168,15 @@ struct tk_cl_memory_lock {
     struct tk_mvcc_lock *lock;
 };
 
-/* Takes the lock. False without memory. */
+/* Takes the lock; they are in order of keys. False without memory. */
 bool
 tk_cl_memory_lock_add(struct tk_cl_store *store, tikv_slice key,
                       struct tk_mvcc_lock *lock);
+
+/* NULL: the transaction has none there. */
+const struct tk_mvcc_lock *
+tk_cl_memory_lock(const struct tk_cl_store *store, tikv_slice key,
+                  uint64_t start_ts);
 
 void
 tk_cl_memory_lock_remove(struct tk_cl_store *store, tikv_slice key);
@@ -224,6 +229,7 @@ struct tk_cl_waiter {
     bool is_force;
     bool is_first;
     bool is_shared;            /* it would share the key */
+    bool is_deaf;              /* a rule: it is not woken */
     tikv_slice key;            /* behind the struct */
     struct tk_mvcc_lock *lock; /* that it met */
 };

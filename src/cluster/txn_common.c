@@ -149,6 +149,9 @@ tk_cl_txn_end(struct tk_cl_txn *txn, uint32_t exec_field)
     if (txn->error.kind != TK_KE_NONE) {
         (void)tk_cl_txn_fail(txn->request, &txn->error);
         tk_mvcc_drop(&txn->batch);
+    } else if (!tk_cl_pass(txn->request, TK_STAGE_APPLY)) {
+        tk_mvcc_drop(&txn->batch);
+        return TK_GRPC_OK;
     } else {
         tk_cl_txn_apply(txn);
     }
@@ -214,6 +217,7 @@ tk_cl_memory_lock_add(struct tk_cl_store *store, tikv_slice key,
                       struct tk_mvcc_lock *lock)
 {
     struct tk_cl_memory_lock *entry = tk_alloc(sizeof(*entry) + key.len);
+    struct tk_cl_memory_lock **link = &store->memory_locks;
     uint8_t *bytes;
 
     if (entry == NULL) {
@@ -226,9 +230,25 @@ tk_cl_memory_lock_add(struct tk_cl_store *store, tikv_slice key,
     }
     entry->key = tk_slice(bytes, key.len);
     entry->lock = lock;
-    entry->next = store->memory_locks;
-    store->memory_locks = entry;
+    while (*link != NULL && tk_slice_compare((*link)->key, key) < 0) {
+        link = &(*link)->next;
+    }
+    entry->next = *link;
+    *link = entry;
     return true;
+}
+
+const struct tk_mvcc_lock *
+tk_cl_memory_lock(const struct tk_cl_store *store, tikv_slice key,
+                  uint64_t start_ts)
+{
+    const struct tk_cl_memory_lock *entry = store->memory_locks;
+
+    while (entry != NULL && (entry->lock->start_ts != start_ts ||
+                             !tk_slice_equal(entry->key, key))) {
+        entry = entry->next;
+    }
+    return entry == NULL ? NULL : entry->lock;
 }
 
 void

@@ -173,10 +173,15 @@ tk_cl_txn_commit(struct tk_cl_request *request)
             break;
         }
     }
-    if (txn.error.kind == TK_KE_NONE && !txn.batch.failed) {
-        tk_put_u64(request->out, 3, commit_ts);
-        tk_cl_outcome_add(request->store, txn.start_ts, commit_ts);
+    if (txn.error.kind != TK_KE_NONE || txn.batch.failed) {
+        return tk_cl_txn_end(&txn, 4);
     }
+    if (!tk_cl_pass(request, TK_STAGE_APPLY)) {
+        tk_mvcc_drop(&txn.batch);
+        return TK_GRPC_OK;
+    }
+    tk_put_u64(request->out, 3, commit_ts);
+    tk_cl_outcome_add(request->store, txn.start_ts, commit_ts);
     return tk_cl_txn_end(&txn, 4);
 }
 

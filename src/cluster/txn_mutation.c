@@ -376,6 +376,18 @@ make_lock(struct step *step)
     return lock;
 }
 
+/* A rule wants the nth key to come too late. */
+static bool
+must_fall_back(const struct step *step)
+{
+    const struct tk_prewrite *prewrite = step->prewrite;
+    const struct tk_cl_request *request = prewrite->txn.request;
+
+    return tk_cl_is_twisted(request, TK_TWIST_FALLBACK) &&
+           (uint64_t)(step->mutation - prewrite->mutations) + 1 ==
+               request->plan->number;
+}
+
 /* Nobody has read, and nobody will, what the transaction may be committed
  * at from here on. False: that would be too late. */
 static bool
@@ -383,11 +395,17 @@ set_min_commit_ts(struct step *step, struct tk_mvcc_lock *lock)
 {
     const struct tk_prewrite *prewrite = step->prewrite;
     const struct tk_cl_store *store = prewrite->txn.request->store;
+    const struct tk_mvcc_lock *shown;
     uint64_t ts = tk_ts_max(store->max_ts, lock->start_ts);
 
     ts = tk_ts_max(ts, lock->for_update_ts) + 1;
     ts = tk_ts_max(ts, lock->min_commit_ts);
-    if (prewrite->max_commit_ts != 0 && ts > prewrite->max_commit_ts) {
+    shown = tk_cl_memory_lock(store, step->mutation->key, lock->start_ts);
+    if (shown != NULL) {
+        ts = shown->min_commit_ts; /* it has been stopped meanwhile */
+    }
+    if ((prewrite->max_commit_ts != 0 && ts > prewrite->max_commit_ts) ||
+        must_fall_back(step)) {
         if (lock->is_async) {
             tk_mvcc_names_unref(lock->names);
             lock->names = tk_mvcc_names_ref(prewrite->names);

@@ -387,6 +387,46 @@ put_result(const struct tk_prewrite *prewrite, bool is_final)
     }
 }
 
+/* It stops with its timestamp fixed: readers meet the locks in memory. */
+static void
+show_locks(struct tk_prewrite *prewrite)
+{
+    struct tk_cl_request *request = prewrite->txn.request;
+    const struct tk_mvcc_batch *batch = &prewrite->txn.batch;
+    size_t i;
+
+    for (i = 0; i < batch->count; i++) {
+        const struct tk_mvcc_op *op = &batch->ops[i];
+
+        if (op->change == TK_MVCC_SET_LOCK && op->lock->is_async) {
+            tk_cl_stop_show(request, tk_mvcc_key(op->node),
+                            tk_mvcc_lock_copy(op->lock));
+        }
+    }
+    for (i = 0; i < prewrite->held_count; i++) {
+        tk_cl_stop_show(request, tk_mvcc_key(prewrite->held[i].node),
+                        tk_mvcc_lock_copy(prewrite->held[i].lock));
+    }
+}
+
+/* The stages before it is applied. False: it has stopped, or is answered. */
+static bool
+go_through(struct tk_prewrite *prewrite)
+{
+    struct tk_cl_request *request = prewrite->txn.request;
+
+    if ((prewrite->kind == TK_PREWRITE_2PC ||
+         tk_cl_pass(request, TK_STAGE_MEMLOCK)) &&
+        tk_cl_pass(request, TK_STAGE_APPLY)) {
+        return true;
+    }
+    if (request->stop != NULL && request->stop->is_stopped &&
+        prewrite->kind != TK_PREWRITE_2PC) {
+        show_locks(prewrite);
+    }
+    return false;
+}
+
 static int
 run(struct tk_prewrite *prewrite, uint32_t exec_field)
 {
@@ -409,6 +449,10 @@ run(struct tk_prewrite *prewrite, uint32_t exec_field)
         txn->batch.failed = failed;
         put_result(prewrite, false);
     } else if (verdict == GO_ON) {
+        if (!go_through(prewrite)) {
+            tk_mvcc_drop(&txn->batch);
+            return TK_GRPC_OK;
+        }
         if (prewrite->kind == TK_PREWRITE_1PC) {
             commit_held(prewrite);
         }

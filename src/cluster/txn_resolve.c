@@ -107,9 +107,13 @@ resolve_some(struct tk_cl_txn *txn, const struct tk_buf *outcomes,
     tikv_slice end = tk_cl_region_end(txn->request->region);
     struct tk_cl_map_at at =
         tk_cl_map_from(&txn->mvcc->locks, tk_buf_slice(from));
+    const struct tk_cl_request *request = txn->request;
+    uint64_t most = tk_cl_is_twisted(request, TK_TWIST_PARTIAL)
+                        ? request->plan->number
+                        : BATCH;
     size_t count = 0;
 
-    while (at.item != NULL && count < BATCH &&
+    while (at.item != NULL && count < BATCH && count < most &&
            (end.len == 0 || tk_slice_compare(at.item->key, end) < 0)) {
         if (!resolve_node(txn, tk_mvcc_node_of(at.item), outcomes, &count)) {
             return false;

@@ -166,7 +166,11 @@ waiter_new(struct tk_cl_request *request, const struct tk_cl_wait *wait)
         memcpy(waiter + 1, wait->key.data, wait->key.len);
     }
     ms = ms == 0 || ms > WAIT_MAX_MS ? WAIT_MAX_MS : ms;
+    if (tk_cl_is_twisted(request, TK_TWIST_WAIT_TIMEOUT)) {
+        ms = 0;
+    }
     waiter->deadline = tk_after(tk_now(request->cluster->rt), ms * TK_MS);
+    waiter->is_deaf = tk_cl_is_twisted(request, TK_TWIST_NO_WAKE);
     waiter->start_ts = wait->start_ts;
     waiter->is_force = wait->is_force;
     waiter->is_first = wait->is_first;
@@ -226,7 +230,9 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
     struct tk_cl_waiter *waiter = request->waiter;
     struct tk_cl_queue *queue;
 
-    if (!wait->is_first && closes_circle(request, wait, error)) {
+    if (!wait->is_first &&
+        !tk_cl_is_twisted(request, TK_TWIST_NO_DETECTOR) &&
+        closes_circle(request, wait, error)) {
         return false;
     }
     error->kind = TK_KE_NONE;
@@ -242,6 +248,11 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
         return false;
     }
     waiter->state = TK_WAITING;
+    if (tk_cl_is_twisted(request, TK_TWIST_WAIT_SPURIOUS)) {
+        waiter->state = TK_WOKEN; /* though nobody has let go */
+        waiter->released_start = wait->lock->start_ts;
+        waiter->deadline = tk_now(request->cluster->rt);
+    }
     waiter->is_detected = !wait->is_first;
     insert(queue, waiter);
     return true;
@@ -322,8 +333,10 @@ go_on(struct tk_cl_waiter *waiter)
     struct tk_runtime *rt = delayed->cluster->rt;
 
     tk_cl_delayed_run(delayed);
-    if (delayed->is_done && rt->ops->disarm(rt, &delayed->timer)) {
-        rt->ops->arm(rt, &delayed->timer, tk_now(rt));
+    if (rt->ops->disarm(rt, &delayed->timer)) {
+        rt->ops->arm(rt, &delayed->timer,
+                     delayed->is_done ? tk_now(rt)
+                                      : tk_cl_delayed_due(delayed));
     }
 }
 
@@ -336,11 +349,23 @@ wake(struct tk_cl_queue *queue, struct tk_cl_waiter *waiter)
     take_out(waiter);
 }
 
+/* Rules make some deaf: those are passed over, and wait out their time. */
+static struct tk_cl_waiter *
+first_of(const struct tk_cl_queue *queue)
+{
+    struct tk_cl_waiter *waiter = queue->first;
+
+    while (waiter != NULL && waiter->is_deaf) {
+        waiter = waiter->next;
+    }
+    return waiter;
+}
+
 static void
 wake_first(struct tk_cl_queue *queue)
 {
     struct tk_cluster *cluster = queue->cluster;
-    struct tk_cl_waiter *waiter = queue->first;
+    struct tk_cl_waiter *waiter = first_of(queue);
 
     if (waiter == NULL) {
         return;
@@ -365,11 +390,13 @@ wake_first(struct tk_cl_queue *queue)
 static void
 wake_next(struct tk_cl_queue *queue)
 {
-    bool is_shared = queue->first != NULL && queue->first->is_shared;
+    const struct tk_cl_waiter *next = first_of(queue);
+    bool is_shared = next != NULL && next->is_shared;
 
     do {
         wake_first(queue);
-    } while (is_shared && queue->first != NULL && queue->first->is_shared);
+        next = first_of(queue);
+    } while (is_shared && next != NULL && next->is_shared);
 }
 
 /* The lock has another holder: who would take it waits for that one now. */
@@ -430,7 +457,8 @@ notify(struct tk_timer *timer)
     tk_mutex_lock(&cluster->lock);
     queue->is_armed = false;
     queue->is_listed = true;
-    while ((waiter = queue->first) != NULL && waiter->index < queue->index) {
+    while ((waiter = first_of(queue)) != NULL &&
+           waiter->index < queue->index) {
         bool is_force = waiter->is_force;
 
         wake(queue, waiter);

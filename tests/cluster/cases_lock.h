@@ -345,12 +345,6 @@ static const struct script_case lock_cases[] = {
       "@3 PL 9 9 y : wait=100 first => wait\n"
       "LWI x => 7->5:x 8->5:x 9->6:y\n"
       "WAIT 100\nLWI x => none" },
-    { "FI03", "a prewrite that comes after the rollback",
-      "PW 5 x=v\nRB 5 x\n"
-      "PW 5 x=v => conflict x@5 with 5-5 SelfRolledBack pk=x" },
-    { "FI04", "a lock request that comes after the commit",
-      "PL 5 5 x\nPW 5 x=v : f=5 act=p\nC 5 6 x => 6\nPL 5 6 x\n"
-      "LEAD x 2\nRL x 5:6\nM x => 6:put@5=v" },
     { "WQ16", "a resumed lock makes a circle for who waits on",
       "PL 10 10 k\nPL 12 12 j\n"
       "@1 PL 11 11 k : force wait=0 => wait\n"

@@ -271,8 +271,10 @@ on_down(void *arg, tk_node node)
 void
 tk_serve_use(struct tk_serve *serve, struct tk_cluster *core)
 {
-    const struct tk_cluster_events none = { NULL, NULL, NULL };
-    const struct tk_cluster_events events = { on_up, on_down, serve };
+    const struct tk_cluster_events none = { .arg = NULL };
+    const struct tk_cluster_events events = { .up = on_up,
+                                              .down = on_down,
+                                              .arg = serve };
     size_t i;
 
     tk_cluster_set_events(serve->core, &none);
@@ -347,7 +349,9 @@ static tikv_error *
 open_all(struct tk_serve *serve, uint16_t base_port,
          const struct tk_serve_tls *tls)
 {
-    const struct tk_cluster_events events = { on_up, on_down, serve };
+    const struct tk_cluster_events events = { .up = on_up,
+                                              .down = on_down,
+                                              .arg = serve };
     tikv_error *error = fill_nodes(serve, base_port);
     size_t i;
 
@@ -421,7 +425,7 @@ tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
 void
 tk_serve_stop(struct tk_serve *serve)
 {
-    const struct tk_cluster_events none = { NULL, NULL, NULL };
+    const struct tk_cluster_events none = { .arg = NULL };
     size_t i;
 
     if (serve == NULL) {

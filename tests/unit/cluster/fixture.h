@@ -364,11 +364,21 @@ fx_region_of(struct fx *fx, tikv_slice key)
     pdpb_GetRegionRequest_set_region_key(
         request,
         upb_StringView_FromDataAndSize((const char *)key.data, key.len));
-    FX_CALL(fx, tk_cluster_pd_leader(fx->cluster), "/pdpb.PD/GetRegion", pdpb,
-            GetRegionRequest, request);
-    assert_true(fx->replied);
-    assert_int_equal(fx->status, TK_GRPC_OK);
-    return FX_PARSE(fx, pdpb, GetRegionResponse);
+    /* Rules may be at work on PD, too. */
+    for (int tries = 0; tries < 100; tries++) {
+        int waits = 0;
+
+        FX_CALL(fx, tk_cluster_pd_leader(fx->cluster), "/pdpb.PD/GetRegion",
+                pdpb, GetRegionRequest, request);
+        while (!fx->replied && !fx->dropped && waits++ < 100) {
+            fx_wait(fx, 10);
+        }
+        if (fx->replied && fx->status == TK_GRPC_OK) {
+            return FX_PARSE(fx, pdpb, GetRegionResponse);
+        }
+    }
+    fail_msg("no answer from PD: %d", fx->status);
+    return NULL;
 }
 
 static inline const pdpb_GetRegionResponse *

@@ -43,7 +43,9 @@ told_down(void *arg, tk_node node)
 static void
 listen_to(struct fx *fx, struct told *told)
 {
-    const struct tk_cluster_events events = { told_up, told_down, told };
+    const struct tk_cluster_events events = { .up = told_up,
+                                              .down = told_down,
+                                              .arg = told };
 
     memset(told, 0, sizeof(*told));
     told->fx = fx;
