@@ -47,6 +47,8 @@ typedef struct tikv_cluster_options {
 #define TIKV_CLUSTER_OPTIONS_INIT                                              \
     { sizeof(tikv_cluster_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0,     \
       NULL, NULL, NULL, NULL, 0 }
+/* storage.api-version of the stores: raw keys without a time to live and
+ * transactions; raw keys that may have one, alone; both in keyspaces. */
 #define TIKV_CLUSTER_API_V1 UINT32_C(0)
 #define TIKV_CLUSTER_API_V1TTL UINT32_C(1)
 #define TIKV_CLUSTER_API_V2 UINT32_C(2)
@@ -121,7 +123,20 @@ tikv_cluster_split_txn(tikv_cluster *cluster, tikv_slice key);
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_cluster_merge(tikv_cluster *cluster, tikv_slice key);
 
-/* Moves the leader of a region; store 0 leaves it without one. */
+/* The same in steps. Prepared, the region has another epoch and answers
+ * writes with proposal_in_merging_mode, until its neighbour takes its range
+ * or the merge is rolled back, with a further epoch. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_merge_prepare(tikv_cluster *cluster, uint64_t region_id);
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_merge_commit(tikv_cluster *cluster, uint64_t region_id);
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_merge_rollback(tikv_cluster *cluster, uint64_t region_id);
+
+/* Moves the leader of a region, with the locks of its memory; store 0 leaves
+ * it without one, and then they are lost. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
                              uint64_t store_id);
@@ -129,10 +144,51 @@ tikv_cluster_transfer_leader(tikv_cluster *cluster, uint64_t region_id,
 TIKV_API uint64_t
 tikv_cluster_leader_of(tikv_cluster *cluster, uint64_t region_id);
 
+/* Makes what the store has of a region a voter, a learner or a witness, adds
+ * such a peer, or with NONE removes it: one step of conf_ver. A leader hands
+ * over before. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_peer_set(tikv_cluster *cluster, uint64_t region_id,
+                      uint64_t store_id, uint32_t kind);
 #define TIKV_CLUSTER_PEER_NONE UINT32_C(0)
 #define TIKV_CLUSTER_PEER_VOTER UINT32_C(1)
 #define TIKV_CLUSTER_PEER_LEARNER UINT32_C(2)
 #define TIKV_CLUSTER_PEER_WITNESS UINT32_C(3)
+
+/* What a peer can do: everything, or it answers region_not_initialized, an
+ * error of a message alone, or is_witness. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_peer_state(tikv_cluster *cluster, uint64_t region_id,
+                        uint64_t store_id, uint32_t state);
+#define TIKV_CLUSTER_PEER_READY UINT32_C(0)
+#define TIKV_CLUSTER_PEER_UNINITIALIZED UINT32_C(1)
+#define TIKV_CLUSTER_PEER_SNAPSHOT UINT32_C(2)
+#define TIKV_CLUSTER_PEER_NO_DATA UINT32_C(3)
+
+/* While it is in recovery, a region answers recovery_in_progress. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_region_recovering(tikv_cluster *cluster, uint64_t region_id,
+                               bool is_recovering);
+
+/**
+ * Safe timestamps. Stale reads are served up to a peer's own, above that they
+ * are data_is_not_ready. Every 200 ms a leader takes over PD's timestamp, but
+ * stays at the start of the oldest transaction that has a lock in the region;
+ * other peers follow a tick later. hold() keeps peers at `ts`, also below
+ * what they had, until release(). Region 0 is all regions, store 0 all
+ * stores; safe_ts() is the least of the peers then, 0 without any.
+ */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_safe_ts_hold(tikv_cluster *cluster, uint64_t region_id,
+                          uint64_t store_id, uint64_t ts);
+
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_safe_ts_release(tikv_cluster *cluster, uint64_t region_id,
+                             uint64_t store_id);
+
+TIKV_API uint64_t
+tikv_cluster_safe_ts(tikv_cluster *cluster, uint64_t region_id,
+                     uint64_t store_id);
 
 /* ---- stores, with ids 1 .. stores_count at the start ---- */
 
@@ -162,6 +218,51 @@ tikv_cluster_store_swap(tikv_cluster *cluster, uint64_t a, uint64_t b);
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_cluster_store_remove(tikv_cluster *cluster, uint64_t store_id);
 
+/* PD shows it as going (offline) or not; it serves as before. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_offline(tikv_cluster *cluster, uint64_t store_id,
+                           bool is_offline);
+
+/* The store takes connections and requests, and does nothing about them. What
+ * came meanwhile stays without an answer. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_pause(tikv_cluster *cluster, uint64_t store_id,
+                         bool is_paused);
+
+/* Every request takes that much longer, and the slow score of the store rises
+ * with each; it falls by one a second. 0: no longer. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_slow(tikv_cluster *cluster, uint64_t store_id,
+                        uint32_t latency_ms);
+
+/* The score that its health feedback begins from: 1 (fine, as at the start)
+ * to 100. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_score(tikv_cluster *cluster, uint64_t store_id,
+                         uint32_t score);
+
+/* Reads whose busy threshold is below `wait_ms` are server_is_busy, with that
+ * number; with `refuses_writes` all writes are. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_busy(tikv_cluster *cluster, uint64_t store_id,
+                        uint32_t wait_ms, bool refuses_writes);
+
+/* On an almost full disk prewrites, flushes and pessimistic locks need the
+ * context's leave, on a full one every write does: else disk_full. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_disk(tikv_cluster *cluster, uint64_t store_id,
+                        uint32_t level);
+#define TIKV_CLUSTER_DISK_NORMAL UINT32_C(0)
+#define TIKV_CLUSTER_DISK_ALMOST_FULL UINT32_C(1)
+#define TIKV_CLUSTER_DISK_FULL UINT32_C(2)
+
+/* The store does not know PD's timestamp, as shortly after it became leader:
+ * async commit, one-phase commit and raw writes of API V2 are
+ * max_timestamp_not_synced. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_store_unsynced(tikv_cluster *cluster, uint64_t store_id,
+                            bool is_unsynced);
+
 /* ---- PD members, numbered from 0 ---- */
 
 TIKV_API TIKV_MUST_USE tikv_error *
@@ -177,6 +278,11 @@ tikv_cluster_pd_transfer(tikv_cluster *cluster, uint32_t member);
 /* No member leads until the next transfer. */
 TIKV_API void
 tikv_cluster_pd_leaderless(tikv_cluster *cluster);
+
+/* From now on PD learns of regions, leaders and new addresses that much later
+ * than they change; 0: at once, as at the start. */
+TIKV_API void
+tikv_cluster_pd_lag(tikv_cluster *cluster, uint32_t ms);
 
 /* The leading member, or UINT32_MAX. */
 TIKV_API uint32_t

@@ -23,7 +23,8 @@ static const char help[] =
     "  --port BASE     first port, members before stores; 0: free ones (0)\n"
     "  --regions N     regions at the start (1)\n"
     "  --replicas N    peers of a region (3, or as many as there are stores)\n"
-    "  --api v1|v1ttl  raw keys without or with TTL (v1)\n"
+    "  --api v1|v1ttl|v2\n"
+    "                  storage.api-version, and V1 with TTL (v1)\n"
     "  --data DIR      keep everything in DIR, go on with what it holds\n"
     "  --data-sync always|process\n"
     "                  answers wait for the disk, or the system (always)\n"
@@ -133,7 +134,11 @@ read_api(const char *text, uint32_t *api)
         *api = TIKV_CLUSTER_API_V1TTL;
         return EXIT_OK;
     }
-    return usage("--api: ", text, " is neither v1 nor v1ttl");
+    if (strcmp(text, "v2") == 0) {
+        *api = TIKV_CLUSTER_API_V2;
+        return EXIT_OK;
+    }
+    return usage("--api: ", text, " is not one of v1, v1ttl, v2");
 }
 
 static int

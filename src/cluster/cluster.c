@@ -32,23 +32,54 @@ tk_cl_count(struct tk_cluster *cluster, const struct tk_cl_method *method)
     cluster->calls_total++;
 }
 
-/* The start of the nth of `count` regions: one byte, or two when there are
- * more than 256, encoded: bounds in between say nothing to transactional
- * clients, while to raw ones any key is a bound. */
-static size_t
-start_of(uint32_t index, uint32_t count, uint8_t bytes[START_LEN])
+/* Which of `count` even parts of all keys behind a prefix. */
+struct part {
+    const char *prefix;
+    size_t prefix_len;
+    uint32_t index;
+    uint32_t count;
+};
+
+/* In API V2 keys lie in keyspaces: regions are parts of the first one's raw
+ * keys, and behind them of its transactional keys. */
+static struct part
+part_of(uint32_t api, uint32_t index, uint32_t count)
 {
-    uint64_t space = count <= 256 ? 256 : 65536;
-    uint64_t place = index * space / count;
-    bool is_short = space == 256 || place % 256 == 0;
+    uint32_t raw = (count + 1) / 2;
+
+    if (api != TIKV_CLUSTER_API_V2) {
+        return (struct part){ "", 0, index, count };
+    }
+    return index < raw ? (struct part){ "r\0\0", 4, index, raw }
+                       : (struct part){ "x\0\0", 4, index - raw,
+                                        count - raw };
+}
+
+/* The start of the nth of `count` regions: behind its prefix one byte, or two
+ * when there are more than 256, encoded: bounds in between say nothing to
+ * transactional clients, while to raw ones of V1 any key is a bound. */
+static size_t
+start_of(uint32_t api, uint32_t index, uint32_t count,
+         uint8_t bytes[START_LEN])
+{
+    struct part part = part_of(api, index, count);
+    uint64_t space = part.count <= 256 ? 256 : 65536;
+    uint64_t place;
+    size_t len = part.prefix_len;
 
     if (index == 0 || index == count) {
         return 0;
     }
+    place = part.index * space / part.count;
     memset(bytes, 0, START_LEN);
-    bytes[0] = (uint8_t)(space == 256 ? place : place >> 8);
-    bytes[1] = is_short ? 0 : (uint8_t)place;
-    bytes[START_LEN - 1] = (uint8_t)(0xff - (is_short ? 7 : 6));
+    memcpy(bytes, part.prefix, part.prefix_len);
+    if (part.index > 0) {
+        bytes[len++] = (uint8_t)(space == 256 ? place : place >> 8);
+    }
+    if (space > 256 && place % 256 != 0) {
+        bytes[len++] = (uint8_t)place;
+    }
+    bytes[START_LEN - 1] = (uint8_t)(0xff - (START_LEN - 1 - len));
     return START_LEN;
 }
 
@@ -58,8 +89,9 @@ add_region(struct tk_cluster *cluster, uint32_t index, uint32_t count)
 {
     uint8_t start[START_LEN];
     uint8_t end[START_LEN];
-    tikv_slice from = tk_slice(start, start_of(index, count, start));
-    tikv_slice to = tk_slice(end, start_of(index + 1, count, end));
+    uint32_t api = cluster->api;
+    tikv_slice from = tk_slice(start, start_of(api, index, count, start));
+    tikv_slice to = tk_slice(end, start_of(api, index + 1, count, end));
     struct tk_cl_region *region =
         tk_cl_region_new(++cluster->ids, from, to, cluster->replicas);
     uint32_t i;

@@ -217,13 +217,13 @@ tikv_error *
 tk_cluster_merge(struct tk_cluster *cluster, tikv_slice key);
 
 tikv_error *
-tk_cluster_merge_prepare(struct tk_cluster *cluster, tikv_slice key);
+tk_cluster_merge_prepare(struct tk_cluster *cluster, uint64_t region_id);
 
 tikv_error *
-tk_cluster_merge_commit(struct tk_cluster *cluster, tikv_slice key);
+tk_cluster_merge_commit(struct tk_cluster *cluster, uint64_t region_id);
 
 tikv_error *
-tk_cluster_merge_rollback(struct tk_cluster *cluster, tikv_slice key);
+tk_cluster_merge_rollback(struct tk_cluster *cluster, uint64_t region_id);
 
 tikv_error *
 tk_cluster_peer_set(struct tk_cluster *cluster, uint64_t region_id,

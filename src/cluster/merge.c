@@ -70,30 +70,41 @@ check_step(const struct tk_cl_regions *all, size_t place, enum step step)
 }
 
 static tikv_error *
-take_step(struct tk_cluster *cluster, tikv_slice key, enum step step)
+take_step(struct tk_cluster *cluster, struct tk_cl_region *source,
+          enum step step)
 {
     struct tk_cl_regions *all = &cluster->regions;
+    size_t place = tk_cl_region_place(all, tk_cl_region_start(source));
+    tikv_error *error = check_step(all, place, step);
+
+    if (error != NULL) {
+        return error;
+    }
+    if (step == ROLLBACK) {
+        roll_back(cluster, source);
+    } else if (!source->is_merging) {
+        prepare(cluster, source);
+    }
+    if (step == COMMIT || step == WHOLE) {
+        error = commit(cluster, source, all->sorted[place + 1]);
+    }
+    if (step == WHOLE && error != NULL) {
+        roll_back(cluster, source);
+    }
+    return error;
+}
+
+static tikv_error *
+take_step_of(struct tk_cluster *cluster, uint64_t region_id, enum step step)
+{
     struct tk_cl_region *source;
     tikv_error *error;
-    size_t place;
 
     tk_mutex_lock(&cluster->lock);
-    place = tk_cl_region_place(all, key);
-    error = check_step(all, place, step);
-    if (error == NULL) {
-        source = all->sorted[place];
-        if (step == ROLLBACK) {
-            roll_back(cluster, source);
-        } else if (!source->is_merging) {
-            prepare(cluster, source);
-        }
-        if (step == COMMIT || step == WHOLE) {
-            error = commit(cluster, source, all->sorted[place + 1]);
-        }
-        if (step == WHOLE && error != NULL) {
-            roll_back(cluster, source);
-        }
-    }
+    source = tk_cl_region_by_id(&cluster->regions, region_id);
+    error = source == NULL ? tk_error(TIKV_ERR_ARGUMENT, "no region %llu",
+                                      (unsigned long long)region_id)
+                           : take_step(cluster, source, step);
     tk_mutex_unlock(&cluster->lock);
     return error;
 }
@@ -101,23 +112,30 @@ take_step(struct tk_cluster *cluster, tikv_slice key, enum step step)
 tikv_error *
 tk_cluster_merge(struct tk_cluster *cluster, tikv_slice key)
 {
-    return take_step(cluster, key, WHOLE);
+    struct tk_cl_regions *all = &cluster->regions;
+    tikv_error *error;
+
+    tk_mutex_lock(&cluster->lock);
+    error = take_step(cluster, all->sorted[tk_cl_region_place(all, key)],
+                      WHOLE);
+    tk_mutex_unlock(&cluster->lock);
+    return error;
 }
 
 tikv_error *
-tk_cluster_merge_prepare(struct tk_cluster *cluster, tikv_slice key)
+tk_cluster_merge_prepare(struct tk_cluster *cluster, uint64_t region_id)
 {
-    return take_step(cluster, key, PREPARE);
+    return take_step_of(cluster, region_id, PREPARE);
 }
 
 tikv_error *
-tk_cluster_merge_commit(struct tk_cluster *cluster, tikv_slice key)
+tk_cluster_merge_commit(struct tk_cluster *cluster, uint64_t region_id)
 {
-    return take_step(cluster, key, COMMIT);
+    return take_step_of(cluster, region_id, COMMIT);
 }
 
 tikv_error *
-tk_cluster_merge_rollback(struct tk_cluster *cluster, tikv_slice key)
+tk_cluster_merge_rollback(struct tk_cluster *cluster, uint64_t region_id)
 {
-    return take_step(cluster, key, ROLLBACK);
+    return take_step_of(cluster, region_id, ROLLBACK);
 }

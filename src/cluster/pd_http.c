@@ -350,7 +350,7 @@ show_store(struct tk_cluster *cluster, const char *target, struct tk_buf *out)
 {
     if (strncmp(target, "/config", 7) == 0) {
         tk_buf_printf(out,
-                      "{\"storage\":{\"api-version\":1,\"enable-ttl\":%s},"
+                      "{\"storage\":{\"api-version\":%d,\"enable-ttl\":%s},"
                       "\"raftstore\":{\"raft-entry-max-size\":\"8MiB\"},"
                       "\"raft-store\":{\"raft-entry-max-size\":\"8MiB\"},"
                       "\"coprocessor\":{\"region-max-size\":\"384MiB\","
@@ -358,7 +358,8 @@ show_store(struct tk_cluster *cluster, const char *target, struct tk_buf *out)
                       "\"region-max-keys\":3840000,"
                       "\"region-split-keys\":2560000,"
                       "\"enable-region-bucket\":false}}",
-                      cluster->api == TIKV_CLUSTER_API_V1TTL ? "true"
+                      cluster->api == TIKV_CLUSTER_API_V2 ? 2 : 1,
+                      cluster->api != TIKV_CLUSTER_API_V1 ? "true"
                                                              : "false");
         return TK_PD_HTTP_OK;
     }

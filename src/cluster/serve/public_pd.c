@@ -47,6 +47,14 @@ tikv_cluster_pd_leaderless(tikv_cluster *cluster)
     }
 }
 
+void
+tikv_cluster_pd_lag(tikv_cluster *cluster, uint32_t ms)
+{
+    if (cluster != NULL) {
+        tk_cluster_pd_lag(cluster->core, ms);
+    }
+}
+
 uint32_t
 tikv_cluster_pd_leader(tikv_cluster *cluster)
 {
