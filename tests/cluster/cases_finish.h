@@ -65,6 +65,16 @@ static const struct script_case finish_cases[] = {
       "C 7 10 x : secondary => lock_not_found x +debug" },
     { "CM12", "the source of a transaction goes from lock to version",
       .run = finish_keeps_source },
+    { "MK03", "who is late",
+      "PW 5 x=v\nRB 5 x\nPW 11 x=w\n"
+      "C 5 10 x => lock_not_found x\nC 11 12 x => 12\nC 11 12 x => 12\n"
+      "PW 3 a=1 x=2 => conflict x@3 with 11-12 Optimistic pk=a\n"
+      "PW 20 x=v\nCL x 20 0\n"
+      "PW 4 x=3 => conflict x@4 with 20-20 Optimistic pk=x\n"
+      "PW 30 y=v : min=31\n"
+      "CTS y 30 100 100 => MinCommitTSPushed ttl=3000 "
+      "y@30 put pk=y ttl=3000 min=101\n"
+      "C 30 40 y => expired y@30 at 40 min=101\nC 30 101 y => 101" },
     { "RB01", "a primary's rollback is protected",
       "PW 5 x=v y=w\nRB 5 x y\n"
       "M x => 5:rb@5=p\nM y => 5:rb@5" },

@@ -20,6 +20,37 @@ lock_waits_without_client(struct script *script)
                          "M x => lock(pess@6 f=6 ttl=3000)");
 }
 
+static size_t
+lock_edges(struct tk_cluster *cluster)
+{
+    const struct tk_cl_edge *edge;
+    size_t count = 0;
+
+    tk_mutex_lock(&cluster->lock);
+    for (edge = cluster->edges; edge != NULL; edge = edge->next) {
+        count++;
+    }
+    tk_mutex_unlock(&cluster->lock);
+    return count;
+}
+
+static void
+lock_counts_edges(struct script *script)
+{
+    struct tk_cluster *cluster = script->fx.cluster;
+
+    script_lines(script, "PL 5 5 a b\n@1 PL 6 6 a : wait=0 => wait");
+    assert_int_equal(lock_edges(cluster), 1);
+    script_lines(script, "@2 PL 6 6 a : wait=0 => wait");
+    assert_int_equal(lock_edges(cluster), 1);
+    script_lines(script, "@3 PL 6 6 b : wait=500 => wait");
+    assert_int_equal(lock_edges(cluster), 2);
+    script_lines(script, "PRB 5 5 a\nWAIT 20");
+    assert_int_equal(lock_edges(cluster), 1);
+    script_lines(script, "WAIT 480");
+    assert_int_equal(lock_edges(cluster), 0);
+}
+
 static const struct script_case lock_cases[] = {
     { "RD04", "a pessimistic lock blocks no reader",
       "PL 5 5 x\nG x 10 => none\nG x 10 : check => none" },
@@ -60,7 +91,10 @@ static const struct script_case lock_cases[] = {
       "PL 10 10 a : only => abort" },
     { "PL11", "the value of the latest commit",
       "PW 1 a=1\nC 1 2 a => 2\nPW 3 a=2\nC 3 8 a => 8\n"
-      "PL 5 9 a : values => values=2 missing=0" },
+      "PL 5 9 a : values => values=2 missing=0\n"
+      "PW 1 b=1\nC 1 5 b => 5\nPW 6 b=2\nC 6 7 b => 7\nCL b 5 0\n"
+      "DROPV b 7\nM b => 5:put@1=1+over+fence7\n"
+      "PL 8 8 b : values => values=- missing=1\nPL 8 8 +b" },
     { "PL12", "locking reads raise max_ts",
       "PL 5 20 x\nMAXTS x => 0\n"
       "PL 5 30 y : values => values=- missing=1\nMAXTS y => 30\n"
@@ -338,6 +372,8 @@ static const struct script_case lock_cases[] = {
       "@1 => conflict a@7 with 5-0 PessimisticRetry pk=a\n"
       "MERGE a\nPL 8 8 a\n@1 PL 8 8 z : wait=0 => wait\n"
       "PL 7 7 a : wait=0 => deadlock on a@8 hashed 8->7:z 7->8:a" },
+    { "WQ20", "the detector has one edge for a key, while there is a wait",
+      .run = lock_counts_edges },
     { "WQ19", "a store tells who waits",
       "LWI x => none\n"
       "PL 5 5 x\nPL 6 6 y\n"

@@ -88,7 +88,10 @@ static const struct script_case read_cases[] = {
       "CL x 20 0\n"
       "M x => 30:put@25=w 20:put@10=v+over+fence30\n"
       "G x 25 => v\n"
-      "G x 30 => w" },
+      "G x 30 => w\n"
+      "DROPV x 30\n"
+      "G x 29 => v\nG x 30 => none\nSC 29 x y 9 => x=v\n"
+      "SC 40 x y 9 => none" },
     { "RD17", "RC reads through locks",
       "PW 5 x=v\nC 5 6 x => 6\nPW 10 x=w\n"
       "G x 20 : rc => v" },
@@ -193,6 +196,30 @@ static const struct script_case read_cases[] = {
       "M y => none\n"
       "G x 3 => none\n"
       "G x 15 => b" },
+    { "MK01", "scans of four moments",
+      "PW 5 a=a1 c=c1 e=e1\nC 5 10 a c e => 10\n"
+      "PW 15 b=b2\nC 15 20 b => 20\n"
+      "PW 25 -c d=d3\nC 25 30 c d => 30\n"
+      "PW 35 -e a=a4\nC 35 40 a e => 40\n"
+      "SC 9 a - 9 => none\n"
+      "SC 10 a - 9 => a=a1 c=c1 e=e1\n"
+      "SC 20 a - 9 => a=a1 b=b2 c=c1 e=e1\n"
+      "SC 30 a - 9 => a=a1 b=b2 d=d3 e=e1\n"
+      "SC 40 a - 9 => a=a4 b=b2 d=d3\n"
+      "SC 30 b e 9 => b=b2 d=d3\nSC 20 b - 2 => b=b2 c=c1\n"
+      "SC 30 d d 9 => none\n"
+      "SC 10 z - 9 : rev => e=e1 c=c1 a=a1\n"
+      "SC 20 z - 2 : rev => e=e1 c=c1\n"
+      "SC 20 e b 9 : rev => c=c1 b=b2\n"
+      "SC 30 e b 9 : rev => d=d3 b=b2\n"
+      "SC 40 z - 9 : rev => d=d3 b=b2 a=a4\n"
+      "SC 40 a - 9 : rev => none" },
+    { "MK02", "scans pass by locks that are resolved",
+      "PW 1 a=1 c=1\nC 1 2 a c => 2\nPW 5 a=5 b=5\n"
+      "SC 10 a - 9 => (locked a@5 put pk=a ttl=3000) "
+      "(locked b@5 put pk=a ttl=3000) c=1\n"
+      "SC 10 a - 9 : bypass=5 => a=1 c=1\n"
+      "SC 10 z - 9 : rev bypass=5 => c=1 a=1" },
     { "DR01", "a range is deleted with locks and versions",
       "PW 1 a=1 b=2 c=3\nC 1 2 a b => 2\n"
       "DR a c : notify\n"

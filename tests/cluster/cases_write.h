@@ -113,7 +113,10 @@ static const struct script_case write_cases[] = {
       "PW 5 x=v\nC 5 10 x => 10\nPW 12 x=w\nC 12 15 x => 15\n"
       "CL x 10 0\n"
       "M x => 15:put@12=w 10:put@5=v+over+fence15\n"
-      "PW 20 x^n=w : assert=strict => assertion x@20 notexist 12-15" },
+      "PW 20 x^n=w : assert=strict => assertion x@20 notexist 12-15\n"
+      "DROPV x 15\n"
+      "PW 20 x^e=w : assert=strict => assertion x@20 exist 0-0\n"
+      "PW 20 x^n=w : assert=strict" },
     { "PW25", "a delete has no value to clean",
       "PW 5 x=*300\nC 5 6 x => 6\nPW 7 -x=*300\n"
       "RB 7 x\n"

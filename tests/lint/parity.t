@@ -5,7 +5,8 @@
 #
 # tests/parity.tsv tells for every behaviour that the reference clients test
 # which test of ours proves it, or why none does. Columns: source, file, test,
-# our test, reason. A named test must be a function of a test program.
+# our test, reason. A named test must be a function of a test program, or a
+# case of tests/cluster/cases_*.h.
 use strict;
 use warnings;
 use FindBin;
@@ -18,6 +19,12 @@ sub test_functions {
     for my $file (files($tree, qr/\.c$/, 'tests')) {
         my $text = code_of("$tree/$file");
         $names{$1} = 1 while $text =~ /^(\w+)\(/mg;
+    }
+    for my $file (files($tree, qr/cases_\w+\.h$/, 'tests')) {
+        open my $in, '<', "$tree/$file" or die "$file: $!\n";
+        while (<$in>) {
+            $names{$1} = 1 if /^\s*\{ "([A-Z]{2}\d\d)",/;
+        }
     }
     return \%names;
 }
