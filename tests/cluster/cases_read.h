@@ -124,7 +124,13 @@ static const struct script_case read_cases[] = {
       "SPLIT b\nMEM a 7 8\n"
       "SC 10 a - 10 : at=b => locked a@7 put pk=a min=8 async and "
       "(locked a@7 put pk=a min=8 async)\n"
-      "UNMEM a\nSC 10 a - 10 : at=b => region:key_not_in_region 4 a [b,-)" },
+      "G a 10 : at=b => locked a@7 put pk=a min=8 async\n"
+      "G a 10 : old => locked a@7 put pk=a min=8 async\n"
+      "BG 10 a : old => locked a@7 put pk=a min=8 async and "
+      "(locked a@7 put pk=a min=8 async)\n"
+      "UNMEM a\nSC 10 a - 10 : at=b => region:key_not_in_region 4 a [b,-)\n"
+      "G a 10 : at=b => region:key_not_in_region 4 a [b,-)\n"
+      "BG 10 a : at=b => region:key_not_in_region 4 a [b,-)" },
     { "RD22", "scans both ways",
       "PW 1 a=1 b=2 c=3 d=4 e=5\nC 1 2 a b c d e => 2\n"
       "PW 3 -b\nC 3 4 b => 4\nRB 5 c\nPW 6 d=6\n"

@@ -118,7 +118,11 @@ static const struct script_case status_cases[] = {
       "CL x 9000000000000.0 0 => region:message\n"
       "SL 9000000000000.0 - - 0 => region:message\n"
       "CSL 9000000000000.0 x => region:message\n"
-      "G x 9000000000000.0 => region:message" },
+      "G x 9000000000000.0 => region:message\n"
+      "CTS y 5 9 1700000031000.0 : rine => region:message\n"
+      "CTS y 5 9 1700000031000.0 : rine tidb => LockNotExistRollback\n"
+      "CTS y 5 9 1700000099000.0 : rine tidb => region:message\n"
+      "G y 1700000032000.0 => none\nG y 1700000099000.0 => region:message" },
     { "CT23", "ttl 0, and alive in the same millisecond",
       "PW 5.0 x=v : ttl=0\n"
       "CTS x 5.0 0 5.9 => NoAction x@5.0 put pk=x\n"
