@@ -68,6 +68,7 @@ struct tk_pd_region {
     size_t down_count;
     const struct metapb_Peer *const *pending;
     size_t pending_count;
+    const struct metapb_Buckets *buckets; /* NULL: none */
 };
 
 /* `out->region` is NULL when PD knows no region for the key. */

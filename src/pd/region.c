@@ -58,6 +58,7 @@ find(struct tk_pd *pd, struct tk_op *op, enum tk_command command,
     if (request != NULL) {
         pdpb_GetRegionRequest_set_header(request, tk_pd_header(pd, arena));
         pdpb_GetRegionRequest_set_region_key(request, view(key));
+        pdpb_GetRegionRequest_set_need_buckets(request, true);
         ask.body = tk_arena_encode(arena, tk_command_row(command)->request,
                                    request);
     }
@@ -75,6 +76,7 @@ find(struct tk_pd *pd, struct tk_op *op, enum tk_command command,
         return NULL;
     }
     out->leader = real_leader(pdpb_GetRegionResponse_leader(answer));
+    out->buckets = pdpb_GetRegionResponse_buckets(answer);
     out->pending = pdpb_GetRegionResponse_pending_peers(answer,
                                                         &out->pending_count);
     down = pdpb_GetRegionResponse_down_peers(answer, &out->down_count);
@@ -121,6 +123,7 @@ encode_scan(struct tk_pd *pd, const tikv_range *ranges, size_t ranges_count,
     pdpb_BatchScanRegionsRequest_set_limit(
         request, limit > INT32_MAX ? INT32_MAX : (int32_t)limit);
     pdpb_BatchScanRegionsRequest_set_contain_all_key_range(request, true);
+    pdpb_BatchScanRegionsRequest_set_need_buckets(request, true);
     return tk_arena_encode(
         arena, tk_command_row(TK_CMD_PD_BATCH_SCAN_REGIONS)->request, request);
 }
@@ -159,6 +162,7 @@ tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
 
         region->region = pdpb_Region_region(list[i]);
         region->leader = real_leader(pdpb_Region_leader(list[i]));
+        region->buckets = pdpb_Region_buckets(list[i]);
         region->pending =
             pdpb_Region_pending_peers(list[i], &region->pending_count);
         region->down = peers_of(down, region->down_count, arena);

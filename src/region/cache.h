@@ -12,6 +12,8 @@
 #ifndef TK_REGION_CACHE_H
 #define TK_REGION_CACHE_H
 
+#include "upb/upb.h"
+
 #include "base/buf.h"
 #include "region/store.h"
 #include "wire/key.h"
@@ -111,6 +113,25 @@ bool
 tk_cache_epoch_not_match(struct tk_cache *cache, const struct tk_route *route,
                          const struct metapb_Region *const *regions,
                          size_t count);
+
+/* ---- buckets (RC-10) ---- */
+
+/* The bucket of a key as far as the cache knows; false: nothing of that
+ * region. The version is 0 where it has no buckets. */
+bool
+tk_cache_bucket(struct tk_cache *cache, tikv_slice key, struct tk_buf *start,
+                struct tk_buf *end, uint64_t *version);
+
+/* BucketVersionNotMatch: takes over what is newer. */
+void
+tk_cache_set_buckets(struct tk_cache *cache, const struct tk_route *route,
+                     uint64_t version, const upb_StringView *keys,
+                     size_t count);
+
+/* Somebody saw a newer version: PD is asked at the next look, once. */
+void
+tk_cache_want_buckets(struct tk_cache *cache, const struct tk_route *route,
+                      uint64_t version);
 
 size_t
 tk_cache_count(struct tk_cache *cache);

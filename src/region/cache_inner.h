@@ -17,6 +17,7 @@
 #include "exec/mutex.h"
 #include "pd/alarm.h"
 #include "pd/waiters.h"
+#include "region/buckets.h"
 #include "region/cache.h"
 #include "region/map.h"
 
@@ -61,6 +62,7 @@ struct tk_region {
     uint64_t version;
     struct tk_region *next_id; /* chain of the index, under the lock */
     struct tk_retired retired;
+    _Atomic(struct tk_buckets *) buckets; /* written under the lock */
     struct tk_peer peers[];
 };
 

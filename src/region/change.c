@@ -136,3 +136,50 @@ tk_cache_epoch_not_match(struct tk_cache *cache, const struct tk_route *route,
     }
     return false;
 }
+
+void
+tk_cache_set_buckets(struct tk_cache *cache, const struct tk_route *route,
+                     uint64_t version, const upb_StringView *keys,
+                     size_t count)
+{
+    struct tk_buckets *old = NULL;
+    struct tk_buckets *fresh;
+    struct tk_region *region;
+
+    /* A hint that finds no memory is done without. */
+    if (!tk_buckets_new(&cache->codec, version, keys, count, &fresh) ||
+        fresh == NULL) {
+        return;
+    }
+    tk_mutex_lock(&cache->lock);
+    region = record_of(cache, route);
+    if (region != NULL) {
+        old = atomic_load(&region->buckets);
+        if (old == NULL || old->version < version) {
+            atomic_store_explicit(&region->buckets, fresh,
+                                  memory_order_release);
+            fresh = NULL;
+        } else {
+            old = NULL;
+        }
+    }
+    tk_mutex_unlock(&cache->lock);
+    tk_buckets_free(fresh);
+    tk_buckets_retire(cache->rt, old);
+}
+
+void
+tk_cache_want_buckets(struct tk_cache *cache, const struct tk_route *route,
+                      uint64_t version)
+{
+    const struct tk_buckets *known;
+    struct tk_region *region;
+
+    tk_mutex_lock(&cache->lock);
+    region = record_of(cache, route);
+    known = region == NULL ? NULL : atomic_load(&region->buckets);
+    if (region != NULL && (known == NULL || known->version < version)) {
+        tk_region_mark(region, TK_REGION_READY);
+    }
+    tk_mutex_unlock(&cache->lock);
+}

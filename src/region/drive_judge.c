@@ -177,6 +177,10 @@ correct_cache(struct tk_run *run, struct tk_shard *shard,
     if (reaction->invalidate != TK_INVALID_OK) {
         tk_cache_invalidate(cache, route, reaction->invalidate);
     }
+    if (fault->bucket_keys_count != 0) {
+        tk_cache_set_buckets(cache, route, fault->buckets_version,
+                             fault->bucket_keys, fault->bucket_keys_count);
+    }
     if (fault->regions_count != 0 &&
         tk_cache_epoch_not_match(cache, route, fault->regions,
                                  fault->regions_count)) {

@@ -192,6 +192,13 @@ tk_region_error(tikv_slice bytes, struct tk_arena *arena,
         take_hint(error, out);
     } else if (row->is_set == errorpb_Error_has_epoch_not_match) {
         take_regions(error, out);
+    } else if (row->is_set == errorpb_Error_has_bucket_version_not_match) {
+        const errorpb_BucketVersionNotMatch *news =
+            errorpb_Error_bucket_version_not_match(error);
+
+        out->buckets_version = errorpb_BucketVersionNotMatch_version(news);
+        out->bucket_keys = errorpb_BucketVersionNotMatch_keys(
+            news, &out->bucket_keys_count);
     } else if (errorpb_Error_has_server_is_busy(error)) {
         const errorpb_ServerIsBusy *busy =
             errorpb_Error_server_is_busy(error);

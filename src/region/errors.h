@@ -45,6 +45,9 @@ struct tk_region_error {
     const char *message;          /* in the arena */
     const struct metapb_Region *const *regions; /* epoch_not_match */
     size_t regions_count;
+    uint64_t buckets_version; /* bucket_version_not_match */
+    const upb_StringView *bucket_keys;
+    size_t bucket_keys_count;
 };
 
 /* Classifies encoded errorpb.Error bytes; what it points to lives in the

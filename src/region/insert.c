@@ -177,13 +177,29 @@ tk_cache_remove(struct tk_cache *cache, struct tk_region *region,
 /* PD may be stuck on a leader that is none: the peer after the one that
  * failed is asked then. */
 static void
-inherit(const struct tk_region *old, struct tk_region *region)
+inherit_leader(const struct tk_region *old, struct tk_region *region)
 {
-    if (old != NULL && old->id == region->id &&
-        tk_region_reason(old) == TK_INVALID_NO_LEADER &&
+    if (tk_region_reason(old) == TK_INVALID_NO_LEADER &&
         old->peers_count == region->peers_count) {
         atomic_store(&region->working,
                      (atomic_load(&old->working) + 1) % region->peers_count);
+    }
+}
+
+/* Stores tell of regions without their buckets, and PD may know older ones. */
+static void
+inherit_buckets(const struct tk_region *old, struct tk_region *region)
+{
+    struct tk_buckets *known = atomic_load(&old->buckets);
+    struct tk_buckets *own = atomic_load(&region->buckets);
+
+    if (known != NULL && (own == NULL || own->version < known->version)) {
+        struct tk_buckets *copy = tk_buckets_copy(known);
+
+        if (copy != NULL) {
+            atomic_store(&region->buckets, copy);
+            tk_buckets_free(own);
+        }
     }
 }
 
@@ -209,7 +225,11 @@ tk_cache_insert(struct tk_cache *cache, struct tk_region *region)
     if (is_stale(cache, region) || !index_grow(cache)) {
         return false;
     }
-    inherit(tk_cache_by_id(cache, region->id), region);
+    other = tk_cache_by_id(cache, region->id);
+    if (other != NULL) {
+        inherit_leader(other, region);
+        inherit_buckets(other, region);
+    }
     if (!tk_map_put(&cache->map, &region->entry, &replaced)) {
         return false;
     }

@@ -183,6 +183,26 @@ slice_of(upb_StringView view)
     return (tikv_slice){ (const uint8_t *)view.data, view.size };
 }
 
+static bool
+take_buckets(struct tk_cache *cache, const struct tk_pd_region *facts,
+             struct tk_region *region)
+{
+    struct tk_buckets *buckets = NULL;
+    bool is_good = true;
+
+    if (facts->buckets != NULL) {
+        size_t count;
+        const upb_StringView *keys =
+            metapb_Buckets_keys(facts->buckets, &count);
+
+        is_good = tk_buckets_new(&cache->codec,
+                                 metapb_Buckets_version(facts->buckets), keys,
+                                 count, &buckets);
+    }
+    atomic_init(&region->buckets, buckets);
+    return is_good;
+}
+
 tikv_error *
 tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
               const struct tk_store *leader_store, struct tk_region **out)
@@ -215,6 +235,10 @@ tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
         *out = new_block(&contexts, peers, count, tk_buf_slice(&start),
                          tk_buf_slice(&end));
     }
+    if (*out != NULL && !take_buckets(cache, facts, *out)) {
+        tk_region_free(*out);
+        *out = NULL;
+    }
     if (*out != NULL) {
         fill(cache, facts, chosen, stores, leader_store, *out);
     } else if (error == NULL) {
@@ -229,6 +253,7 @@ tk_region_new(struct tk_cache *cache, const struct tk_pd_region *facts,
 void
 tk_region_free(struct tk_region *region)
 {
+    tk_buckets_free(atomic_load(&region->buckets));
     tk_free(region);
 }
 
