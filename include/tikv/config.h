@@ -20,6 +20,7 @@
  * txn.scope                 global    a text, empty is global
  * call.timeout_ms         * 20000     1 .. 3600000
  * backoff.raw_ms          * 20000     1 .. 3600000
+ * backoff.txn_read_ms     * 20000     1 .. 3600000
  * backoff.weight          * 2         1 .. 100
  * pool.threads_count        8         1 .. 1024
  * pool.queue_max_count      100000    1 .. 10000000

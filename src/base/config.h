@@ -25,6 +25,7 @@ struct tk_config {
     tk_setting tso_batch_max_count;
     tk_setting call_timeout_ms;
     tk_setting backoff_raw_ms;
+    tk_setting backoff_txn_read_ms;
     tk_setting backoff_weight;
     tk_setting pool_threads_count;
     tk_setting pool_queue_max_count;

@@ -24,6 +24,7 @@ tk_txn_client_new(const struct tk_router *raw, struct tk_txn_client **out)
         raw->codec.mode == TK_KEYS_RAW_V1 ? TK_KEYS_TXN_V1 : TK_KEYS_TXN_V2;
     router->cache = tk_cache_new(router->rt, router->pd, router->stores,
                                  &router->codec, router->config, router->log);
+    tk_safe_point_init(&client->safe_point, router);
     client->resolver = router->cache == NULL ? NULL : tk_resolver_new(client);
     if (client->resolver == NULL) {
         tk_txn_client_free(client);
@@ -41,6 +42,7 @@ tk_txn_client_free(struct tk_txn_client *client)
         return;
     }
     tk_resolver_free(client->resolver);
+    tk_safe_point_fini(&client->safe_point);
     tk_cache_free(client->router.cache);
     tk_free(client);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the transactions of one client share: a router of their own, the lock
- * resolver, time.
+ * resolver, the safe point, time.
  *
  * Raw and transactional keys live in different spaces even where they look
  * alike: regions of the one are bounded by plain keys, of the other by
@@ -16,13 +16,15 @@
 #define TK_TXN_CLIENT_H
 
 #include "region/drive.h"
+#include "txn/safe_point.h"
 
 struct tk_resolver;
 
-/* Fixed. */
+/* Fixed, but for what has a lock of its own. */
 struct tk_txn_client {
     struct tk_router router; /* for jobs with transactional keys */
     struct tk_resolver *resolver;
+    struct tk_safe_point safe_point;
 };
 
 /* `raw` is the client's first router, already complete. */

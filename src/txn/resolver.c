@@ -218,7 +218,7 @@ is_large(const struct group *group)
 static tikv_error *
 do_clean(struct round *round, const struct tk_cleaning *cleaning)
 {
-    if (round->resolve->for_read) {
+    if (round->resolve->for_read && !round->resolve->waits_for_cleaning) {
         tk_clean_later(round->resolver, round->op->call, cleaning);
         return NULL;
     }

@@ -59,6 +59,10 @@ struct tk_resolve {
      * and is told whom it can pass. */
     bool for_read;
 
+    /* A reader that cannot read through locks (it wants to know the commit
+     * ts): waits for cleaning up like a writer. */
+    bool waits_for_cleaning;
+
     /* Only the locks that were met are removed, not those of the same
      * transaction in their regions. */
     bool is_lite;

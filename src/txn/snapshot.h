@@ -30,10 +30,30 @@ struct tk_snapshot_options {
     bool no_fill_cache; /* of TiKV's block cache */
     bool no_cache;      /* of this snapshot */
     uint64_t task_id;
-    uint32_t busy_threshold_ms; /* 0: none */
+    size_t cache_bytes;       /* of this snapshot's; 0: TK_SNAPSHOT_CACHE */
+    struct tk_read_mode read; /* of all reads; strings are copied */
 
     /* The start ts of a transaction whose own locks are no obstacle; 0. */
     uint64_t own_ts;
+};
+
+#define TK_SNAPSHOT_CACHE ((size_t)1 << 20)
+
+/* What a snapshot's reads have cost so far. */
+enum tk_snapshot_stat {
+    TK_STAT_GETS,               /* requests: KvGet */
+    TK_STAT_BATCH_GETS,         /* KvBatchGet */
+    TK_STAT_SCANS,              /* KvScan */
+    TK_STAT_CACHE_HITS,         /* keys that needed no request */
+    TK_STAT_LOCKS,              /* met */
+    TK_STAT_RESOLVE_NS,         /* spent on locks, waiting included */
+    TK_STAT_BACKOFF_MS,         /* slept, whatever for */
+    TK_STAT_PROCESSED_VERSIONS, /* TiKV's own account, from here on */
+    TK_STAT_PROCESSED_BYTES,
+    TK_STAT_TOTAL_VERSIONS,
+    TK_STAT_SERVER_WAIT_NS,
+    TK_STAT_SERVER_PROCESS_NS,
+    TK_STATS
 };
 
 struct tk_snapshot;
@@ -52,6 +72,16 @@ tk_snapshot_unref(struct tk_snapshot *snapshot);
 uint64_t
 tk_snapshot_version(const struct tk_snapshot *snapshot);
 
+uint64_t
+tk_snapshot_stat(const struct tk_snapshot *snapshot,
+                 enum tk_snapshot_stat stat);
+
+/* What somebody knows without reading (a committed write of this very
+ * snapshot's owner): goes into the cache. Absent: there is none. */
+void
+tk_snapshot_learn(struct tk_snapshot *snapshot, tikv_slice key,
+                  tikv_slice value);
+
 /* found[i] for keys[i], of which there may be many and equal ones; all are
  * absent on error. The values live as long as `hold`, to which nothing is
  * added but memory. One key is a get, more are a batch get. */
@@ -64,17 +94,16 @@ tk_snapshot_get(struct tk_snapshot *snapshot, struct tk_op *op,
 /* ---- scans ---- */
 
 struct tk_scan_options {
-    uint32_t page_count; /* pairs of a page at most; 0: configured */
-    size_t page_bytes;   /* about; 0: no limit */
+    uint32_t page_count;  /* pairs of a page at most; 0: configured */
+    size_t page_bytes;    /* about; 0: no limit */
     uint32_t sample_step; /* of each n keys one; 0: all */
     bool reverse;
     bool keys_only; /* values absent */
-    bool with_commit_ts;
 };
 
-/* The first page of the range; tikv_pairs_next() of it is the range after. A
- * page that is not full, by count or bytes, is the last. Reverse scans go
- * from the end (excluded) down to the start. */
+/* The first page of the range; tikv_pairs_next() of it is the range after, if
+ * there is one: a page may be empty and not the last. Reverse scans go from
+ * the end (excluded) down to the start. */
 tikv_error *
 tk_snapshot_scan(struct tk_snapshot *snapshot, struct tk_op *op,
                  tikv_range range, const struct tk_scan_options *options,
@@ -88,19 +117,16 @@ struct tk_scan_source {
     struct tk_snapshot *snapshot;
     struct tk_op *op;
     struct tk_scan_options options;
-    tikv_pairs *page;
+    tikv_pairs *page; /* its rest is what follows it */
     size_t place;
-    tikv_pairs *before; /* the page that held the range of this one */
-    tikv_range rest;
-    bool has_rest;
 };
 
 /* Places it on the first pair. The range is borrowed until the first page is
  * in, which is before this returns. */
 tikv_error *
-tk_scan_source_init(struct tk_scan_source *source,
-                    struct tk_snapshot *snapshot, struct tk_op *op,
-                    tikv_range range, const struct tk_scan_options *options)
+tk_scan_source_init(struct tk_scan_source *source, struct tk_snapshot *snapshot,
+                    struct tk_op *op, tikv_range range,
+                    const struct tk_scan_options *options)
     __attribute__((warn_unused_result));
 
 void

@@ -40,9 +40,8 @@ put_message(struct tk_buf *out, uint32_t field, struct tk_buf *message)
 static const kvrpcpb_KeyError *
 decode(struct tk_buf *bytes)
 {
-    const kvrpcpb_KeyError *problem =
-        tk_arena_decode(arena, &kvrpcpb_KeyError_msginit, bytes->data,
-                        bytes->len, NULL);
+    const kvrpcpb_KeyError *problem = tk_arena_decode(
+        arena, &kvrpcpb_KeyError_msginit, bytes->data, bytes->len, NULL);
 
     assert_non_null(problem);
     return problem;
@@ -57,8 +56,7 @@ error_of(struct tk_buf *bytes, enum tk_key_mode mode)
 }
 
 static void
-expect_bytes(const tikv_error *error, tikv_error_field field,
-             const char *text)
+expect_bytes(const tikv_error *error, tikv_error_field field, const char *text)
 {
     tikv_slice bytes = tikv_error_bytes(error, field);
 
@@ -105,8 +103,7 @@ key_error__of_a_conflict_tells_both_transactions(void **state)
     assert_int_equal(tikv_error_class(error), TIKV_CLASS_RETRY_TXN);
     assert_int_equal(tikv_error_u64(error, TIKV_ERROR_START_TS), 10);
     assert_int_equal(tikv_error_u64(error, TIKV_ERROR_CONFLICT_TS), 11);
-    assert_int_equal(tikv_error_u64(error, TIKV_ERROR_CONFLICT_COMMIT_TS),
-                     12);
+    assert_int_equal(tikv_error_u64(error, TIKV_ERROR_CONFLICT_COMMIT_TS), 12);
     assert_int_equal(tikv_error_u64(error, TIKV_ERROR_REASON),
                      TIKV_CONFLICT_SELF_ROLLED_BACK);
     expect_bytes(error, TIKV_ERROR_KEY, "k");
@@ -288,18 +285,17 @@ lock_set__expands_a_shared_lock(void **state)
     problem = decode(&outer);
     tk_lock_set_init(&set);
     assert_true(tk_lock_is_met(problem));
-    assert_null(tk_lock_set_meet(&set, &codec, problem,
-                                 (tikv_slice){ NULL, 0 }));
+    assert_null(
+        tk_lock_set_meet(&set, &codec, problem, (tikv_slice){ NULL, 0 }));
     assert_int_equal(set.count, 2);
     assert_true(tk_slice_equal(set.data[0].key, tk_slice_text("k")));
-    assert_true(tk_slice_equal(set.data[1].primary,
-                               tk_slice_text("primary")));
+    assert_true(tk_slice_equal(set.data[1].primary, tk_slice_text("primary")));
     assert_int_equal(set.data[1].start_ts, 6);
     assert_true(tk_lock_is_pessimistic(&set.data[1]));
     assert_false(tk_lock_is_pessimistic(&set.data[0]));
     assert_int_equal(set.data[0].secondaries_count, 2);
-    assert_true(tk_slice_equal(set.data[0].secondaries[1],
-                               tk_slice_text("s2")));
+    assert_true(
+        tk_slice_equal(set.data[0].secondaries[1], tk_slice_text("s2")));
     tk_lock_set_fini(&set);
     tk_buf_fini(&scratch);
     tk_buf_fini(&wrapper);
@@ -319,8 +315,8 @@ lock_set__takes_a_lock_without_ttl(void **state)
     tk_buf_init(&outer, 1000);
     put_lock(&outer, 1, 5, TK_LOCK_PUT, NULL, &scratch);
     tk_lock_set_init(&set);
-    assert_null(tk_lock_set_meet(&set, &codec, decode(&outer),
-                                 tk_slice_text("asked")));
+    assert_null(
+        tk_lock_set_meet(&set, &codec, decode(&outer), tk_slice_text("asked")));
     assert_int_equal(set.data[0].ttl_ms, 0);
     assert_true(tk_slice_equal(set.data[0].key, tk_slice_text("asked")));
     tk_lock_set_fini(&set);
@@ -342,15 +338,15 @@ lock_set__refuses_what_is_not_ours(void **state)
     tk_buf_init(&outer, 1000);
     put_lock(&outer, 1, 5, TK_LOCK_PUT, "k", &scratch);
     tk_lock_set_init(&set);
-    error = tk_lock_set_meet(&set, &codec, decode(&outer),
-                             (tikv_slice){ NULL, 0 });
+    error =
+        tk_lock_set_meet(&set, &codec, decode(&outer), (tikv_slice){ NULL, 0 });
     assert_int_equal(tikv_error_code(error), TIKV_ERR_PROTOCOL);
     tikv_error_free(error);
     tk_buf_clear(&outer);
     put_lock(&outer, 1, 0, TK_LOCK_PUT, "k", &scratch);
     codec.mode = TK_KEYS_TXN_V1;
-    error = tk_lock_set_meet(&set, &codec, decode(&outer),
-                             (tikv_slice){ NULL, 0 });
+    error =
+        tk_lock_set_meet(&set, &codec, decode(&outer), (tikv_slice){ NULL, 0 });
     assert_int_equal(tikv_error_code(error), TIKV_ERR_PROTOCOL);
     tikv_error_free(error);
     assert_int_equal(set.count, 0);

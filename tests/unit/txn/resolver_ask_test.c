@@ -150,10 +150,10 @@ all(struct place *place)
     tk_op_fini(&op);
     tk_lock_set_fini(&locks);
     assert_int_equal(data_locks(place->router, NULL), 0);
-    assert_int_equal(
-        ask(place, half.start_ts, "c", TK_ASK_LOOK).state, TK_TXN_COMMITTED);
-    assert_int_equal(
-        ask(place, async.start_ts, "d", TK_ASK_LOOK).state, TK_TXN_COMMITTED);
+    assert_int_equal(ask(place, half.start_ts, "c", TK_ASK_LOOK).state,
+                     TK_TXN_COMMITTED);
+    assert_int_equal(ask(place, async.start_ts, "d", TK_ASK_LOOK).state,
+                     TK_TXN_COMMITTED);
     assert_int_equal(ask(place, write.start_ts, "b", TK_ASK_LOOK).state,
                      TK_TXN_ROLLED_BACK);
 }

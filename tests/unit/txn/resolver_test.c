@@ -229,8 +229,8 @@ no_question(struct place *place)
     data_locks(place->router, &locks);
     locks.data[0].last_update_ms = 5;
     place_begin(place, &op);
-    world_ok(tk_resolver_resolve(place->client->resolver, &op,
-                                 &round.resolve, &locks));
+    world_ok(tk_resolver_resolve(place->client->resolver, &op, &round.resolve,
+                                 &locks));
     tk_op_fini(&op);
     assert_in_range(round.resolve.wait_ms, 1, 3000);
     tk_lock_set_fini(&locks);
@@ -391,8 +391,7 @@ static void
 async_decided(struct place *place)
 {
     struct place_round round;
-    uint64_t txn =
-        async_write(place, DATA_KEYS("a", "b", "m", "z"), 3000);
+    uint64_t txn = async_write(place, DATA_KEYS("a", "b", "m", "z"), 3000);
     uint64_t before;
 
     data_commit(place->router, txn, data_ts(place->router), DATA_KEYS("a"));
@@ -417,8 +416,8 @@ lesson_25__a_decided_async_commit_is_resolved_directly(void **state)
 static void
 async_fell_back(struct place *place)
 {
-    struct data_write write = { .start_ts = async_write(
-                                    place, DATA_KEYS("a", "b"), 20),
+    struct data_write write = { .start_ts =
+                                    async_write(place, DATA_KEYS("a", "b"), 20),
                                 .keys = DATA_KEYS("m", "z"),
                                 .primary = "a",
                                 .value = "v",
