@@ -127,13 +127,10 @@ choose_options(struct call *call)
 }
 
 static void
-begin(struct call *call, bool is_future)
+begin(struct call *call)
 {
     struct tk_world *world = call->world;
     int64_t now = tk_now(world->rt);
-    int64_t deadline = is_future && world->is_crowded
-                           ? TK_NEVER
-                           : now + call->options.call.timeout_ms * TK_MS;
     size_t i;
 
     for (i = 0; i < call->count; i++) {
@@ -145,7 +142,7 @@ begin(struct call *call, bool is_future)
             .value = call->values[i],
             .expected = call->expected,
             .invoked = now,
-            .deadline = deadline,
+            .deadline = now + call->options.call.timeout_ms * TK_MS,
         };
 
         call->ops[i] = tk_history_begin(&world->history, &op);
@@ -323,7 +320,7 @@ run_blocking(struct call *call)
     tikv_error *error = NULL;
     bool swapped = false;
 
-    begin(call, false);
+    begin(call);
     switch (call->kind) {
     case TK_SIM_GET:
         error = call->is_batch
@@ -365,7 +362,7 @@ start(struct call *call)
     const tikv_raw_options *options = &call->options;
     tikv_slice expected = tk_world_value(call->expected, call->expected_text);
 
-    begin(call, true);
+    begin(call);
     switch (call->kind) {
     case TK_SIM_GET:
         call->future =
@@ -435,6 +432,19 @@ called_back(tikv_future *future, void *arg)
     tk_wakes_flush(&wakes);
 }
 
+/* Callbacks wait for a worker: what they tell may be known long before. */
+static void
+forget_deadline(struct call *call)
+{
+    size_t i;
+
+    for (i = 0; i < call->count && call->world->is_crowded; i++) {
+        if (call->ops[i] != TK_SIM_NONE) {
+            call->world->history.ops[call->ops[i]].deadline = TK_NEVER;
+        }
+    }
+}
+
 static bool
 ask_to_be_called(struct call *call)
 {
@@ -444,6 +454,7 @@ ask_to_be_called(struct call *call)
     error = tikv_future_on_ready(call->future, called_back, call);
     if (error == NULL) {
         call->calls_back = true;
+        forget_deadline(call);
     } else if (tikv_error_code(error) != TIKV_ERR_CLOSED ||
                !call->world->is_closing) {
         tk_world_complain(call->world, "on_ready: %s\n",

@@ -31,9 +31,7 @@ struct tk_world {
     struct tk_buf *report;
     struct tk_rng rng; /* the main fiber's */
     bool is_atomic;
-    /* Fewer workers than futures: one that needs a worker waits for others,
-     * also past its deadline, so that only blocking calls are held to it. */
-    bool is_crowded;
+    bool is_crowded; /* fewer workers than futures and callbacks */
     bool is_closing;  /* no call begins any more */
     int64_t pause_ns; /* at most, between the calls of a fiber */
     bool is_over;     /* the nemesis rests */
