@@ -6,9 +6,8 @@
  */
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/slice.h"
-#include "cluster/txn.h"
+#include "cluster/txn_lock.h"
 #include "wire/key.h"
 
 enum {
@@ -19,314 +18,17 @@ enum {
     EXEC = 7
 };
 
-struct locking {
-    struct tk_cl_txn txn;
-    uint64_t for_update_ts;
-    uint64_t ttl;
-    uint64_t min_commit_ts;
-    int64_t wait_ms; /* below 0: not at all */
-    bool is_first;
-    bool wants_values;
-    bool wants_existence;
-    bool only_existing;
-    bool is_force;
-    bool is_final;      /* met a lock that is not waited for */
-    bool is_shrunk;     /* and has closed it */
-    bool waits_to_join; /* met a lock that it would share */
-    struct tk_mvcc_names *names;
-    struct tk_buf missing; /* uint64_t each */
-};
-
-/* One key on its way. */
-struct one {
-    tikv_slice key;
-    bool must_not_exist;
-    bool is_shared;
-    uint64_t for_update_ts;
-    uint64_t conflict_ts; /* locked over this version */
-    const struct tk_mvcc_version *found;
-};
+/* ---- the request ---- */
 
 static bool
-conflict(struct locking *locking, const struct one *one,
-         const struct tk_mvcc_version *version)
-{
-    locking->txn.error =
-        (struct tk_key_error){ .kind = TK_KE_CONFLICT,
-                               .reason = TK_CONFLICT_PESSIMISTIC_RETRY,
-                               .key = one->key,
-                               .primary = locking->names->primary,
-                               .start_ts = locking->txn.start_ts,
-                               .conflict_ts = version->start_ts,
-                               .commit_ts = version->commit_ts };
-    return false;
-}
-
-static bool
-refuse(struct locking *locking, const char *text)
+refuse(struct tk_locking *locking, const char *text)
 {
     tk_key_error_abort(&locking->txn.error, text);
     return false;
 }
 
-static bool
-exists(struct locking *locking, const struct one *one)
-{
-    locking->txn.error =
-        (struct tk_key_error){ .kind = TK_KE_EXISTS,
-                               .key = one->key,
-                               .conflict_ts = one->found->start_ts };
-    return false;
-}
-
-/* The own lock is there: raised, or left. */
-static bool
-lock_again(struct locking *locking, struct one *one,
-           struct tk_mvcc_node *node)
-{
-    const struct tk_mvcc_lock *lock = node->lock;
-    struct tk_mvcc_lock *copy;
-    uint64_t passed = 0;
-
-    if (lock->type != TK_MVCC_PESSIMISTIC) {
-        return refuse(locking, "LockTypeNotMatch: a prewritten lock");
-    }
-    if (locking->is_force && one->for_update_ts < lock->for_update_ts) {
-        one->for_update_ts = lock->for_update_ts;
-        one->conflict_ts = lock->for_update_ts;
-    }
-    one->found = tk_mvcc_visible(node, one->for_update_ts,
-                                 locking->txn.start_ts, &passed);
-    if (one->must_not_exist && one->found != NULL) {
-        return one->found->commit_ts > locking->for_update_ts
-                   ? conflict(locking, one, one->found)
-                   : exists(locking, one);
-    }
-    if (one->for_update_ts > lock->for_update_ts) {
-        copy = tk_mvcc_lock_copy(lock);
-        if (copy != NULL) {
-            copy->for_update_ts = one->for_update_ts;
-            copy->ttl = locking->ttl;
-            copy->min_commit_ts = locking->min_commit_ts;
-        }
-        tk_mvcc_set_lock(&locking->txn.batch, node, copy);
-    }
-    return true;
-}
-
-/* The newest version, where there is one, lets the key be locked. */
-static bool
-check_newest(struct locking *locking, struct one *one,
-             const struct tk_mvcc_node *node)
-{
-    const struct tk_mvcc_version *newest = tk_mvcc_seek(node, TK_TS_MAX);
-    const struct tk_mvcc_version *own;
-    uint64_t start_ts = locking->txn.start_ts;
-    uint64_t passed = 0;
-
-    if (newest == NULL) {
-        return true;
-    }
-    if (newest->commit_ts > one->for_update_ts) {
-        if (!locking->is_force) {
-            return conflict(locking, one, newest);
-        }
-        one->for_update_ts = newest->commit_ts;
-        one->conflict_ts = newest->commit_ts;
-    }
-    own = tk_mvcc_seek(node, start_ts);
-    if (own != NULL && own->commit_ts == start_ts &&
-        (own->type == TK_MVCC_ROLLBACK || own->is_overlapped)) {
-        return refuse(locking, "PessimisticLockRolledBack");
-    }
-    one->found = tk_mvcc_existing(node, newest, start_ts);
-    if (one->must_not_exist && one->found != NULL) {
-        return one->conflict_ts != 0 ? conflict(locking, one, newest)
-                                     : exists(locking, one);
-    }
-    one->found = tk_mvcc_visible(node, newest->commit_ts, start_ts, &passed);
-    if (locking->only_existing && one->found == NULL &&
-        one->conflict_ts != 0) {
-        return conflict(locking, one, newest);
-    }
-    return true;
-}
-
 static void
-write_lock(struct locking *locking, const struct one *one)
-{
-    struct tk_mvcc_lock *lock = tk_calloc(sizeof(*lock));
-    struct tk_mvcc_node *node =
-        tk_mvcc_batch_node(&locking->txn.batch, one->key);
-
-    if (lock != NULL) {
-        lock->type = TK_MVCC_PESSIMISTIC;
-        lock->start_ts = locking->txn.start_ts;
-        lock->ttl = locking->ttl;
-        lock->for_update_ts = one->for_update_ts;
-        lock->min_commit_ts = locking->min_commit_ts;
-        lock->has_conflict = one->conflict_ts != 0;
-        lock->in_memory = !one->is_shared;
-        lock->names = tk_mvcc_names_ref(locking->names);
-        tk_mvcc_note_change(lock, node);
-    }
-    if (one->is_shared) {
-        tk_mvcc_set_part(&locking->txn.batch, node, lock);
-    } else {
-        tk_mvcc_set_lock(&locking->txn.batch, node, lock);
-    }
-}
-
-static void
-put_one(struct locking *locking, const struct one *one)
-{
-    struct tk_buf *out = locking->txn.request->out;
-    bool has_value = locking->wants_values || one->conflict_ts != 0;
-    uint64_t is_missing = one->found == NULL;
-    size_t mark;
-
-    if (locking->is_force) {
-        mark = tk_put_begin(out, 8);
-        tk_put_u64(out, 1, one->conflict_ts != 0);
-        if (has_value && one->found != NULL) {
-            tk_put_bytes(out, 2, tk_mvcc_bytes(one->found->value));
-        }
-        if (has_value || locking->wants_existence) {
-            tk_put_u64(out, 3, !is_missing);
-        }
-        tk_put_u64(out, 4, one->conflict_ts);
-        tk_put_end(out, mark);
-        return;
-    }
-    if (locking->wants_values) {
-        tk_put_bytes_always(out, 5,
-                            one->found == NULL
-                                ? (tikv_slice){ NULL, 0 }
-                                : tk_mvcc_bytes(one->found->value));
-    }
-    if (locking->wants_values || locking->wants_existence) {
-        tk_buf_append(&locking->missing, &is_missing, sizeof(is_missing));
-    }
-}
-
-static bool
-meet(struct locking *locking, const struct one *one,
-     const struct tk_mvcc_lock *lock)
-{
-    tk_key_error_locked(&locking->txn.error, one->key, lock);
-    locking->waits_to_join = one->is_shared;
-    return false;
-}
-
-/* The first who wants the key alone only makes sure that nobody joins those
- * who share it any more; a request that has waited does not even that. */
-static bool
-meet_shared(struct locking *locking, const struct one *one,
-            struct tk_mvcc_node *node)
-{
-    struct tk_cl_txn *txn = &locking->txn;
-
-    locking->is_shrunk =
-        !node->lock->is_shrinking && txn->request->waiter == NULL;
-    locking->is_final = locking->is_shrunk || txn->request->waiter != NULL;
-    if (locking->is_shrunk) {
-        tk_mvcc_drop(&txn->batch);
-        tk_mvcc_shrink(&txn->batch, node);
-    }
-    return meet(locking, one, node->lock);
-}
-
-/* Only a larger for_update_ts changes a part. */
-static void
-share_again(struct locking *locking, const struct one *one,
-            struct tk_mvcc_node *node, const struct tk_mvcc_lock *part)
-{
-    struct tk_mvcc_lock *copy;
-
-    if (one->for_update_ts <= part->for_update_ts) {
-        return;
-    }
-    copy = tk_mvcc_lock_copy(part);
-    if (copy != NULL) {
-        copy->for_update_ts = one->for_update_ts;
-        copy->ttl = locking->ttl;
-        copy->min_commit_ts = locking->min_commit_ts;
-    }
-    tk_mvcc_set_part(&locking->txn.batch, node, copy);
-}
-
-static bool
-lock_new(struct locking *locking, struct one *one,
-         const struct tk_mvcc_node *node)
-{
-    if (!check_newest(locking, one, node)) {
-        return false;
-    }
-    if (!locking->only_existing || one->found != NULL) {
-        write_lock(locking, one);
-    }
-    put_one(locking, one);
-    return true;
-}
-
-static bool
-share_one(struct locking *locking, struct one *one,
-          struct tk_mvcc_node *node)
-{
-    const struct tk_mvcc_lock *part;
-
-    if (node == NULL || node->lock == NULL) {
-        return lock_new(locking, one, node);
-    }
-    if (!tk_mvcc_is_shared(node)) {
-        return meet(locking, one, node->lock);
-    }
-    part = tk_mvcc_part(node->lock, locking->txn.start_ts);
-    if (part == NULL) {
-        return node->lock->is_shrinking ? meet(locking, one, node->lock)
-                                        : lock_new(locking, one, node);
-    }
-    if (part->type != TK_MVCC_PESSIMISTIC) {
-        return refuse(locking, "LockTypeNotMatch: a prewritten lock");
-    }
-    share_again(locking, one, node, part);
-    return true;
-}
-
-static bool
-lock_one(struct locking *locking, struct one *one)
-{
-    struct tk_cl_txn *txn = &locking->txn;
-    struct tk_mvcc_node *node = tk_mvcc_find(txn->mvcc, one->key);
-    struct tk_cl_store *store = txn->request->store;
-
-    one->for_update_ts = locking->for_update_ts;
-    if (one->must_not_exist || locking->wants_values ||
-        locking->wants_existence) {
-        store->max_ts = tk_ts_max(store->max_ts, one->for_update_ts);
-    }
-    if (one->is_shared) {
-        return share_one(locking, one, node);
-    }
-    if (tk_mvcc_is_shared(node)) {
-        return meet_shared(locking, one, node);
-    }
-    if (tk_mvcc_owns(node, txn->start_ts)) {
-        if (!lock_again(locking, one, node)) {
-            return false;
-        }
-        put_one(locking, one);
-        return true;
-    }
-    return node != NULL && node->lock != NULL
-               ? meet(locking, one, node->lock)
-               : lock_new(locking, one, node);
-}
-
-/* ---- the request ---- */
-
-static void
-read_request(struct locking *locking)
+read_request(struct tk_locking *locking)
 {
     const struct tk_cl_fields *fields = &locking->txn.request->fields;
 
@@ -342,7 +44,8 @@ read_request(struct locking *locking)
 }
 
 static bool
-read_mutation(struct locking *locking, tikv_slice bytes, struct one *one)
+read_mutation(struct tk_locking *locking, tikv_slice bytes,
+              struct tk_lock_key *one)
 {
     struct tk_cl_fields fields;
 
@@ -366,10 +69,10 @@ read_mutation(struct locking *locking, tikv_slice bytes, struct one *one)
 
 /* What the request is; false: an error. */
 static bool
-check_request(struct locking *locking)
+check_request(struct tk_locking *locking)
 {
     struct tk_cl_request *request = locking->txn.request;
-    struct one one;
+    struct tk_lock_key one;
     tikv_slice bytes;
     size_t at = 0;
 
@@ -389,10 +92,10 @@ check_request(struct locking *locking)
 
 /* Where it belongs; false: answered. */
 static bool
-check_place(struct locking *locking)
+check_place(struct tk_locking *locking)
 {
     struct tk_cl_request *request = locking->txn.request;
-    struct one one;
+    struct tk_lock_key one;
     tikv_slice bytes;
     size_t at = 0;
 
@@ -409,16 +112,16 @@ check_place(struct locking *locking)
 }
 
 static void
-lock_all(struct locking *locking)
+lock_all(struct tk_locking *locking)
 {
     struct tk_cl_request *request = locking->txn.request;
-    struct one one;
+    struct tk_lock_key one;
     tikv_slice bytes;
     size_t at = 0;
 
     while (tk_cl_each(request->body, 2, &at, &bytes)) {
         if (!read_mutation(locking, bytes, &one) ||
-            !lock_one(locking, &one)) {
+            !tk_cl_lock_key(locking, &one)) {
             return;
         }
     }
@@ -429,7 +132,7 @@ lock_all(struct locking *locking)
 
 /* True when it waits from now on. */
 static bool
-park(struct locking *locking)
+park(struct tk_locking *locking)
 {
     struct tk_cl_request *request = locking->txn.request;
     struct tk_key_error *error = &locking->txn.error;
@@ -465,7 +168,7 @@ put_failed(struct tk_cl_request *request)
 }
 
 static int
-end(struct locking *locking)
+end(struct tk_locking *locking)
 {
     bool is_failed =
         locking->is_force && locking->txn.error.kind != TK_KE_NONE;
@@ -479,7 +182,7 @@ end(struct locking *locking)
 
 /* The error, and what it leaves behind. */
 static int
-end_shrunk(struct locking *locking)
+end_shrunk(struct tk_locking *locking)
 {
     struct tk_cl_txn *txn = &locking->txn;
 
@@ -492,7 +195,7 @@ end_shrunk(struct locking *locking)
 }
 
 static int
-run(struct locking *locking)
+run(struct tk_locking *locking)
 {
     struct tk_cl_request *request = locking->txn.request;
 
@@ -518,7 +221,7 @@ run(struct locking *locking)
 /* ---- requests that have waited ---- */
 
 static int
-answer_waiter(struct locking *locking)
+answer_waiter(struct tk_locking *locking)
 {
     struct tk_cl_request *request = locking->txn.request;
     const struct tk_cl_waiter *waiter = request->waiter;
@@ -553,7 +256,7 @@ answer_waiter(struct locking *locking)
 int
 tk_cl_txn_lock(struct tk_cl_request *request)
 {
-    struct locking locking = { .is_first = false };
+    struct tk_locking locking = { .is_first = false };
     bool has_waited =
         request->waiter != NULL && request->waiter->state != TK_RESUMED;
     int status = TK_GRPC_OK;

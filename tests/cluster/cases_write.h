@@ -222,6 +222,17 @@ static const struct script_case write_cases[] = {
       "x@5 put pk=x ttl=3000 min=6\n"
       "C 5 6 x => 6" },
 
+    { "KE01", "keys that are too long, whose encoding counts",
+      "PW 5 *7272=v : pk=p\n"
+      "PW 5 *7280=v : pk=p => abort\nFL 5 1 *7280=v : pk=p => abort\n"
+      "PL 5 5 *7280 : pk=p => abort\n"
+      "PW 5 a=1 *9000=v => abort\nM a => none" },
+    { "KE02", "where only raw data is kept",
+      "PW 5 x=v => abort\nPL 5 5 x => abort\nFL 5 1 x=v => abort\n"
+      "G x 9 => abort\nBG 9 x => abort and (abort)\n"
+      "SC 9 x - 9 => abort and (abort)\nBBG 9 x => abort\n"
+      "C 5 6 x => lock_not_found x\nRB 5 x\nSL 9 x - 0 => none",
+      .params = { .api = TIKV_CLUSTER_API_V1TTL } },
     { "FU01", "the last flush counts",
       "FL 5 1 x=a y=*300\nFL 5 2 x=b\n"
       "C 5 6 x y => 6\n"
@@ -262,7 +273,8 @@ static const struct script_case write_cases[] = {
     { "FU09", "a transaction reads what it has flushed",
       "FL 5 1 a=1 -b c=*300\nPW 6 d=4\n"
       "BBG 5 a b c d e => a=1 b=- c=*300\n"
-      "MAXTS a => 5" },
+      "MAXTS a => 5\n"
+      "MEM e 7 8\nBBG 9 a e => locked e@7 put pk=e min=8 async\nUNMEM e" },
     { "FU10", "told that a transaction is through, a prewrite is a retry",
       "PW 5 x=v\nC 5 9 x => 9\n"
       "BTS x 5 9\n"
