@@ -177,7 +177,7 @@ LIBS := $(GRPC_LIBS) -lurcu-bp -lurcu-common -llzma -lxxhash -pthread -lm
 # TLS in front of the embedded cluster is its own; the client has gRPC's.
 ALL_LIBS := $(LIBS) -lssl -lcrypto
 SHARED_LIBS := -Wl,--as-needed $(ALL_LIBS)
-CLI_LIBS := -ledit -lcjson
+CLI_LIBS := -ledit -lcjson -lcurl
 # The library refers weakly to jemalloc's own entry points; programs and tests
 # bring it, sanitizers and valgrind watch the plain allocator instead.
 JEMALLOC := -Wl,--push-state,--no-as-needed -ljemalloc -Wl,--pop-state
@@ -302,7 +302,7 @@ $(BUILD)/$1/tikv-cli: $(call objects,$1,$(CLI_SRC)) $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,$$(CLI_LIBS) $$(LIBS))
 $(BUILD)/$1/tikv-playground: $(call objects,$1,$(PLAYGROUND_SRC)) \
     $(BUILD)/$1/libtikvcluster.a $(BUILD)/$1/libtikv.a
-	$$(call link,$1,$$^,$$(CLI_LIBS) $$(ALL_LIBS))
+	$$(call link,$1,$$^,$$(ALL_LIBS))
 $(BUILD)/$1/perf/tikv-bench: $(call objects,$1,$(BENCH_SRC) $(PERF_SHARED)) \
     $(BUILD)/$1/libtikvcluster.a $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))

@@ -27,7 +27,8 @@ grpc_sha256=b55696fb249669744de3e71acc54a9382bea0dce7cd5ba379b356b12b82d4229
 declare -A lists=(
     [build]="gcc g++ libc6-dev binutils make pkg-config perl ca-certificates
         libgrpc-dev liburcu-dev libjemalloc-dev libcmocka-dev libedit-dev
-        libcjson-dev libxxhash-dev liblzma-dev protobuf-compiler openssl
+        libcjson-dev libcurl4-openssl-dev libxxhash-dev liblzma-dev
+        protobuf-compiler openssl
         spin unicode-data"
     [proto]="protobuf-compiler libprotoc-dev libprotobuf-dev libabsl-dev"
     [clang]="clang clang-tidy clang-format"

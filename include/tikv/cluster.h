@@ -322,22 +322,49 @@ tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point);
 /**
  * Adds one rule. The text is the rule language:
  *
- *   on=GLOB [store=N] [region=N] [key=PREFIX] [when=TRIGGER] do=ACTION[,ACTION]
+ *   [id=NAME] on=GLOB [SELECTOR...] [when=TRIGGER] do=ACTION[,ACTION...]
+ *       [then=ACTION[,ACTION...]]
  *
  * GLOB is matched against the method, "tikv.RawGet", "pd.GetRegion",
- * "pd.Tso", also for a request inside BatchCommands. TRIGGER: always (the
- * default), nth(K), first(K), after(K), every(K), prob(P). ACTION: delay(MS)
- * or delay(A..B); drop_request; drop_response (executed, answer lost);
- * status(NAME) and apply,status(NAME): a gRPC status, before or after the
- * execution; break_stream; region_error(KIND[,FIELD=N...]) with the names of
- * errorpb: not_leader[,leader=STORE], region_not_found, key_not_in_region,
- * epoch_not_match[,regions=current|none], server_is_busy[,backoff_ms=N],
- * stale_command, store_not_match, raft_entry_too_large,
- * max_timestamp_not_synced, read_index_not_ready, proposal_in_merging_mode,
- * data_is_not_ready, region_not_initialized, disk_full,
- * recovery_in_progress, flashback_in_progress, flashback_not_prepared,
- * is_witness, mismatch_peer_id, bucket_version_not_match,
- * undetermined_result, message_only; apply,region_error(...) executes first.
+ * "pd.Tso", also for a request inside BatchCommands. SELECTOR: store=N,
+ * region=N, peer=N, member=N, key=PREFIX or key=[START,END), start_ts=N,
+ * txn=primary|secondary, retry=, replica_read= and stale_read=yes|no,
+ * source=PREFIX of the request source, and stage=, the point of the request's
+ * way where the rule looks: recv (the default, before all checks), pre
+ * (behind them), latched, memlock (locks of async commit and 1PC are shown),
+ * apply, applied (done, not answered), send.
+ *
+ * TRIGGER: always (the default), nth(K), first(K), after(K), every(K),
+ * prob(P), window(FROM,TO) in ms since the rule was added,
+ * until(METHOD,N) calls of it, once_per(txn|region|store|key). From the
+ * second time on a rule does what `then` says, if it says anything.
+ *
+ * ACTION, "apply," in front of it: behind the execution:
+ *
+ *   delay(MS|A..B) barrier(NAME[,MS]) reorder(K[,MS])
+ *   drop_request drop_response status(NAME) unimplemented
+ *   break_stream[(NAME)] reset_connection goaway
+ *   duplicate(N[,MS]) stale_replay(commit|rollback|leader|METHOD)
+ *   region_error(KIND[,FIELD=N]...) with the names of errorpb, and
+ *     recovery_in_progress, flashback_in_progress, flashback_not_prepared,
+ *     message_only; not_leader,leader=STORE|none|wrong;
+ *     epoch_not_match,regions=current|none|N; server_is_busy,backoff_ms=N
+ *   key_error(KIND[,FIELD=N]...) with the members of kvrpcpb.KeyError;
+ *     start_ts, commit_ts, min_commit_ts, ttl, reason
+ *   partial(N) unknown_fields unknown_enum
+ *   corrupt(region_id|truncated|oversized|garbage)
+ *   split[(KEY)] merge transfer(STORE|next|none) bump_conf_ver
+ *   remove_peer(STORE) restart_store[(MS)] crash[(MS)]
+ *   lose_memory_locks max_ts_unsynced(MS) safe_ts_hold[(MS)] safe_ts_lag(MS)
+ *   lock_wait(skip_wake|timeout|spurious|no_detector)
+ *   async_commit_fallback[(N)] gc[(TS)]
+ *   tso(jump,MS|back,MS|freeze,MS|logical_overflow|wrong_cluster_id|
+ *     count_mismatch)
+ *   leader_resign no_leader(MS) member_down(N[,MS]) stale_region hole
+ *   leader_absent wrong_store_address
+ *   partition(A,B[,drop|reject][,to|from|both][,MS]) heal
+ *   throttle(PER_SECOND) queue_limit(N) memory_limit(BYTES)
+ *   clock_skew([-]MS) slow_score(N) transport_load(N) not_serving[(MS)]
  *
  * `*id`, which may be NULL, is for tikv_cluster_fault_remove(). A text that
  * cannot be understood is TIKV_ERR_ARGUMENT and says where.
@@ -353,6 +380,45 @@ tikv_cluster_fault_remove(tikv_cluster *cluster, uint64_t id);
 TIKV_API uint64_t
 tikv_cluster_fault_hits(tikv_cluster *cluster, uint64_t id);
 
+/* Waits until `count` requests stand at a barrier. False: not in time. */
+TIKV_API bool
+tikv_cluster_barrier_wait(tikv_cluster *cluster, const char *name,
+                          uint64_t count, int64_t timeout_ms);
+
+/* Lets those that stand there go on, and tells how many; `action` is what
+ * becomes of them instead, such as "drop_response". Both may be NULL. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_barrier_release(tikv_cluster *cluster, const char *name,
+                             const char *action, uint64_t *count);
+
+/* Breaks things at random, the same for the same seed, in place of the preset
+ * before: "calm" (nothing), "flaky_net", "leaders_dance", "split_storm",
+ * "pd_dance", "undetermined", "everything". Intensity is 0 to 100. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_nemesis(tikv_cluster *cluster, const char *preset,
+                     uint32_t intensity, uint64_t seed);
+
+/* Cuts the network between two parties: "client", "pd0", "pd*", "store1",
+ * "store*". What is sent is lost, or with `rejects` refused. `id` may be
+ * NULL. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_cluster_partition(tikv_cluster *cluster, const char *a, const char *b,
+                       bool rejects, uint64_t *id);
+
+/* 0 heals all cuts. */
+TIKV_API void
+tikv_cluster_heal(tikv_cluster *cluster, uint64_t id);
+
+/* ---- commands ---- */
+
+/* One command of the language that tikv-playground takes on its standard
+ * input, on "POST /playground" at PD's ports and from `tikv-cli cluster`:
+ * "split 6b", "store stop 2". The answer, "ok ..." or "error ...", is copied
+ * as far as it fits, with a terminator; its whole length. */
+TIKV_API size_t
+tikv_cluster_command(tikv_cluster *cluster, const char *line, char *buffer,
+                     size_t size);
+
 /* ---- what the cluster saw ---- */
 
 /* Requests of a method so far: "tikv.RawGet", "pd.Tso", ...; a request
@@ -360,6 +426,11 @@ tikv_cluster_fault_hits(tikv_cluster *cluster, uint64_t id);
  * "tikv.BatchCommands". NULL: all requests but those messages. */
 TIKV_API uint64_t
 tikv_cluster_calls(tikv_cluster *cluster, const char *method);
+
+/* How often a method, or any (NULL), has met "region_error:KIND",
+ * "key_error:KIND" or "fault:ACTION". */
+TIKV_API uint64_t
+tikv_cluster_seen(tikv_cluster *cluster, const char *method, const char *what);
 
 TIKV_END_DECLS
 

@@ -33,6 +33,9 @@ const struct cli_command cli_commands[] = {
       "store the pairs of a file, - for standard input", cli_import, true },
     { "export", "FILE [START [END]] [--format tsv|jsonl]",
       "write pairs to a file, - for standard output", cli_export, true },
+    { "cluster", "COMMAND...",
+      "control a tikv-playground; \"cluster help\" lists what", cli_cluster,
+      false },
     { "help", "", "this list", cli_show_help, false },
 };
 const size_t cli_commands_count =

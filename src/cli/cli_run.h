@@ -20,6 +20,7 @@ int cli_regions(struct cli *cli, int argc, char **argv);
 int cli_stores(struct cli *cli, int argc, char **argv);
 int cli_import(struct cli *cli, int argc, char **argv);
 int cli_export(struct cli *cli, int argc, char **argv);
+int cli_cluster(struct cli *cli, int argc, char **argv);
 int cli_show_help(struct cli *cli, int argc, char **argv);
 
 /* The operands START and END of a range; false after a message. Freed with

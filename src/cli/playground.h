@@ -14,6 +14,7 @@ enum { PLAYGROUND_FAULTS_MAX = 256 };
 struct playground_options {
     tikv_cluster_options cluster;
     char *faults[PLAYGROUND_FAULTS_MAX];
+    char *places[PLAYGROUND_FAULTS_MAX]; /* "FILE:LINE"; NULL: an option */
     size_t faults_count;
     bool control;
     bool done; /* help or version was asked for, and shown */
@@ -26,10 +27,6 @@ playground_options_read(struct playground_options *options, int argc,
 
 void
 playground_options_free(struct playground_options *options);
-
-/* A whole decimal number in [low, high]. */
-bool
-playground_number(const char *text, uint64_t low, uint64_t high, uint64_t *out);
 
 /* Executes one command line, which is changed, and prints its one line of
  * answer. False: the command was to end. */

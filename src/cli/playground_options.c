@@ -51,9 +51,31 @@ usage(const char *before, const char *what, const char *after)
     return EXIT_USAGE;
 }
 
-static int
-add_fault(struct playground_options *options, const char *rule)
+/* A whole decimal number in [low, high]. */
+static bool
+take_number(const char *text, uint64_t low, uint64_t high, uint64_t *out)
 {
+    uint64_t number = 0;
+    size_t i;
+
+    for (i = 0; text[i] != '\0'; i++) {
+        unsigned digit = (unsigned)(text[i] - '0');
+
+        if (digit > 9 || number > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        number = number * 10 + digit;
+    }
+    *out = number;
+    return i > 0 && number >= low && number <= high;
+}
+
+/* `line` 0: not of a file. */
+static int
+add_fault(struct playground_options *options, const char *rule,
+          const char *file, size_t line)
+{
+    char *place = NULL;
     char *copy;
 
     if (options->faults_count == PLAYGROUND_FAULTS_MAX) {
@@ -63,6 +85,11 @@ add_fault(struct playground_options *options, const char *rule)
     if (copy == NULL) {
         return usage("no memory", "", "");
     }
+    if (line > 0 && asprintf(&place, "%s:%zu", file, line) < 0) {
+        free(copy);
+        return usage("no memory", "", "");
+    }
+    options->places[options->faults_count] = place;
     options->faults[options->faults_count++] = copy;
     return EXIT_OK;
 }
@@ -73,6 +100,7 @@ add_faults(struct playground_options *options, const char *name)
     FILE *file = fopen(name, "r");
     char *line = NULL;
     size_t room = 0;
+    size_t count = 0;
     int status = EXIT_OK;
 
     if (file == NULL) {
@@ -82,10 +110,15 @@ add_faults(struct playground_options *options, const char *name)
     }
     while (status == EXIT_OK && getline(&line, &room, file) >= 0) {
         const char *rule = line + strspn(line, " \t");
+        char *comment = strstr(line, " #");
 
+        count++;
         line[strcspn(line, "\r\n")] = '\0';
+        if (comment != NULL) {
+            *comment = '\0';
+        }
         if (*rule != '\0' && *rule != '#') {
-            status = add_fault(options, rule);
+            status = add_fault(options, rule, name, count);
         }
     }
     if (status == EXIT_OK && ferror(file)) {
@@ -102,7 +135,7 @@ static int
 read_number(const char *name, const char *text, uint64_t low, uint64_t high,
             uint64_t *out)
 {
-    if (playground_number(text, low, high, out)) {
+    if (take_number(text, low, high, out)) {
         return EXIT_OK;
     }
     (void)fprintf(stderr,
@@ -270,7 +303,7 @@ take_option(struct playground_options *options, int option, const char *text)
     case OPT_SERVICES:
         return read_services(text, &cluster->services);
     case OPT_FAULT:
-        return add_fault(options, text);
+        return add_fault(options, text, NULL, 0);
     case OPT_FAULTS:
         return add_faults(options, text);
     case OPT_CONTROL:
@@ -349,6 +382,7 @@ playground_options_free(struct playground_options *options)
 
     for (i = 0; i < options->faults_count; i++) {
         free(options->faults[i]);
+        free(options->places[i]);
     }
     options->faults_count = 0;
 }

@@ -148,10 +148,11 @@ serve(struct playground *playground)
     }
     for (i = 0; i < playground->options.faults_count; i++) {
         const char *rule = playground->options.faults[i];
+        const char *place = playground->options.places[i];
 
         error = tikv_cluster_fault(playground->cluster, rule, NULL);
         if (error != NULL) {
-            return fail(rule, error);
+            return fail(place != NULL ? place : rule, error);
         }
     }
     if (printf("ready pd=%s\n", tikv_cluster_endpoints(playground->cluster)) <

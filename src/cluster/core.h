@@ -415,7 +415,7 @@ tk_cluster_barrier_release(struct tk_cluster *cluster, const char *name,
 
 /* Parties are "client", "pdN", "pd*", "storeN", "store*"; `direction` 0 both
  * ways, 1 a to b, 2 b to a. */
-void
+tikv_error *
 tk_cluster_partition(struct tk_cluster *cluster, const char *a, const char *b,
                      uint32_t direction, bool rejects, uint64_t *id);
 

@@ -148,13 +148,22 @@ tk_cl_cut_remove(struct tk_cluster *cluster, uint64_t id)
     }
 }
 
-void
+tikv_error *
 tk_cluster_partition(struct tk_cluster *cluster, const char *a, const char *b,
                      uint32_t direction, bool rejects, uint64_t *id)
 {
+    const char *nobody;
     uint64_t made;
+    tk_node node;
 
     tk_mutex_lock(&cluster->lock);
+    nobody = !party(cluster, a, 0, &node)   ? a
+             : !party(cluster, b, 0, &node) ? b
+                                            : NULL;
+    if (nobody != NULL) {
+        tk_mutex_unlock(&cluster->lock);
+        return tk_error(TIKV_ERR_ARGUMENT, "no party %s", nobody);
+    }
     made = tk_cl_cut_add(cluster, a, b, direction,
                          rejects ? TK_CUT_REJECT : TK_CUT_DROP);
     tk_mutex_unlock(&cluster->lock);
@@ -162,6 +171,7 @@ tk_cluster_partition(struct tk_cluster *cluster, const char *a, const char *b,
     if (id != NULL) {
         *id = made;
     }
+    return NULL;
 }
 
 void

@@ -167,7 +167,8 @@ stage_checks_region_again(struct script *script)
 {
     fault_rule(script,
                "on=tikv.KvPrewrite stage=apply when=nth(1) do=split(m)");
-    script_lines(script, "PW 5 x=v => region:epoch_not_match 4[m,-)3.2 5/1 6/2 7/3 "
+    script_lines(script, "PW 5 x=v => region:epoch_not_match "
+                         "4[m,-)3.2 5/1 6/2 7/3 "
                          "8[-,m)3.2 9/1 10/2 11/3\nM x => none\n"
                          "PW 5 x=v");
     fault_rule(script, "on=tikv.KvCommit stage=apply when=nth(1) "

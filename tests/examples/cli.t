@@ -221,6 +221,42 @@ gives('nobody at that address',
     [qw(--set pd.open_timeout_ms=300 --pd 127.0.0.1:1 tso)], 3, '',
     qr/127\.0\.0\.1:1/);
 
+# Control of the playground.
+my @cluster = (@at, 'cluster');
+gives('no fault to begin with', [@cluster, qw(faults list)], 0, '');
+gives('a fault is added', [@cluster, qw(faults add on=tikv.RawGet key=slow/),
+    qw(when=nth(1) do=region_error(server_is_busy))], 0, "1\n");
+gives('a get meets it', [@at, qw(raw get slow/x)], 1, '', qr/not found/);
+gives('it was hit', [@cluster, qw(faults hits 1)], 0, "1\n");
+gives('the list says so, too', [@at, qw(--json cluster faults list)], 0,
+    qr/^\{"id":1,"hits":1,"rule":"on=tikv.RawGet key=slow\/.*"\}\n$/);
+gives('what was seen', [@cluster, qw(seen tikv.RawGet)], 0,
+    qr/tikv.RawGet\tregion_error:server_is_busy\t1\n/);
+gives('a broken rule says where',
+    [@cluster, qw(faults add on=tikv.RawGet do=explode)], 2, '',
+    qr/fault rule, at 19: unknown action/);
+gives('faults go', [@cluster, qw(faults remove)], 0, '');
+gives('all of them', [@cluster, qw(faults list)], 0, '');
+gives('a preset of faults', [@cluster, qw(nemesis leaders_dance 10 7)], 0,
+    '');
+gives('has rules', [@cluster, qw(faults list)], 0, qr/id=nemesis/);
+gives('calm has none', [@cluster, qw(nemesis calm)], 0, '');
+gives('a split', [@cluster, qw(split kk)], 0, '');
+gives('makes one region more', [@cluster, 'regions'], 0, "5\n");
+gives('as json', [@at, qw(--json cluster regions)], 0, qq({"result":5}\n));
+gives('a key in hex', [@at, qw(--hex cluster split 6b6b6b)], 0, '');
+gives('a merge', [@cluster, qw(merge kk)], 0, '');
+gives('a store stops', [@cluster, qw(store stop 2)], 0, '');
+gives('and starts', [@cluster, qw(store start 2)], 0, '');
+gives('one that is none', [@cluster, qw(store stop 9)], 2, '',
+    qr/no store 9/);
+gives('who leads PD', [@cluster, qw(pd leader)], 0, "0\n");
+gives('an unknown command', [@cluster, 'nope'], 2, '', qr/cluster help/);
+gives('the list of commands', [qw(cluster help)], 0,
+    qr/^cluster faults add RULE\n/);
+gives('nobody to control', [qw(--pd 127.0.0.1:1 cluster regions)], 3, '',
+    qr/cluster: /);
+
 ok(stop($pid, $ready) == 0, 'the playground ends on SIGTERM');
 
 # Times to live.
@@ -235,5 +271,26 @@ gives('import with a TTL column', [@at, qw(import - --format tsv)], 0, '',
 gives('of one pair', [@at, qw(raw ttl t/1)], 0, qr/^(89\d|900)\n$/);
 gives('and of the other', [@at, qw(raw ttl t/2)], 0, "0\n");
 ok(stop($pid, $ready) == 0, 'this one too');
+
+# A file of faults: comments, and errors with their line.
+my $rules = "$folder/faults";
+sub write_rules
+{
+    my ($text) = @_;
+
+    open my $file, '>', $rules or die "$rules: $!\n";
+    print $file $text;
+    close $file or die "$rules: $!\n";
+}
+write_rules("# first\n\non=tikv.RawGet do=delay(1) # slow\n" .
+    "on=tikv.RawPut do=explode\n");
+my $said = `$playground --faults $rules 2>&1`;
+ok($? >> 8 == 2 && $said =~ /faults:4: fault rule, at 19: unknown action/,
+    'a broken line is named', $said);
+write_rules("# first\n\non=tikv.RawGet do=delay(1) # slow\n");
+($pid, $pd, $ready) = start('--faults', $rules);
+gives('a file of faults', ['--pd', $pd, qw(cluster faults list)], 0,
+    qr/^1\t0\ton=tikv.RawGet do=delay\(1\)\s*\n$/);
+ok(stop($pid, $ready) == 0, 'and this one');
 
 print "1..$count\n";

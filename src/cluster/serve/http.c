@@ -99,6 +99,25 @@ take_word(const char *from, char *out, size_t size)
     return from + len + 1;
 }
 
+/* Commands to the cluster have a page of their own at PD, others are the
+ * core's. */
+static int
+show_page(struct tk_serve *serve, struct tk_serve_guest *guest,
+          const char *method, const char *target, tikv_slice sent,
+          struct tk_buf *out)
+{
+    tk_serve_control *control = atomic_load(&serve->control);
+
+    if (control != NULL && (guest->server->node & TK_NODE_STORE) == 0 &&
+        strcmp(target, "/playground") == 0) {
+        return strcmp(method, "POST") == 0
+                   ? control(serve->control_arg, sent, out)
+                   : 405;
+    }
+    return tk_cluster_http(serve->core, guest->server->node, method, target,
+                           sent, out);
+}
+
 static void
 make_answer(struct tk_serve *serve, struct tk_serve_guest *guest)
 {
@@ -116,8 +135,7 @@ make_answer(struct tk_serve *serve, struct tk_serve_guest *guest)
         rest = take_word(rest, target, sizeof(target));
     }
     if (rest != NULL && strncmp(rest, "HTTP/1.", 7) == 0) {
-        status = tk_cluster_http(serve->core, guest->server->node, method,
-                                 target, sent, &body);
+        status = show_page(serve, guest, method, target, sent, &body);
     }
     tk_buf_printf(&page->answer,
                   "HTTP/1.1 %d %s\r\n"

@@ -132,6 +132,8 @@ struct tk_serve {
     uint64_t alive[2];        /* enum tk_serve_kind; guarded by the lock */
     struct tk_parker *waiter; /* for none of a kind; guarded by the lock */
     _Atomic bool stopped;
+    void *control_arg;                   /* before `control` */
+    _Atomic(tk_serve_control *) control; /* or NULL */
 };
 
 /* ---- listen.c: sockets ---- */

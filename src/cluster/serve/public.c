@@ -188,6 +188,7 @@ open_parts(tikv_cluster *cluster, const tikv_cluster_options *options)
                                &tls, &cluster->serve);
     }
     if (error == NULL) {
+        tk_serve_set_control(cluster->serve, tk_public_page, cluster);
         error = make_endpoints(cluster);
     }
     return error;
@@ -421,32 +422,7 @@ tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point)
     }
 }
 
-/* ---- faults, counters ---- */
-
-tikv_error *
-tikv_cluster_fault(tikv_cluster *cluster, const char *rule, uint64_t *id)
-{
-    tikv_error *error = tk_public_check(cluster);
-
-    if (error == NULL && rule == NULL) {
-        error = tk_public_wrong("rule is NULL");
-    }
-    return error != NULL ? error : tk_cluster_fault(cluster->core, rule, id);
-}
-
-void
-tikv_cluster_fault_remove(tikv_cluster *cluster, uint64_t id)
-{
-    if (cluster != NULL) {
-        tk_cluster_fault_remove(cluster->core, id);
-    }
-}
-
-uint64_t
-tikv_cluster_fault_hits(tikv_cluster *cluster, uint64_t id)
-{
-    return cluster == NULL ? 0 : tk_cluster_fault_hits(cluster->core, id);
-}
+/* ---- counters ---- */
 
 uint64_t
 tikv_cluster_calls(tikv_cluster *cluster, const char *method)

@@ -60,4 +60,14 @@ tk_public_settle(tikv_cluster *cluster, tikv_error *error)
     return error != NULL ? error : tk_cluster_settle(cluster->core);
 }
 
+/* ---- control.c ---- */
+
+/* One command; its answer, without the end of the line. */
+void
+tk_public_command(tikv_cluster *cluster, const char *line, struct tk_buf *out);
+
+/* The same from the body of a request over HTTP; a status. */
+int
+tk_public_page(void *cluster, tikv_slice body, struct tk_buf *out);
+
 #endif

@@ -423,6 +423,14 @@ tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
 }
 
 void
+tk_serve_set_control(struct tk_serve *serve, tk_serve_control *control,
+                     void *arg)
+{
+    serve->control_arg = arg;
+    atomic_store(&serve->control, control);
+}
+
+void
 tk_serve_stop(struct tk_serve *serve)
 {
     const struct tk_cluster_events none = { .arg = NULL };

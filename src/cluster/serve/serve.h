@@ -31,6 +31,14 @@ tk_serve_start(struct tk_runtime *rt, struct tk_cluster *core,
                uint16_t base_port, const struct tk_serve_tls *tls,
                struct tk_serve **out);
 
+/* Who answers "POST /playground" on the ports of PD: a status over HTTP, the
+ * answer is appended. Called on the accepting thread. */
+typedef int tk_serve_control(void *arg, tikv_slice body, struct tk_buf *out);
+
+void
+tk_serve_set_control(struct tk_serve *serve, tk_serve_control *control,
+                     void *arg);
+
 /* Refuses, breaks all connections, waits until every call has let go, joins
  * the threads. What the core answers later falls into a void: free the core
  * between stop and free. Not on a thread of the cluster's own. */
