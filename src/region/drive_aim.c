@@ -234,8 +234,10 @@ reach(struct tk_run *run, const struct tk_shard *shard, bool is_last_resort,
         error = NULL;
         *out = NULL;
     }
-    if (error == NULL && was_asked && !is_last_resort &&
-        atomic_load(&store->is_out)) {
+    /* What it is shows when it is asked for. */
+    if (error == NULL && ((was_asked && !is_last_resort &&
+                           atomic_load(&store->is_out)) ||
+                          atomic_load(&store->is_foreign))) {
         *out = NULL;
     }
     return error;

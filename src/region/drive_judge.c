@@ -160,6 +160,19 @@ judge_failure(struct tk_run *run, struct tk_shard *shard)
     go_on(run, shard, &reaction);
 }
 
+/* Behind the address is another store: perhaps it has moved, perhaps only
+ * its name leads elsewhere now. */
+static void
+renew(struct tk_store *store)
+{
+    struct tk_conn *conn =
+        atomic_load_explicit(&store->conn, memory_order_acquire);
+
+    if (conn != NULL) {
+        tk_conn_renew(conn);
+    }
+}
+
 /* Puts right what the error says about the cache. */
 static void
 correct_cache(struct tk_run *run, struct tk_shard *shard,
@@ -169,6 +182,11 @@ correct_cache(struct tk_run *run, struct tk_shard *shard,
     struct tk_cache *cache = run->router->cache;
     const struct tk_route *route = &shard->route;
 
+    if (fault->suspect_store &&
+        tk_stores_suspect(run->router->stores, route->store,
+                          route->store_epoch)) {
+        renew(route->store);
+    }
     tell_stores(run, shard, reaction);
     if (reaction->leader != TK_NOBODY) {
         tk_cache_set_leader(cache, route, fault->leader_peer_id,

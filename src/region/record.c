@@ -61,7 +61,8 @@ choose_peers(struct tk_cache *cache, const struct tk_pd_region *facts,
         if (store == NULL) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
-        if (!atomic_load(&store->is_tombstone)) {
+        if (!atomic_load(&store->is_tombstone) &&
+            !atomic_load(&store->is_foreign)) {
             peers[*out] = all[i];
             stores[(*out)++] = store;
         }

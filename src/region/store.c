@@ -262,20 +262,22 @@ tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
     }
 }
 
-void
+bool
 tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
                   uint32_t seen_epoch)
 {
     uint32_t expected = seen_epoch;
-
     /* Many requests fail together: one of them moves the epoch. */
-    if (atomic_compare_exchange_strong(&store->epoch, &expected,
-                                       seen_epoch + 1)) {
+    bool is_first = atomic_compare_exchange_strong(&store->epoch, &expected,
+                                                   seen_epoch + 1);
+
+    if (is_first) {
         tk_log(stores->log, TIKV_LOG_WARN, "region", "store %llu is suspect",
                (unsigned long long)store->id);
     }
     atomic_store(&store->needs_check, true);
     tk_store_probe(stores, (struct tk_store_slot *)(void *)store, seen_epoch);
+    return is_first;
 }
 
 void

@@ -31,6 +31,7 @@ struct tk_store {
     _Atomic bool is_tombstone;
     _Atomic bool is_doubted;          /* a probe will tell; until then asked
                                          after others */
+    _Atomic bool is_foreign;          /* of columns: serves nothing of ours */
     /* Of its load and health; relaxed. */
     _Atomic int64_t busy_until;       /* by its own estimate */
     _Atomic uint64_t told;            /* slow score of its own word... */
@@ -61,9 +62,9 @@ tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
 
 /* A send failed or the store said it is another: raise the epoch, so that its
  * regions look again, check the address at the next use, and probe it in the
- * background. `seen_epoch` is
+ * background. True for the first to know. `seen_epoch` is
  * the route's: of many failures together one raises it. */
-void
+bool
 tk_stores_suspect(struct tk_stores *stores, struct tk_store *store,
                   uint32_t seen_epoch);
 
@@ -78,6 +79,9 @@ tk_stores_doubt(struct tk_stores *stores, struct tk_store *store,
 static inline enum tk_liveness
 tk_store_liveness(const struct tk_store *store)
 {
+    if (atomic_load_explicit(&store->is_foreign, memory_order_relaxed)) {
+        return TK_DEAD;
+    }
     if (atomic_load_explicit(&store->is_out, memory_order_relaxed)) {
         return atomic_load_explicit(&store->needs_check,
                                     memory_order_relaxed) &&

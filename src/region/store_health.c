@@ -301,6 +301,23 @@ copy_labels(const metapb_StoreLabel *const *facts, size_t count)
     return labels;
 }
 
+/* TiFlash is a peer like others for PD, but speaks another language. */
+static bool
+is_columnar(const metapb_StoreLabel *const *labels, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (is_text("engine", metapb_StoreLabel_key(labels[i])) &&
+            (is_text("tiflash", metapb_StoreLabel_value(labels[i])) ||
+             is_text("tiflash_compute",
+                     metapb_StoreLabel_value(labels[i])))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
 tk_store_take_labels(struct tk_stores *stores, struct tk_store_slot *slot,
                      const struct metapb_Store *facts)
@@ -313,6 +330,7 @@ tk_store_take_labels(struct tk_stores *stores, struct tk_store_slot *slot,
     if (are_labels(atomic_load(&slot->store.labels), labels, count)) {
         return true;
     }
+    atomic_store(&slot->store.is_foreign, is_columnar(labels, count));
     copy = copy_labels(labels, count);
     if (copy == NULL) {
         return false;

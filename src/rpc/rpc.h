@@ -96,6 +96,11 @@ tk_conn_unref(struct tk_conn *conn);
 const char *
 tk_conn_address(const struct tk_conn *conn);
 
+/* Lets go of what it is connected to and connects anew: the address may be
+ * somebody else's by now. What is in flight on its streams fails. */
+void
+tk_conn_renew(struct tk_conn *conn);
+
 /* READY if one of its links is; else what the first that is used says. For
  * those who watch, not to decide whether to submit. */
 enum tk_link_state

@@ -159,6 +159,27 @@ change_guard(struct tk_rpc *rpc, struct tk_conn *conn, uint32_t guard)
     atomic_store_explicit(&conn->guard, guard, memory_order_relaxed);
 }
 
+void
+tk_conn_renew(struct tk_conn *conn)
+{
+    struct tk_transport *transport = conn->rpc->transport;
+    uint32_t i;
+
+    for (i = 0; i < conn->pipes_count; i++) {
+        struct tk_link *link = atomic_load_explicit(&conn->pipes[i].link,
+                                                    memory_order_acquire);
+
+        if (link != NULL && transport->ops->rest != NULL) {
+            transport->ops->rest(transport, link, true);
+        }
+        tk_mutex_lock(&conn->pipes[i].lock);
+        if (conn->pipes[i].state == TK_PIPE_UP) {
+            end_stream(&conn->pipes[i]);
+        }
+        tk_mutex_unlock(&conn->pipes[i].lock);
+    }
+}
+
 static void
 care(struct tk_rpc *rpc, struct tk_conn *conn, int64_t now)
 {

@@ -484,6 +484,28 @@ lesson_132__no_fault_outlasts_the_deadline(void **state)
 }
 
 static void
+another_answers(struct world *w)
+{
+    struct tk_rpc_stats before;
+    struct tk_rpc_stats after;
+
+    kv_put(w, "a", "1");
+    tk_rpc_stats(w->rpc, &before);
+    world_fault(w, "on=tikv.RawGet when=first(1) "
+                   "do=region_error(store_not_match)");
+    kv_expect(w, "a", "1");
+    tk_rpc_stats(w->rpc, &after);
+    assert_int_equal(after.streams_opened, before.streams_opened + 1);
+}
+
+static void
+store__that_is_another_is_connected_to_anew(void **state)
+{
+    (void)state;
+    seeds(&three_stores, another_answers);
+}
+
+static void
 bad_requests(struct world *w)
 {
     struct tk_rpc_stats before;
@@ -527,6 +549,7 @@ main(void)
         harness_test(lesson_130__a_failed_part_fails_the_whole),
         harness_test(lesson_131__every_part_has_a_budget_of_its_own),
         harness_test(lesson_132__no_fault_outlasts_the_deadline),
+        harness_test(store__that_is_another_is_connected_to_anew),
         harness_test(lesson_138__a_bad_request_is_no_bad_link),
     };
 

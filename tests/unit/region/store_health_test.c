@@ -202,6 +202,28 @@ labels__are_the_stores_own(void **state)
     tk_stores_free(stores);
 }
 
+static void
+store__of_columns_serves_nothing(void **state)
+{
+    static const char *const rows[][5] = {
+        { "engine", "tiflash", NULL },
+        { "zone", "z1", "engine", "tiflash_compute", NULL },
+        { "engine", "tikv", NULL },
+        { "zone", "tiflash", NULL },
+        { NULL },
+    };
+    struct tk_stores *stores = new_table();
+    uint64_t id;
+
+    (void)state;
+    for (id = 0; id < sizeof(rows) / sizeof(rows[0]); id++) {
+        take(stores, id, rows[id]);
+        assert_int_equal(tk_store_liveness(tk_stores_get(stores, id)),
+                         id < 2 ? TK_DEAD : TK_ALIVE);
+    }
+    tk_stores_free(stores);
+}
+
 int
 main(void)
 {
@@ -213,6 +235,7 @@ main(void)
         harness_test(slow__is_one_request_of_half_a_minute),
         harness_test(wait__runs_down),
         harness_test(labels__are_the_stores_own),
+        harness_test(store__of_columns_serves_nothing),
     };
 
     return harness_run(tests);
