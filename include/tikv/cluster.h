@@ -302,6 +302,7 @@ tikv_cluster_buckets(tikv_cluster *cluster, uint64_t region_id,
 
 /**
  * Sets what PD does, at any time: "services", as in the options;
+ * "hidden_region", a region that PD does not know though it is there;
  * "scatter_ms", how long an operator of scattering runs; "suffix_bits", of
  * timestamps as servers with local TSO gave them; "recovering", what
  * IsSnapshotRecovering tells; "unsplit_keyspaces", whether keyspaces are

@@ -325,6 +325,10 @@ tk_cluster_set_services(struct tk_cluster *cluster, uint32_t services);
 void
 tk_cluster_set_recovering(struct tk_cluster *cluster, bool is_recovering);
 
+/* A region that PD does not know, though it is there; 0: all are known. */
+void
+tk_cluster_set_hidden(struct tk_cluster *cluster, uint64_t region_id);
+
 /* How long an operator of scattering runs; 0 to begin with. */
 void
 tk_cluster_set_scatter_ms(struct tk_cluster *cluster, int64_t ms);

@@ -68,7 +68,7 @@ static const struct entry entries[] = {
       TK_CL_ANY_CLUSTER | TK_CL_ANY_MEMBER },
     { TK_CMD_PD_GET_MIN_TS, tk_cl_pd_min_ts, 0 },
     { TK_CMD_PD_TSO, tk_cl_pd_tso, TK_CL_ANY_CLUSTER | TK_CL_ANY_MEMBER },
-    { TK_CMD_PD_QUERY_REGION, tk_cl_pd_query, TK_CL_FOLLOWER },
+    { TK_CMD_PD_QUERY_REGION, tk_cl_pd_query, TK_CL_ANY_MEMBER },
     { TK_CMD_PD_IS_BOOTSTRAPPED, tk_cl_pd_bootstrapped, 0 },
     { TK_CMD_PD_GET_STORE, tk_cl_pd_store, 0 },
     { TK_CMD_PD_GET_ALL_STORES, tk_cl_pd_stores, 0 },

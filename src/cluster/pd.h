@@ -23,7 +23,8 @@ enum {
     TK_PD_CONFIG_NOT_FOUND = 7,
     TK_PD_ENTRY_NOT_FOUND = 9,
     TK_PD_INVALID_VALUE = 10,
-    TK_PD_DATA_COMPACTED = 11
+    TK_PD_DATA_COMPACTED = 11,
+    TK_PD_NOT_ALL_RANGES = 12
 };
 
 enum { TK_PD_KEY_MAX = 512, TK_PD_URL_MAX = TK_CL_ADDRESS_MAX + 16 };
@@ -51,6 +52,7 @@ struct tk_cl_pd {
     uint32_t services; /* TK_CLUSTER_SERVICE_... */
     uint32_t max_peers;
     uint32_t suffix_bits;
+    uint64_t hidden; /* a region that nobody has told PD of; 0: none */
     bool is_recovering;
     bool shows_unsplit; /* keyspaces whose regions are not cut yet */
     bool is_closing;
@@ -284,6 +286,10 @@ tk_cl_handler tk_cl_groups_list, tk_cl_group_get, tk_cl_group_add,
     tk_cl_group_modify, tk_cl_group_delete, tk_cl_group_tokens;
 /* ---- tso.c ---- */
 
+/* So many timestamps at once: a status. */
+int
+tk_cl_tso_check(struct tk_cl_request *request, uint32_t count);
+
 /* Fields 2 and 3 of a Tso answer. */
 void
 tk_cl_tso_answer(struct tk_cl_request *request, uint32_t count);
@@ -299,6 +305,6 @@ tk_cl_handler tk_cl_tso_stream, tk_cl_tso_find_group, tk_cl_tso_min_ts,
 tk_cl_handler tk_cl_health_check, tk_cl_health_watch;
 tk_cl_handler tk_cl_pd_bootstrap, tk_cl_pd_put_store, tk_cl_pd_store_beat,
     tk_cl_pd_region_beat, tk_cl_pd_ask_split, tk_cl_pd_ask_batch_split,
-    tk_cl_pd_report_min_ts, tk_cl_pd_header_only;
+    tk_cl_pd_report_min_ts, tk_cl_pd_header_only, tk_cl_pd_sync;
 
 #endif

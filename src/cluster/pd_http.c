@@ -9,6 +9,7 @@
 
 #include "base/slice.h"
 #include "cluster/pd.h"
+#include "cluster/region.h"
 
 enum { HTTP_NOT_ALLOWED = 405 };
 
@@ -259,21 +260,42 @@ page_replicate(struct tk_cluster *cluster, const char *rest,
     return TK_PD_HTTP_OK;
 }
 
-/* Of the cluster; with "?scope=cluster" or "?scope=1,2" of stores too. What
- * was not reported does not count. */
+/* What the store reported; our own report nothing and are asked. 0: none. */
+static uint64_t
+resolved_of(struct tk_cluster *cluster, uint32_t index)
+{
+    uint64_t known = cluster->pd->min_resolved[index];
+    uint64_t least = UINT64_MAX;
+    size_t i;
+
+    for (i = 0; known == 0 && i < cluster->regions.count; i++) {
+        struct tk_cl_region *region = cluster->regions.sorted[i];
+        struct tk_cl_peer *peer =
+            tk_cl_peer_on(region, cluster->stores[index].id);
+        uint64_t ts = peer == NULL ? 0 : tk_cl_safe_ts(cluster, region, peer);
+
+        if (ts != 0 && ts < least) {
+            least = ts;
+        }
+    }
+    return known != 0 || least == UINT64_MAX ? known : least;
+}
+
+/* Of the cluster; with "?scope=cluster" or "?scope=1,2" of stores too. */
 static int
 page_min_resolved(struct tk_cluster *cluster, const char *rest,
                   struct tk_buf *out)
 {
-    const uint64_t *known = cluster->pd->min_resolved;
     const char *scope = strstr(rest, "scope=");
     uint64_t least = UINT64_MAX;
     bool any = false;
     uint32_t i;
 
     for (i = 0; i < cluster->stores_count; i++) {
-        if (known[i] != 0 && known[i] < least) {
-            least = known[i];
+        uint64_t ts = resolved_of(cluster, i);
+
+        if (ts != 0 && ts < least) {
+            least = ts;
         }
     }
     tk_buf_printf(out,
@@ -284,7 +306,7 @@ page_min_resolved(struct tk_cluster *cluster, const char *rest,
         tk_buf_append_text(out, ",\"stores_min_resolved_ts\":{");
         for (i = 0; i < cluster->stores_count; i++) {
             tk_buf_printf(out, "%s\"%u\":%llu", any ? "," : "", i + 1,
-                          (unsigned long long)known[i]);
+                          (unsigned long long)resolved_of(cluster, i));
             any = true;
         }
         tk_buf_append_text(out, "}");

@@ -95,6 +95,7 @@ static const struct other others[] = {
     { PD(AskBatchSplit), tk_cl_pd_ask_batch_split, 0, TK_KIND_UNARY },
     { PD(ReportSplit), tk_cl_pd_header_only, 0, TK_KIND_UNARY },
     { PD(ReportBatchSplit), tk_cl_pd_header_only, 0, TK_KIND_UNARY },
+    { PD(SyncRegions), tk_cl_pd_sync, 0, TK_KIND_BIDI },
     { PD(ReportBuckets), tk_cl_pd_header_only, 0, TK_CL_KIND_UP },
     { PD(ReportMinResolvedTS), tk_cl_pd_report_min_ts, 0, TK_KIND_UNARY },
     { PD(PutClusterConfig), tk_cl_pd_put_config, 0, TK_KIND_UNARY },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PD about regions: by key, by id, the one before, by range, by many ranges,
- * and the stream that mixes them. The set of regions has no holes, so a
- * lookup by key always finds one.
+ * and the stream that mixes them. The set of regions has no holes; one region
+ * can be kept from PD, as if nobody had reported it yet.
  */
 #include "base/slice.h"
 #include "cluster/pd.h"
@@ -15,22 +15,63 @@ leader_of(const struct tk_cl_region *region)
     return tk_cl_peer_of(region, region->leader);
 }
 
+static bool
+is_known(const struct tk_cl_request *request,
+         const struct tk_cl_region *region)
+{
+    return region != NULL && region->id != request->cluster->pd->hidden;
+}
+
 static struct tk_cl_region *
 region_at(struct tk_cl_request *request, tikv_slice key)
 {
     const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
+    struct tk_cl_region *region = all->sorted[tk_cl_region_place(all, key)];
 
-    return all->sorted[tk_cl_region_place(all, key)];
+    return is_known(request, region) ? region : NULL;
 }
 
-/* NULL when `key` lies in the first region. */
+static struct tk_cl_region *
+region_of_id(struct tk_cl_request *request, uint64_t id)
+{
+    struct tk_cl_region *region =
+        tk_cl_region_by_id(tk_cl_pd_regions(request->cluster), id);
+
+    return is_known(request, region) ? region : NULL;
+}
+
+/* A member that does not lead has what the leader passes on to it: nothing
+ * while there is none. */
+static bool
+knows_nothing(const struct tk_cl_request *request)
+{
+    return request->cluster->leader == UINT32_MAX;
+}
+
+static bool
+leads(const struct tk_cl_request *request)
+{
+    return request->cluster->leader == request->member;
+}
+
+static int
+not_found(struct tk_cl_request *request)
+{
+    return tk_cl_pd_refuse(request, TK_PD_REGION_NOT_FOUND,
+                           "region not found");
+}
+
+/* NULL when `key` lies in the first region, or in one that is not known. */
 static struct tk_cl_region *
 region_before(struct tk_cl_request *request, tikv_slice key)
 {
     const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
     size_t place = tk_cl_region_place(all, key);
 
-    return place == 0 ? NULL : all->sorted[place - 1];
+    return place == 0 || !is_known(request, all->sorted[place]) ||
+                   !is_known(request, all->sorted[place - 1])
+               ? NULL
+               : all->sorted[place - 1];
 }
 
 /* What the region's leader would report: peers whose store has been down for
@@ -63,13 +104,14 @@ put_sick_peers(struct tk_cl_request *request, uint32_t down_field,
     }
 }
 
-/* No region is an answer too: an OK header alone. Followers do not have
- * buckets. */
+/* No region is an answer of the leader too: an OK header alone. Followers do
+ * not have buckets. */
 static int
 answer_region(struct tk_cl_request *request, const struct tk_cl_region *region)
 {
-    bool is_leader = request->cluster->leader == request->member;
-
+    if (!leads(request) && (region == NULL || knows_nothing(request))) {
+        return not_found(request);
+    }
     tk_cl_put_header(request, 0, NULL);
     if (region != NULL) {
         tk_cl_put_region(request->out, 2, region);
@@ -77,7 +119,7 @@ answer_region(struct tk_cl_request *request, const struct tk_cl_region *region)
             tk_cl_put_peer(request->out, 3, leader_of(region));
         }
         put_sick_peers(request, 5, 6, region);
-        if (is_leader && request->fields.numbers[3] != 0) {
+        if (leads(request) && request->fields.numbers[3] != 0) {
             tk_cl_put_buckets(request->out, 7, request->cluster, region);
         }
     }
@@ -102,8 +144,7 @@ int
 tk_cl_pd_region_by_id(struct tk_cl_request *request)
 {
     return answer_region(request,
-                         tk_cl_region_by_id(tk_cl_pd_regions(request->cluster),
-                                            request->fields.numbers[2]));
+                         region_of_id(request, request->fields.numbers[2]));
 }
 
 /* pdpb.Region and RegionResponse look alike. An absent leader is an empty
@@ -118,7 +159,7 @@ put_pd_region(struct tk_cl_request *request, uint32_t field,
     tk_cl_put_region(out, 1, region);
     tk_cl_put_peer(out, 2, leader_of(region));
     put_sick_peers(request, 3, 4, region);
-    if (with_buckets && request->cluster->leader == request->member) {
+    if (with_buckets && leads(request)) {
         tk_cl_put_buckets(out, 5, request->cluster, region);
     }
     tk_put_end(out, mark);
@@ -138,16 +179,24 @@ tk_cl_pd_scan(struct tk_cl_request *request)
     tikv_slice end = request->fields.bytes[4];
     int32_t limit = (int32_t)request->fields.numbers[3];
     size_t first = tk_cl_region_place(all, request->fields.bytes[2]);
+    size_t count = 0;
     size_t i;
 
+    if (knows_nothing(request)) {
+        return not_found(request);
+    }
     tk_cl_put_header(request, 0, NULL);
     for (i = first; i < all->count; i++) {
         const struct tk_cl_region *region = all->sorted[i];
 
         if ((i > first && !starts_before(region, end)) ||
-            (limit > 0 && i - first >= (size_t)limit)) {
+            (limit > 0 && count >= (size_t)limit)) {
             break;
         }
+        if (!is_known(request, region)) {
+            continue;
+        }
+        count++;
         tk_cl_put_region(request->out, 2, region);
         tk_cl_put_peer(request->out, 3, leader_of(region));
         put_pd_region(request, 4, region, false);
@@ -192,23 +241,20 @@ check_ranges(tikv_slice body)
     return NULL;
 }
 
-int
-tk_cl_pd_batch_scan(struct tk_cl_request *request)
+/* The regions of all ranges, up to the limit. False: one that is not known
+ * lies in between. */
+static bool
+put_ranges(struct tk_cl_request *request)
 {
     const struct tk_cl_regions *all = tk_cl_pd_regions(request->cluster);
-    const char *refusal = check_ranges(request->body);
     int32_t limit = (int32_t)request->fields.numbers[4];
     bool with_buckets = request->fields.numbers[2] != 0;
-    size_t next = 0; /* behind the last region in the answer */
+    bool is_whole = true;
+    size_t next = 0; /* behind the last region that was looked at */
     size_t count = 0;
     size_t at = 0;
     tikv_range range;
 
-    if (refusal != NULL) {
-        tk_cl_put_header(request, ERROR_UNKNOWN, refusal);
-        return TK_GRPC_OK;
-    }
-    tk_cl_put_header(request, 0, NULL);
     while (read_range(request->body, &at, &range)) {
         size_t place = tk_cl_region_place(all, range.start);
 
@@ -217,10 +263,36 @@ tk_cl_pd_batch_scan(struct tk_cl_request *request)
         }
         while (place < all->count && (limit <= 0 || count < (size_t)limit) &&
                starts_before(all->sorted[place], range.end)) {
-            put_pd_region(request, 2, all->sorted[place], with_buckets);
+            if (is_known(request, all->sorted[place])) {
+                put_pd_region(request, 2, all->sorted[place], with_buckets);
+                count++;
+            } else {
+                is_whole = false;
+            }
             next = ++place;
-            count++;
         }
+    }
+    return is_whole;
+}
+
+int
+tk_cl_pd_batch_scan(struct tk_cl_request *request)
+{
+    const char *refusal = check_ranges(request->body);
+    bool wants_all = request->fields.numbers[5] != 0;
+
+    if (refusal != NULL) {
+        tk_cl_put_header(request, ERROR_UNKNOWN, refusal);
+        return TK_GRPC_OK;
+    }
+    if (knows_nothing(request)) {
+        return not_found(request);
+    }
+    tk_cl_put_header(request, 0, NULL);
+    if (!put_ranges(request) && wants_all) {
+        tk_buf_clear(request->out);
+        return tk_cl_pd_refuse(request, TK_PD_NOT_ALL_RANGES,
+                               "found a hole between regions");
     }
     return TK_GRPC_OK;
 }
@@ -283,6 +355,9 @@ tk_cl_pd_query(struct tk_cl_request *request)
     const uint64_t *numbers;
     size_t i;
 
+    if (knows_nothing(request)) {
+        return not_found(request);
+    }
     tk_buf_init(&ids, SIZE_MAX / 4);
     tk_buf_init(&wanted, SIZE_MAX / 4);
     tk_cl_put_header(request, 0, NULL);
@@ -296,8 +371,7 @@ tk_cl_pd_query(struct tk_cl_request *request)
     numbers = (const uint64_t *)(const void *)ids.data;
     for (i = 0; i < ids.len / sizeof(*numbers); i++) {
         const struct tk_cl_region *region =
-            tk_cl_region_by_id(tk_cl_pd_regions(request->cluster),
-                               numbers[i]);
+            region_of_id(request, numbers[i]);
         size_t entry = tk_put_begin(request->out, 4);
 
         tk_put_u64_always(request->out, 1, numbers[i]);

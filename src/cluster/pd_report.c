@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stores tell PD and ask of it. The model is driven by the test and not
+ * What stores and other members tell PD and ask of it. The model is driven by the test and not
  * by heartbeats: they are checked, answered, and otherwise let pass.
  */
 #include "cluster/pd.h"
 
-enum { REMOVED = 3, SERVING_STATE = 1, BATCH_MAX = 1024 };
+enum { REMOVED = 3, SERVING_STATE = 1, BATCH_MAX = 1024, SYNC_PIECE = 100 };
 
 int
 tk_cl_pd_header_only(struct tk_cl_request *request)
@@ -73,6 +73,57 @@ int
 tk_cl_pd_region_beat(struct tk_cl_request *request)
 {
     request->is_quiet = true;
+    return TK_GRPC_OK;
+}
+
+/* ---- what members that follow ask of the leader ---- */
+
+/* Regions [first, last) with as many leaders, statistics and buckets. */
+static void
+put_regions(struct tk_cl_request *request, size_t first, size_t last)
+{
+    const struct tk_cl_regions *all = &request->cluster->regions;
+    struct tk_buf *out = request->out;
+    size_t i;
+
+    tk_cl_put_header(request, 0, NULL);
+    tk_put_u64(out, 3, first);
+    for (i = first; i < last; i++) {
+        const struct tk_cl_region *region = all->sorted[i];
+
+        tk_cl_put_region(out, 2, region);
+        tk_put_end(out, tk_put_begin(out, 4));
+        tk_cl_put_peer(out, 5, tk_cl_peer_of(region, region->leader));
+        tk_put_end(out, tk_put_begin(out, 6));
+    }
+}
+
+/* All regions, in pieces; who has as many already is told that it does.
+ * Members share what they know, so changes are not sent. */
+int
+tk_cl_pd_sync(struct tk_cl_request *request)
+{
+    size_t count = request->cluster->regions.count;
+    size_t first = request->fields.numbers[3] == count ? count : 0;
+
+    for (; count - first > SYNC_PIECE; first += SYNC_PIECE) {
+        struct tk_cl_message *message = tk_cl_message_new(request->stream);
+        struct tk_cl_request piece = *request;
+
+        if (message == NULL) {
+            return tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
+                                "out of memory");
+        }
+        piece.out = &message->bytes;
+        put_regions(&piece, first, first + SYNC_PIECE);
+        if (message->bytes.failed) {
+            tk_cl_message_free(request->stream, message);
+            return tk_cl_status(request, TK_GRPC_RESOURCE_EXHAUSTED,
+                                "out of memory");
+        }
+        tk_cl_stream_queue(request->stream, message);
+    }
+    put_regions(request, first, count);
     return TK_GRPC_OK;
 }
 

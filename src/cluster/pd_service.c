@@ -115,13 +115,12 @@ tk_cl_tso_stream(struct tk_cl_request *request)
     if (status != TK_GRPC_OK) {
         return status;
     }
-    if (count == 0 || count >= UINT32_C(1) << 18) {
-        return tk_cl_status(request, TK_GRPC_UNKNOWN,
-                            "tso count should be positive, and not too large");
+    status = tk_cl_tso_check(request, count);
+    if (status == TK_GRPC_OK) {
+        put_tso_header(request, 0, NULL);
+        tk_cl_tso_answer(request, count);
     }
-    put_tso_header(request, 0, NULL);
-    tk_cl_tso_answer(request, count);
-    return TK_GRPC_OK;
+    return status;
 }
 
 /* A mismatch of the cluster is a header's error here. */

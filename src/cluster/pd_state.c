@@ -229,6 +229,14 @@ tk_cluster_set_scatter_ms(struct tk_cluster *cluster, int64_t ms)
 }
 
 void
+tk_cluster_set_hidden(struct tk_cluster *cluster, uint64_t region_id)
+{
+    tk_mutex_lock(&cluster->lock);
+    cluster->pd->hidden = region_id;
+    tk_mutex_unlock(&cluster->lock);
+}
+
+void
 tk_cluster_set_suffix_bits(struct tk_cluster *cluster, uint32_t bits)
 {
     tk_mutex_lock(&cluster->lock);

@@ -86,6 +86,20 @@ put_timestamp(struct tk_cl_request *request, uint32_t field, uint32_t count)
     tk_put_end(out, mark);
 }
 
+int
+tk_cl_tso_check(struct tk_cl_request *request, uint32_t count)
+{
+    uint32_t most =
+        (UINT32_C(1) << LOGICAL_BITS) >> request->cluster->pd->suffix_bits;
+
+    if (count > 0 && count < most) {
+        return TK_GRPC_OK;
+    }
+    return tk_cl_status(request, TK_GRPC_UNKNOWN, "%s",
+                        count == 0 ? "tso count should be positive"
+                                   : "tso count is too large");
+}
+
 void
 tk_cl_tso_answer(struct tk_cl_request *request, uint32_t count)
 {
@@ -114,6 +128,7 @@ tk_cl_pd_tso(struct tk_cl_request *request)
     struct tk_cluster *cluster = request->cluster;
     uint32_t count = (uint32_t)request->fields.numbers[2];
     struct tk_cl_fields header;
+    int status;
 
     if (!tk_cl_decode(request->fields.bytes[1], &header)) {
         return tk_cl_status(request, TK_GRPC_INTERNAL,
@@ -133,12 +148,10 @@ tk_cl_pd_tso(struct tk_cl_request *request)
                 : "generate timestamp failed, timestamp in memory isn't "
                   "initialized");
     }
-    if (count == 0 || count >= UINT32_C(1) << LOGICAL_BITS) {
-        return tk_cl_status(request, TK_GRPC_UNKNOWN, "%s",
-                            count == 0 ? "tso count should be positive"
-                                       : "tso count is too large");
+    status = tk_cl_tso_check(request, count);
+    if (status == TK_GRPC_OK) {
+        tk_cl_put_header(request, 0, NULL);
+        tk_cl_tso_answer(request, count);
     }
-    tk_cl_put_header(request, 0, NULL);
-    tk_cl_tso_answer(request, count);
-    return TK_GRPC_OK;
+    return status;
 }

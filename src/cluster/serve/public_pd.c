@@ -97,6 +97,12 @@ tikv_cluster_buckets(tikv_cluster *cluster, uint64_t region_id,
 }
 
 static void
+set_hidden(struct tk_cluster *core, uint64_t value)
+{
+    tk_cluster_set_hidden(core, value);
+}
+
+static void
 set_recovering(struct tk_cluster *core, uint64_t value)
 {
     tk_cluster_set_recovering(core, value != 0);
@@ -132,6 +138,7 @@ static const struct {
     uint64_t most;
     void (*set)(struct tk_cluster *, uint64_t value);
 } knobs[] = {
+    { "hidden_region", UINT64_MAX, set_hidden },
     { "recovering", 1, set_recovering },
     { "scatter_ms", UINT32_MAX, set_scatter_ms },
     { "services", 7, set_services },

@@ -4,6 +4,7 @@
 #include "unit/cluster/pd_fixture.h"
 
 PX_PARSER(pdpb, ReportBucketsResponse)
+PX_PARSER(pdpb, SyncRegionResponse)
 
 static const struct tk_cluster_params three = { .stores_count = 3,
                                                 .pds_count = 2 };
@@ -103,6 +104,46 @@ splits__are_given_ids(void **state)
     assert_true(pdpb_SplitID_new_region_id(ids[1]) >
                 pdpb_SplitID_new_region_id(ids[0]));
     assert_true(peers[0] > pdpb_SplitID_new_region_id(ids[1]));
+    fx_close(&fx);
+}
+
+static void
+regions__are_told_to_members_that_follow(void **state)
+{
+    const struct tk_cluster_params many = { .regions_count = 250 };
+    pdpb_SyncRegionRequest *request;
+    struct px_stream stream;
+    size_t count;
+    struct fx fx;
+
+    (void)state;
+    fx_open(&fx, &many);
+    request = pdpb_SyncRegionRequest_new(fx.arena);
+    pdpb_SyncRegionRequest_set_header(request, fx_header(&fx));
+    px_open(&stream, &fx, "/pdpb.PD/SyncRegions");
+    PX_SEND(&stream, pdpb, SyncRegionRequest, request);
+    for (uint64_t at = 0; at < 250; at += 100) {
+        const pdpb_SyncRegionResponse *answer =
+            PX_NEXT(&stream, pdpb, SyncRegionResponse);
+
+        assert_int_equal(pdpb_SyncRegionResponse_start_index(answer), at);
+        (void)pdpb_SyncRegionResponse_regions(answer, &count);
+        assert_int_equal(count, at == 200 ? 50 : 100);
+        (void)pdpb_SyncRegionResponse_region_leaders(answer, &count);
+        assert_int_equal(count, at == 200 ? 50 : 100);
+    }
+    /* Who has them all is told that it does. */
+    pdpb_SyncRegionRequest_set_start_index(request, 250);
+    PX_SEND(&stream, pdpb, SyncRegionRequest, request);
+    (void)pdpb_SyncRegionResponse_regions(
+        PX_NEXT(&stream, pdpb, SyncRegionResponse), &count);
+    assert_int_equal(count, 0);
+    pdpb_RequestHeader_set_cluster_id(
+        pdpb_SyncRegionRequest_mutable_header(request, fx.arena), 1);
+    PX_SEND(&stream, pdpb, SyncRegionRequest, request);
+    assert_true(stream.ended);
+    assert_int_equal(stream.status, TK_GRPC_FAILED_PRECONDITION);
+    px_close(&stream);
     fx_close(&fx);
 }
 
@@ -361,8 +402,9 @@ pages__tell_what_pd_knows(void **state)
     expect_page(&fx, 0, "/pd/api/v1/nothing", 404, "not found");
     expect_page(&fx, fx_store(1), "/config", 200, "\"enable-ttl\":false");
     expect_page(&fx, fx_store(1), "/pd/api/v1/version", 404, "not found");
+    /* What nobody reported is asked for. */
     expect_page(&fx, 0, "/pd/api/v1/min-resolved-ts", 200,
-                "\"min_resolved_ts\":0");
+                "\"min_resolved_ts\":4");
     report = pdpb_ReportMinResolvedTsRequest_new(fx.arena);
     pdpb_ReportMinResolvedTsRequest_set_header(report, fx_header(&fx));
     pdpb_ReportMinResolvedTsRequest_set_store_id(report, 2);
@@ -381,6 +423,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(reports__of_stores_that_are_gone_are_refused),
         harness_test(splits__are_given_ids),
+        harness_test(regions__are_told_to_members_that_follow),
         harness_test(buckets_reports__are_answered_once),
         harness_test(buckets__are_served_while_the_region_stays),
         harness_test(regions__tell_of_peers_that_are_down_for_long),
