@@ -12,6 +12,7 @@
 #include <tikv/future.h>
 #include <tikv/oracle.h>
 #include <tikv/raw.h>
+#include <tikv/snapshot.h>
 #include <tikv/topology.h>
 #include <tikv/version.h>
 

@@ -28,6 +28,7 @@ tk_value_new(tikv_slice bytes, struct tk_frame *frame)
         return NULL;
     }
     value->bytes = bytes;
+    value->commit_ts = 0;
     value->frame = frame;
     value->release = release_block;
     if (frame == NULL) {
@@ -48,6 +49,20 @@ tikv_slice
 tikv_value_slice(const tikv_value *value)
 {
     return value == NULL ? (tikv_slice){ NULL, 0 } : value->bytes;
+}
+
+uint64_t
+tikv_value_commit_ts(const tikv_value *value)
+{
+    return value == NULL ? 0 : value->commit_ts;
+}
+
+uint64_t
+tikv_pairs_commit_ts(const tikv_pairs *pairs, size_t place)
+{
+    return pairs == NULL || pairs->commit_ts == NULL || place >= pairs->count
+               ? 0
+               : pairs->commit_ts[place];
 }
 
 void
@@ -196,6 +211,7 @@ tikv_pairs_free(tikv_pairs *pairs)
         tk_frame_unref(pairs->frames[i], 1);
     }
     tk_free(pairs->frames);
+    tk_free(pairs->commit_ts);
     tk_free(pairs->group_ends);
     tk_free(pairs->data);
     tk_free(pairs);

@@ -7,6 +7,7 @@
 #define TK_BASE_VALUE_H
 
 #include <tikv/future.h>
+#include <tikv/snapshot.h>
 
 #include "base/frame.h"
 
@@ -16,6 +17,7 @@
 
 struct tikv_value {
     tikv_slice bytes;
+    uint64_t commit_ts; /* 0: not asked for */
     struct tk_frame *frame; /* one reference; NULL: nothing to keep */
     void (*release)(struct tikv_value *); /* after the frame; the memory */
 };
@@ -31,6 +33,7 @@ struct tikv_pairs {
     size_t cap;
     size_t *group_ends; /* batch scan; NULL otherwise */
     size_t groups_count;
+    uint64_t *commit_ts; /* of each pair, where they were asked for; or NULL */
     bool has_rest;
     tikv_range rest;
     struct tk_frame **frames;

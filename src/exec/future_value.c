@@ -41,7 +41,8 @@ tk_future_value(struct tikv_future *future, tikv_slice bytes,
     inside = (struct inside_value *)(void *)((uint8_t *)(void *)future +
                                              future->used);
     inside->future = future;
-    inside->value = (struct tikv_value){ bytes, NULL, release_inside };
+    inside->value =
+        (struct tikv_value){ .bytes = bytes, .release = release_inside };
     copy = (uint8_t *)(inside + 1);
     if (bytes.len <= room - sizeof(*inside)) {
         if (bytes.len != 0) {
