@@ -3,6 +3,7 @@
  * Opening and closing a client. What is opened, in this order: runtime,
  * transport, exec, rpc, pd, stores, cache, transactions. Closing:
  *
+ *     writes close       what commits left behind is finished, for a while
  *     exec close_begin   sleeping operations end, nobody new gets in
  *     pd close           waiters for timestamps end
  *     rpc close          all in flight ends, no callback comes any more
@@ -22,6 +23,7 @@
 #include "raw/raw.h"
 #include "region/cache.h"
 #include "rpc/grpc_transport.h"
+#include "txn/writes.h"
 
 static tikv_error *
 client_new(struct tk_runtime *rt, const tikv_config *config, tikv_client **out)
@@ -55,6 +57,9 @@ client_close(tikv_client *client)
 {
     struct tk_router *router = &client->router;
 
+    if (client->txns != NULL) {
+        tk_writes_close(client->txns->writes);
+    }
     if (router->exec != NULL) {
         tk_exec_close_begin(router->exec);
     }

@@ -15,7 +15,9 @@
 enum {
     TK_MUTATION_PESSIMISTIC = 1 << 0, /* expects the lock to be there */
     TK_MUTATION_ASSERT_EXIST = 1 << 1,
-    TK_MUTATION_ASSERT_ABSENT = 1 << 2
+    TK_MUTATION_ASSERT_ABSENT = 1 << 2,
+    TK_MUTATION_PREWRITTEN = 1 << 3, /* these two: the commit's own notes */
+    TK_MUTATION_DONE = 1 << 4
 };
 
 struct tk_mutation {

@@ -7,6 +7,7 @@
 #include "pd/oracle.h"
 #include "txn/lock.h"
 #include "txn/resolver.h"
+#include "txn/writes.h"
 
 tikv_error *
 tk_txn_client_new(const struct tk_router *raw, struct tk_txn_client **out)
@@ -26,7 +27,8 @@ tk_txn_client_new(const struct tk_router *raw, struct tk_txn_client **out)
                                  &router->codec, router->config, router->log);
     tk_safe_point_init(&client->safe_point, router);
     client->resolver = router->cache == NULL ? NULL : tk_resolver_new(client);
-    if (client->resolver == NULL) {
+    client->writes = client->resolver == NULL ? NULL : tk_writes_new(client);
+    if (client->writes == NULL) {
         tk_txn_client_free(client);
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
@@ -41,6 +43,7 @@ tk_txn_client_free(struct tk_txn_client *client)
     if (client == NULL) {
         return;
     }
+    tk_writes_free(client->writes);
     tk_resolver_free(client->resolver);
     tk_safe_point_fini(&client->safe_point);
     tk_cache_free(client->router.cache);

@@ -19,11 +19,13 @@
 #include "txn/safe_point.h"
 
 struct tk_resolver;
+struct tk_writes;
 
 /* Fixed, but for what has a lock of its own. */
 struct tk_txn_client {
     struct tk_router router; /* for jobs with transactional keys */
     struct tk_resolver *resolver;
+    struct tk_writes *writes; /* what goes on behind calls */
     struct tk_safe_point safe_point;
 };
 

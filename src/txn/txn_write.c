@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes of a transaction: into the buffer, under the transaction's lock, on
+ * the caller's thread. Nothing here waits.
+ */
+#include "txn/txn.h"
+
+#include "base/error.h"
+
+static tikv_error *
+finish(tikv_txn *txn, tikv_error *error)
+{
+    tk_mutex_unlock(&txn->lock);
+    return error;
+}
+
+tikv_error *
+tk_txn_put(tikv_txn *txn, tikv_slice key, tikv_slice value)
+{
+    tikv_error *error = tk_txn_open(txn);
+
+    return error != NULL ? error
+                         : finish(txn, tk_buffer_set(txn->buffer, key, value,
+                                                     TK_KEY_NO_CHANGE));
+}
+
+/* What the transaction itself wrote it knows; the rest is for the commit to
+ * check. A key that it deleted may have been there before: no claim then,
+ * unless the key was claimed to be absent already. */
+tikv_error *
+tk_txn_insert(tikv_txn *txn, tikv_slice key, tikv_slice value)
+{
+    tikv_error *error = tk_txn_open(txn);
+    tk_key_change change = TK_KEY_PRESUME;
+    struct tk_buffer_item item;
+
+    if (error != NULL) {
+        return error;
+    }
+    if (tk_buffer_get(txn->buffer, key, &item) && item.value.data != NULL) {
+        if (item.value.len != 0) {
+            tk_mutex_unlock(&txn->lock);
+            error = tk_error(TIKV_ERR_KEY_EXISTS,
+                             "transaction %llu wrote the key before",
+                             (unsigned long long)txn->start_ts);
+            tk_error_set_key(error, key);
+            return error;
+        }
+        change = TK_KEY_NO_CHANGE;
+    }
+    return finish(txn, tk_buffer_set(txn->buffer, key, value, change));
+}
+
+tikv_error *
+tk_txn_delete(tikv_txn *txn, tikv_slice key)
+{
+    tikv_error *error = tk_txn_open(txn);
+
+    return error != NULL ? error
+                         : finish(txn, tk_buffer_remove(txn->buffer, key,
+                                                        TK_KEY_NO_CHANGE));
+}
+
+tikv_error *
+tk_txn_lock(tikv_txn *txn, const tikv_slice *keys, size_t count)
+{
+    tikv_error *error = tk_txn_open(txn);
+    size_t i;
+
+    if (error != NULL) {
+        return error;
+    }
+    for (i = 0; error == NULL && i < count; i++) {
+        error = tk_buffer_mark(txn->buffer, keys[i], TK_KEY_SET(TK_KEY_LOCKED));
+    }
+    return finish(txn, error);
+}
+
+tikv_error *
+tk_txn_assert(tikv_txn *txn, tikv_slice key, tikv_assertion assertion)
+{
+    static const tk_key_change changes[] = {
+        [TIKV_ASSERT_NONE] = TK_KEY_ASSERT_NONE,
+        [TIKV_ASSERT_EXIST] = TK_KEY_ASSERT_THAT_EXISTS,
+        [TIKV_ASSERT_ABSENT] = TK_KEY_ASSERT_THAT_ABSENT,
+        [TIKV_ASSERT_UNKNOWN] = TK_KEY_ASSERT_UNKNOWN,
+    };
+    tikv_error *error;
+
+    if (assertion < TIKV_ASSERT_NONE || assertion > TIKV_ASSERT_UNKNOWN) {
+        return tk_error(TIKV_ERR_ARGUMENT, "assertion is %d", (int)assertion);
+    }
+    error = tk_txn_open(txn);
+    return error != NULL ? error
+                         : finish(txn, tk_buffer_mark(txn->buffer, key,
+                                                      changes[assertion]));
+}
+
+tikv_error *
+tk_txn_savepoint(tikv_txn *txn, size_t *savepoint)
+{
+    tikv_error *error = tk_txn_open(txn);
+
+    return error != NULL ? error
+                         : finish(txn, tk_buffer_stage(txn->buffer, savepoint));
+}
+
+/* Stages end from the newest down to the one that is meant. */
+tikv_error *
+tk_txn_savepoint_end(tikv_txn *txn, size_t savepoint, bool keeps)
+{
+    tikv_error *error = tk_txn_open(txn);
+    size_t depth;
+
+    if (error != NULL) {
+        return error;
+    }
+    depth = tk_buffer_depth(txn->buffer);
+    if (savepoint == 0 || savepoint > depth) {
+        return finish(txn, tk_error(TIKV_ERR_STATE,
+                                    "savepoint %zu has ended, there are %zu",
+                                    savepoint, depth));
+    }
+    while (error == NULL && depth >= savepoint) {
+        error = keeps ? tk_buffer_release(txn->buffer, depth)
+                      : tk_buffer_cleanup(txn->buffer, depth);
+        depth--;
+    }
+    return finish(txn, error);
+}
