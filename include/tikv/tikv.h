@@ -14,6 +14,7 @@
 #include <tikv/raw.h>
 #include <tikv/snapshot.h>
 #include <tikv/topology.h>
+#include <tikv/txn.h>
 #include <tikv/version.h>
 
 #endif

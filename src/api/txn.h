@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the doors of transactions share. */
+#ifndef TK_API_TXN_H
+#define TK_API_TXN_H
+
+#include "api/client.h"
+#include "txn/txn.h"
+
+/* A blocking call of a transaction. */
+struct tk_txn_door {
+    struct tk_op op;
+    tikv_call call;
+};
+
+/* A call begins: NULL, or why it must not. Until tk_txn_door_leave() the
+ * client does not go. */
+tikv_error *
+tk_txn_door_enter(tikv_txn *txn, const tikv_call *call,
+                  struct tk_txn_door *door) __attribute__((warn_unused_result));
+
+void
+tk_txn_door_leave(tikv_txn *txn, struct tk_txn_door *door);
+
+/* NULL, or why nothing may be done with the transaction. */
+tikv_error *
+tk_txn_door_refusal(const tikv_txn *txn) __attribute__((warn_unused_result));
+
+/* Keys and values as arguments. */
+tikv_error *
+tk_txn_door_key(tikv_slice key) __attribute__((warn_unused_result));
+
+tikv_error *
+tk_txn_door_keys(const tikv_slice *keys, size_t count)
+    __attribute__((warn_unused_result));
+
+/* Options of a scan into those of the inside; `call` gets theirs. */
+tikv_error *
+tk_txn_door_scan(tikv_range range, const tikv_scan_options *options,
+                 struct tk_scan_options *out, tikv_call *call)
+    __attribute__((warn_unused_result));
+
+#endif
