@@ -98,6 +98,19 @@ cli_bytes(const struct cli *cli, const char *word, tikv_slice *out);
 void
 cli_bytes_free(tikv_slice *bytes);
 
+/* Operands as slices; NULL after a message. */
+tikv_slice *
+cli_read_words(const struct cli *cli, int argc, char **argv);
+
+void
+cli_free_words(tikv_slice *words, int count);
+
+/* Splits a line in place, at blanks; quotes keep blanks, a backslash keeps
+ * the next character. The number of words, `max` at the most, or -1 for an
+ * open quote. */
+int
+cli_split(char *line, char **words, int max);
+
 /* Reads escapes \t \n \r \\ \xHH in place; false when one is broken. */
 bool
 cli_unescape(char *text, size_t *len);

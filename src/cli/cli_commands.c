@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli_run.h"
+#include "cli_txn.h"
 
 const struct cli_command cli_commands[] = {
     { "raw get", "KEY", "print the value of a key", cli_get, true },
@@ -25,6 +26,17 @@ const struct cli_command cli_commands[] = {
       cli_checksum, true },
     { "raw delete-range", "START END | --all", "delete a range",
       cli_delete_range, true },
+    { "txn put", "KEY VALUE [KEY VALUE]... [--insert]",
+      "store values in one transaction; with --insert only absent keys",
+      cli_txn_put, true },
+    { "txn delete", "KEY...", "delete keys in one transaction",
+      cli_txn_delete, true },
+    { "txn run", "FILE",
+      "a script of get, scan, put, insert, delete, lock, commit, rollback",
+      cli_txn_run, true },
+    { "txn outcome", "START_TS PRIMARY",
+      "what became of a transaction whose commit was undetermined",
+      cli_txn_outcome, true },
     { "tso", "[COUNT]", "fresh timestamps", cli_tso, true },
     { "regions", "[START [END]] [--limit N]", "regions and their leaders",
       cli_regions, true },

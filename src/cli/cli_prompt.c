@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The prompt: one command a line, with history and completion on a terminal,
- * plain lines without. Words are split at blanks; quotes keep blanks, a
- * backslash keeps the next character.
+ * plain lines without.
  */
 #include "cli.h"
 
@@ -13,43 +12,6 @@
 #include <editline/readline.h>
 
 enum { WORDS_MAX = 4096 };
-
-/* Splits in place; the number of words, or -1 for an open quote. */
-static int
-split(char *line, char **words)
-{
-    char *from = line, *to = line;
-    int count = 0;
-
-    for (;;) {
-        char quote = '\0';
-
-        while (*from == ' ' || *from == '\t' || *from == '\n') {
-            from++;
-        }
-        if (*from == '\0' || count == WORDS_MAX) {
-            return count;
-        }
-        words[count++] = to;
-        while (*from != '\0' &&
-               (quote != '\0' || strchr(" \t\n", *from) == NULL)) {
-            if (quote == '\0' && (*from == '"' || *from == '\'')) {
-                quote = *from++;
-            } else if (quote != '\0' && *from == quote) {
-                quote = '\0';
-                from++;
-            } else {
-                from += *from == '\\' && from[1] != '\0' && quote != '\'';
-                *to++ = *from++;
-            }
-        }
-        if (quote != '\0') {
-            return -1;
-        }
-        from += *from != '\0';
-        *to++ = '\0';
-    }
-}
 
 /* The name of the next command that `text` is the beginning of, as far as its
  * last word goes: readline completes words. */
@@ -84,7 +46,7 @@ static bool
 run_line(struct cli *cli, char *line, int *status)
 {
     static char *words[WORDS_MAX + 1];
-    int count = split(line, words);
+    int count = cli_split(line, words, WORDS_MAX);
 
     if (count < 0) {
         *status = cli_usage(cli, "a quote is not closed");

@@ -12,40 +12,6 @@ wants(const struct cli *cli, const char *words)
     return cli_usage(cli, "wants: %s", words);
 }
 
-/* Operands as slices; NULL after a message. Freed with free_words(). */
-static tikv_slice *
-read_words(const struct cli *cli, int argc, char **argv)
-{
-    tikv_slice *words = calloc((size_t)argc + 1, sizeof(*words));
-    int i;
-
-    if (words == NULL) {
-        cli_usage(cli, "out of memory");
-        return NULL;
-    }
-    for (i = 0; i < argc; i++) {
-        if (!cli_bytes(cli, argv[i], &words[i])) {
-            while (i-- > 0) {
-                cli_bytes_free(&words[i]);
-            }
-            free(words);
-            return NULL;
-        }
-    }
-    return words;
-}
-
-static void
-free_words(tikv_slice *words, int count)
-{
-    int i;
-
-    for (i = 0; i < count; i++) {
-        cli_bytes_free(&words[i]);
-    }
-    free(words);
-}
-
 void
 cli_put_pair(const struct cli *cli, FILE *out, const tikv_pair *pair)
 {
@@ -151,12 +117,12 @@ cli_put(struct cli *cli, int argc, char **argv)
     if (argc != 2) {
         return wants(cli, "raw put KEY VALUE [--ttl SECONDS]");
     }
-    if ((words = read_words(cli, argc, argv)) == NULL) {
+    if ((words = cli_read_words(cli, argc, argv)) == NULL) {
         return CLI_USAGE;
     }
     status = cli_failed(
         cli, tikv_raw_put(cli->client, words[0], words[1], &options));
-    free_words(words, argc);
+    cli_free_words(words, argc);
     return status;
 }
 
@@ -174,14 +140,14 @@ cli_delete(struct cli *cli, int argc, char **argv)
     if (argc < 1) {
         return wants(cli, "raw delete KEY...");
     }
-    if ((words = read_words(cli, argc, argv)) == NULL) {
+    if ((words = cli_read_words(cli, argc, argv)) == NULL) {
         return CLI_USAGE;
     }
     status = cli_failed(
         cli, argc == 1 ? tikv_raw_delete(cli->client, words[0], &options)
                        : tikv_raw_batch_delete(cli->client, words,
                                                (size_t)argc, &options));
-    free_words(words, argc);
+    cli_free_words(words, argc);
     return status;
 }
 
@@ -263,7 +229,7 @@ cli_batch_get(struct cli *cli, int argc, char **argv)
     if (argc < 1) {
         return wants(cli, "raw batch-get KEY...");
     }
-    if ((words = read_words(cli, argc, argv)) == NULL) {
+    if ((words = cli_read_words(cli, argc, argv)) == NULL) {
         return CLI_USAGE;
     }
     status = cli_failed(cli, tikv_raw_batch_get(cli->client, words,
@@ -276,7 +242,7 @@ cli_batch_get(struct cli *cli, int argc, char **argv)
         cli_put_pair(cli, stdout, &tikv_pairs_data(pairs)[i]);
     }
     tikv_pairs_free(pairs);
-    free_words(words, argc);
+    cli_free_words(words, argc);
     return status;
 }
 
@@ -298,7 +264,7 @@ cli_batch_put(struct cli *cli, int argc, char **argv)
     if (argc < 2 || argc % 2 != 0) {
         return wants(cli, "raw batch-put KEY VALUE [KEY VALUE]...");
     }
-    if ((words = read_words(cli, argc, argv)) == NULL) {
+    if ((words = cli_read_words(cli, argc, argv)) == NULL) {
         return CLI_USAGE;
     }
     pairs = calloc((size_t)argc / 2, sizeof(*pairs));
@@ -311,7 +277,7 @@ cli_batch_put(struct cli *cli, int argc, char **argv)
                                                       (size_t)argc / 2,
                                                       &options));
     free(pairs);
-    free_words(words, argc);
+    cli_free_words(words, argc);
     return status;
 }
 
@@ -357,7 +323,7 @@ cli_cas(struct cli *cli, int argc, char **argv)
         return wants(cli, "raw cas KEY EXPECTED NEW, KEY --absent NEW, or "
                           "KEY EXPECTED --delete");
     }
-    if ((words = read_words(cli, argc, argv)) == NULL) {
+    if ((words = cli_read_words(cli, argc, argv)) == NULL) {
         return CLI_USAGE;
     }
     expected = absent ? (tikv_slice){ NULL, 0 } : words[1];
@@ -370,7 +336,7 @@ cli_cas(struct cli *cli, int argc, char **argv)
         status = swapped ? CLI_OK : CLI_NOT_FOUND;
     }
     tikv_value_free(previous);
-    free_words(words, argc);
+    cli_free_words(words, argc);
     return status;
 }
 

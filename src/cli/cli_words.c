@@ -299,3 +299,72 @@ cli_put_json(const struct cli *cli, FILE *out, const char *name,
     }
     fputc('"', out);
 }
+
+tikv_slice *
+cli_read_words(const struct cli *cli, int argc, char **argv)
+{
+    tikv_slice *words = calloc((size_t)argc + 1, sizeof(*words));
+    int i;
+
+    if (words == NULL) {
+        cli_usage(cli, "out of memory");
+        return NULL;
+    }
+    for (i = 0; i < argc; i++) {
+        if (!cli_bytes(cli, argv[i], &words[i])) {
+            while (i-- > 0) {
+                cli_bytes_free(&words[i]);
+            }
+            free(words);
+            return NULL;
+        }
+    }
+    return words;
+}
+
+void
+cli_free_words(tikv_slice *words, int count)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        cli_bytes_free(&words[i]);
+    }
+    free(words);
+}
+
+int
+cli_split(char *line, char **words, int max)
+{
+    char *from = line, *to = line;
+    int count = 0;
+
+    for (;;) {
+        char quote = '\0';
+
+        while (*from == ' ' || *from == '\t' || *from == '\n') {
+            from++;
+        }
+        if (*from == '\0' || count == max) {
+            return count;
+        }
+        words[count++] = to;
+        while (*from != '\0' &&
+               (quote != '\0' || strchr(" \t\n", *from) == NULL)) {
+            if (quote == '\0' && (*from == '"' || *from == '\'')) {
+                quote = *from++;
+            } else if (quote != '\0' && *from == quote) {
+                quote = '\0';
+                from++;
+            } else {
+                from += *from == '\\' && from[1] != '\0' && quote != '\'';
+                *to++ = *from++;
+            }
+        }
+        if (quote != '\0') {
+            return -1;
+        }
+        from += *from != '\0';
+        *to++ = '\0';
+    }
+}

@@ -130,6 +130,28 @@ gives('cas with the right value', [@at, qw(raw cas c 1 2)], 0,
 gives('cas that deletes', [@at, qw(raw cas c 2 --delete)], 0,
     "swapped, was 2\n");
 
+# Transactions that write.
+gives('txn put', [@at, qw(txn put t/1 one t/2 two)], 0,
+    qr/^committed at \d+\n$/);
+gives('txn put of what must be absent', [@at, qw(txn put t/1 x --insert)], 3,
+    '', qr/^tikv-cli: KEY_EXISTS/);
+gives('txn delete', [@at, qw(--json txn delete t/2)], 0,
+    qr/^\{"commit_ts":\d+\}\n$/);
+gives('a script', [@at, qw(txn run -)], 0,
+    qr/^t\/1\tone\nt\/2\nt\/1\tuno\nt\/3\tt h\ncommitted at \d+\n$/, undef,
+    "# one transaction\nget t/1\nget t/2\nput t/1 uno\n"
+        . "put t/3 't h'\nscan t/ t0\n");
+gives('a script that is taken back', [@at, qw(txn run -)], 0, '', undef,
+    "put t/1 nope\nrollback\nput t/1 never\n");
+gives('what it left', [@at, qw(txn run -)], 0, qr/^t\/1\tuno\n/, undef,
+    "get t/1\n");
+gives('a script with a mistake changes nothing', [@at, qw(txn run -)], 2, '',
+    qr/no statement "jump"/, "put t/1 nope\njump\n");
+gives('what it left', [@at, qw(txn run -)], 0, qr/^t\/1\tuno\n/, undef,
+    "get t/1\n");
+gives('the outcome of a transaction nobody knows',
+    [@at, qw(txn outcome 1000 t/none)], 0, "rolled back\n");
+
 # The cluster itself.
 gives('tso', [@at, qw(tso 2)], 0, qr/^\d+\t\d+ ms\t\d+\n\d+\t\d+ ms\t\d+\n$/);
 gives('regions', [@at, qw(--json regions)], 0,
