@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stores and other members tell PD and ask of it. The model is driven by the test and not
- * by heartbeats: they are checked, answered, and otherwise let pass.
+ * What stores and other members tell PD and ask of it. The model is driven by
+ * the test and not by heartbeats: they are checked, answered, and otherwise
+ * let pass.
  */
 #include "cluster/pd.h"
 
