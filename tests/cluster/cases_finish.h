@@ -28,6 +28,23 @@ finish_keeps_source(struct script *script)
     tk_mutex_unlock(&cluster->lock);
 }
 
+/* The first request resolves and is answered with an error all the same. */
+static void
+finish_resolves_again(struct script *script)
+{
+    script_lines(script, "MANY 20 300");
+    assert_null(tk_cluster_fault(
+        script->fx.cluster,
+        "on=tikv.KvResolveLock when=nth(1) do=apply,"
+        "region_error(stale_command)",
+        NULL));
+    script_lines(script, "RL k 20:30 => region:stale_command\n"
+                         "RL k 20:30\nSL 100 - - 0 => none\n"
+                         "M k000 => 30:put@20=v 10:put@5=v\n"
+                         "M k299 => 30:put@20=v 10:put@5=v\n"
+                         "M k300 => 10:put@5=v");
+}
+
 static const struct script_case finish_cases[] = {
     { "CM01", "a commit again, also with another timestamp",
       "PW 5 x=v\nC 5 10 x => 10\nC 5 10 x => 10\nC 5 12 x => 12\n"
@@ -177,7 +194,8 @@ static const struct script_case finish_cases[] = {
       "RL k 5:10\n"
       "SL 100 - - 0 => none\n"
       "M k000 => 10:put@5=v\nM k255 => 10:put@5=v\n"
-      "M k256 => 10:put@5=v\nM k599 => 10:put@5=v" },
+      "M k256 => 10:put@5=v\nM k599 => 10:put@5=v",
+      .run = finish_resolves_again },
     { "RS04", "named keys only",
       "PW 5 a=1 b=1\n"
       "RL a 5:10 : keys=a\n"
