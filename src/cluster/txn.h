@@ -210,8 +210,9 @@ tk_cl_outcome_forget(struct tk_cl_store *store, uint64_t start_ts);
 
 enum tk_cl_waiting {
     TK_WAITING,
-    TK_WOKEN,  /* the lock was let go: answer a conflict */
-    TK_RESUMED /* the lock was let go: take it */
+    TK_WOKEN,   /* the lock was let go: answer a conflict */
+    TK_RESUMED, /* the lock was let go: take it */
+    TK_MOVED    /* another has taken it: wait for that one */
 };
 
 struct tk_cl_waiter {

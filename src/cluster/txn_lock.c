@@ -258,7 +258,8 @@ tk_cl_txn_lock(struct tk_cl_request *request)
 {
     struct tk_locking locking = { .is_first = false };
     bool has_waited =
-        request->waiter != NULL && request->waiter->state != TK_RESUMED;
+        request->waiter != NULL && (request->waiter->state == TK_WAITING ||
+                                    request->waiter->state == TK_WOKEN);
     int status = TK_GRPC_OK;
 
     tk_cl_txn_begin(&locking.txn, request, request->fields.numbers[4]);

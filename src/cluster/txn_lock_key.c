@@ -179,16 +179,18 @@ meet(struct tk_locking *locking, const struct tk_lock_key *one,
 }
 
 /* The first who wants the key alone only makes sure that nobody joins those
- * who share it any more; a request that has waited does not even that. */
+ * who share it any more; a request that has waited and would take it now does
+ * not even that. */
 static bool
 meet_shared(struct tk_locking *locking, const struct tk_lock_key *one,
             struct tk_mvcc_node *node)
 {
     struct tk_cl_txn *txn = &locking->txn;
+    const struct tk_cl_waiter *waiter = txn->request->waiter;
 
-    locking->is_shrunk =
-        !node->lock->is_shrinking && txn->request->waiter == NULL;
-    locking->is_final = locking->is_shrunk || txn->request->waiter != NULL;
+    locking->is_shrunk = !node->lock->is_shrinking && waiter == NULL;
+    locking->is_final = locking->is_shrunk ||
+                        (waiter != NULL && waiter->state == TK_RESUMED);
     if (locking->is_shrunk) {
         tk_mvcc_drop(&txn->batch);
         tk_mvcc_shrink(&txn->batch, node);

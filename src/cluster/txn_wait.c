@@ -229,6 +229,8 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
 {
     struct tk_cl_waiter *waiter = request->waiter;
     struct tk_cl_queue *queue;
+    uint64_t index;
+    bool has_index;
 
     if (!wait->is_first &&
         !tk_cl_is_twisted(request, TK_TWIST_NO_DETECTOR) &&
@@ -247,6 +249,7 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
     if (queue == NULL) {
         return false;
     }
+    has_index = waiter->state == TK_MOVED;
     waiter->state = TK_WAITING;
     if (tk_cl_is_twisted(request, TK_TWIST_WAIT_SPURIOUS)) {
         waiter->state = TK_WOKEN; /* though nobody has let go */
@@ -254,7 +257,9 @@ tk_cl_wait_enter(struct tk_cl_request *request, const struct tk_cl_wait *wait,
         waiter->deadline = tk_now(request->cluster->rt);
     }
     waiter->is_detected = !wait->is_first;
+    index = waiter->index;
     insert(queue, waiter);
+    waiter->index = has_index ? index : waiter->index;
     return true;
 }
 
@@ -414,7 +419,8 @@ follow_holder(struct tk_cl_queue *queue)
         struct tk_cl_waiter *next = waiter->next;
 
         if (waiter->is_force && !waiter->is_first) {
-            wake(queue, waiter);
+            take_out(waiter);
+            waiter->state = TK_MOVED;
             waiter->next = moved;
             moved = waiter;
         }

@@ -120,6 +120,15 @@ static const struct script_case shared_cases[] = {
       "x shared[x@5 pess pk=p ttl=3000 f=5]\n"
       "CTS x 8 9 9 : rine => primary_mismatch "
       "x shared[x@5 pess pk=p ttl=3000 f=5]" },
+    { "SH11", "who waits by force, and finds it shared when it is resumed",
+      "PL 5 5 x\n@1 PL 6 6 ~x : pk=p wait=0 => wait\n"
+      "@2 PL 7 7 x : force wait=0 => wait\n"
+      "PRB 5 5 x\nWAIT 0\n"
+      "@1 => conflict x@6 with 5-0 PessimisticRetry pk=p\n"
+      "PL 6 6 ~x : pk=p\n@2 => wait\nLWI x => 7->6:x\n"
+      "WAIT 20\n"
+      "@2 => locked x shared[x@6 pess pk=p ttl=3000 f=6] failed\n"
+      "PL 8 8 ~x : pk=q" },
     { "HB04", "nor is it kept alive as one",
       "PL 5 5 ~x : pk=p\n"
       "HB x 5 9000 => primary_mismatch "
