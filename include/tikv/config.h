@@ -40,8 +40,10 @@
  * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000
  * region.sweep_ms         * 10000     10 .. 3600000
+ * retry.per_second_max    * 0         0 .. 1000000, 0 is unlimited
  * region.forwarding       * false     a switch
  * stores.refresh_ms       * 60000     100 .. 3600000
+ * stores.inflight_max_count * 0       0 .. 65536, 0 is unlimited
  * stores.probe_ms         * 1000      10 .. 60000
  * raw.atomic              * false     a switch
  * raw.column_family         -         a text

@@ -46,6 +46,8 @@ struct tk_config {
     tk_setting region_cache_ttl_ms;
     tk_setting region_sweep_ms;
     tk_setting region_forwards;
+    tk_setting retry_per_second_max;
+    tk_setting stores_inflight_max;
     tk_setting stores_refresh_ms;
     tk_setting stores_probe_ms;
     tk_setting raw_atomic;

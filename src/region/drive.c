@@ -318,6 +318,7 @@ take_back(struct tk_run *run)
         if (tk_request_take_back(&shard->request, &never_sent)) {
             tk_shards_remove(&run->sent, shard);
             shard->never_sent = never_sent;
+            tk_shard_uncount(shard);
             tk_shard_doubt(run, shard);
             tk_shards_push(&run->asleep, shard);
         }

@@ -50,6 +50,7 @@ struct tk_shard {
     bool replica_read;
     bool stale_read;
     uint32_t busy_threshold_ms;
+    struct tk_store *counted; /* whose requests it is one of, or NULL */
     int64_t sent_at;
     uint8_t first_kind; /* of replica, of the first attempt; 0: none yet */
 
@@ -150,6 +151,10 @@ tk_shard_has_round(struct tk_run *run, struct tk_shard *shard);
 /* Splits the shard so that it fits into its region and one request. */
 tikv_error *
 tk_shard_cut(struct tk_run *run, struct tk_shard *shard);
+
+/* It is under way no more. */
+void
+tk_shard_uncount(struct tk_shard *shard);
 
 /* Takes a shard that is on no list; it ends on one, or finished. */
 void

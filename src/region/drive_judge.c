@@ -95,10 +95,32 @@ react_alone(const struct tk_region_error *fault, struct tk_reaction *reaction)
     };
 }
 
+/* The client has retried so much that it must not add to whatever is wrong:
+ * the last trouble is the outcome. */
+static void
+give_up(struct tk_run *run, struct tk_shard *shard)
+{
+    tikv_error *cause = shard->cause;
+
+    shard->cause = NULL;
+    tk_shard_fail(run, shard,
+                  tk_error_recode(tk_error_wrap(cause, "no more retries for "
+                                                       "now"),
+                                  TIKV_ERR_OVERLOAD));
+}
+
 static void
 go_on(struct tk_run *run, struct tk_shard *shard,
       const struct tk_reaction *reaction)
 {
+    const struct tk_router *router = run->router;
+
+    if (!tk_stores_may_retry(
+            router->stores, tk_now(router->rt),
+            tk_config_int(&router->config->retry_per_second_max))) {
+        give_up(run, shard);
+        return;
+    }
     if (reaction->verdict != TK_VERDICT_RETRY) {
         shard->has_round = false;
     }
@@ -307,6 +329,7 @@ judge_answer(struct tk_run *run, struct tk_shard *shard)
 void
 tk_shard_judge(struct tk_run *run, struct tk_shard *shard)
 {
+    tk_shard_uncount(shard);
     switch (shard->status) {
     case TK_REPLY_OK:
         judge_answer(run, shard);

@@ -250,6 +250,44 @@ prepare_call(struct tk_run *run, struct tk_shard *shard)
     return run->context.failed ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
 }
 
+/* False: as many requests as may be are under way to that store. */
+static bool
+count(struct tk_run *run, struct tk_shard *shard)
+{
+    struct tk_store *store =
+        shard->via != NULL ? shard->via : shard->route.store;
+    int64_t most = tk_config_int(&run->router->config->stores_inflight_max);
+
+    if (most == 0) {
+        return true;
+    }
+    if (atomic_fetch_add(&store->inflight, 1) >= (uint32_t)most) {
+        atomic_fetch_sub(&store->inflight, 1);
+        return false;
+    }
+    shard->counted = store;
+    return true;
+}
+
+void
+tk_shard_uncount(struct tk_shard *shard)
+{
+    if (shard->counted != NULL) {
+        atomic_fetch_sub(&shard->counted->inflight, 1);
+        shard->counted = NULL;
+    }
+}
+
+static void
+wait_for_room(struct tk_run *run, struct tk_shard *shard, const char *where)
+{
+    shard->is_aimed = shard->has_round;
+    tk_shard_set_cause(shard, tk_error(TIKV_ERR_OVERLOAD,
+                                       "too many requests are in flight%s",
+                                       where));
+    tk_shard_pause(run, shard, TK_BACKOFF_REGION_SCHEDULING, -1);
+}
+
 /* On the list of the sent before it is submitted: the answer may be there
  * when submit returns. */
 static void
@@ -259,6 +297,10 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
     bool has_more = run->ready.first != NULL;
     enum tk_submit submitted;
 
+    if (!count(run, shard)) {
+        wait_for_room(run, shard, " to the store");
+        return;
+    }
     shard->wants_flush = has_more && !is_busy;
     tk_frame_unref(shard->frame, 1);
     shard->frame = NULL;
@@ -272,13 +314,12 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
         return;
     }
     tk_shards_remove(&run->sent, shard);
+    tk_shard_uncount(shard);
     if (submitted == TK_SUBMIT_CLOSED) {
         tk_shard_fail(run, shard, tk_error_immortal(TIKV_ERR_CLOSED));
         return;
     }
-    tk_shard_set_cause(
-        shard, tk_error(TIKV_ERR_OVERLOAD, "too many requests are in flight"));
-    tk_shard_pause(run, shard, TK_BACKOFF_REGION_SCHEDULING, -1);
+    wait_for_room(run, shard, "");
 }
 
 void

@@ -292,6 +292,24 @@ tk_stores_doubt(struct tk_stores *stores, struct tk_store *store,
     }
 }
 
+bool
+tk_stores_may_retry(struct tk_stores *stores, int64_t now, int64_t per_second)
+{
+    int64_t due = atomic_load_explicit(&stores->retries, memory_order_relaxed);
+    int64_t next;
+
+    if (per_second == 0) {
+        return true;
+    }
+    do {
+        next = (due > now ? due : now) + 1000 * TK_MS / per_second;
+        if (next - now > 1000 * TK_MS) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&stores->retries, &due, next));
+    return true;
+}
+
 /* Its work and its requests ended with the exec and the rpc. */
 static void
 stop(struct tk_stores *stores)

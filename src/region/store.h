@@ -33,6 +33,7 @@ struct tk_store {
                                          after others */
     _Atomic bool is_foreign;          /* of columns: serves nothing of ours */
     /* Of its load and health; relaxed. */
+    _Atomic uint32_t inflight;        /* counted while there is a limit */
     _Atomic int64_t busy_until;       /* by its own estimate */
     _Atomic uint64_t told;            /* slow score of its own word... */
     _Atomic uint64_t felt;            /* ...and of ours, each with its time */
@@ -94,6 +95,11 @@ tk_store_liveness(const struct tk_store *store)
                ? TK_LIFE_UNKNOWN
                : TK_ALIVE;
 }
+
+/* One more retry of the client's, of `per_second` (0: no limit), with a second
+ * of them in reserve. */
+bool
+tk_stores_may_retry(struct tk_stores *stores, int64_t now, int64_t per_second);
 
 /* ---- health and load (ST-6 .. ST-8): store_health.c; any thread ---- */
 

@@ -83,6 +83,7 @@ struct tk_stores {
     struct tk_alarm probe_alarm;
     struct tk_work refresh;
     uint64_t round; /* the refresh job's */
+    _Atomic int64_t retries; /* when all those made would have been due */
 };
 
 /* The first slot of a bucket. */

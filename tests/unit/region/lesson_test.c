@@ -483,6 +483,90 @@ lesson_132__no_fault_outlasts_the_deadline(void **state)
     world_sim(1, &three_stores, deadlines);
 }
 
+/* ---- limits of the client ---- */
+
+static void
+store_is_full(struct world *w)
+{
+    struct kv *kv = kv_new(TK_CMD_RAW_PUT, 1, "v");
+    struct tk_store *store;
+    struct tk_route route;
+    tikv_error *error;
+
+    kv_put(w, "k00000", "1");
+    assert_true(tk_cache_route(w->cache, tk_slice_text("k00000"), &route));
+    store = route.store;
+    assert_int_equal(atomic_load(&store->inflight), 0);
+    atomic_fetch_add(&store->inflight, 4);
+    kv->job.budget_ms = 200;
+    error = kv_run(w, kv, 20000);
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_OVERLOAD);
+    assert_int_equal(tikv_error_u64(error, TIKV_ERROR_STORE_ID), store->id);
+    assert_int_equal(kv->job.attempts, 0);
+    assert_int_equal(kv->in_doubt, 0);
+    tikv_error_free(error);
+    /* As soon as there is room it goes on. */
+    atomic_fetch_sub(&store->inflight, 4);
+    world_ok(kv_run(w, kv, 20000));
+    assert_int_equal(atomic_load(&store->inflight), 0);
+    tk_free(kv);
+    /* And many share what there is. */
+    kv = kv_new(TK_CMD_RAW_BATCH_PUT, 300, "v");
+    kv->job.piece_count_max = 5;
+    world_ok(kv_run(w, kv, 20000));
+    assert_int_equal(kv->answered, 300);
+    assert_int_equal(atomic_load(&store->inflight), 0);
+    tk_free(kv);
+}
+
+static void
+limit__of_requests_to_one_store(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.settings[2] = "stores.inflight_max_count";
+    plan.settings[3] = "4";
+    world_sim(1, &plan, store_is_full);
+}
+
+static void
+many_retries(struct world *w)
+{
+    struct kv *kv = kv_new(TK_CMD_RAW_BATCH_PUT, 300, "v");
+    uint64_t before;
+
+    kv->job.piece_count_max = 5; /* 60 requests */
+    world_ok(kv_run(w, kv, 20000));
+    world_fault(w, "on=tikv.RawBatchPut "
+                   "do=region_error(max_timestamp_not_synced)");
+    before = tk_cluster_calls(w->cluster, "tikv.RawBatchPut");
+    world_code(kv_run(w, kv, 20000), TIKV_ERR_OVERLOAD);
+    /* First attempts, and what a second has. */
+    assert_in_range(tk_cluster_calls(w->cluster, "tikv.RawBatchPut") - before,
+                    60, 70);
+    assert_int_equal(kv->in_doubt, 0);
+    tk_cluster_fault_remove(w->cluster, 0);
+    kv->lost = 0;
+    world_ok(kv_run(w, kv, 20000));
+    pause(w, 1000);
+    world_fault(w, "on=tikv.RawBatchPut when=first(9) "
+                   "do=region_error(max_timestamp_not_synced)");
+    world_ok(kv_run(w, kv, 20000));
+    tk_free(kv);
+}
+
+static void
+limit__of_retries_of_the_client(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.settings[2] = "retry.per_second_max";
+    plan.settings[3] = "10";
+    world_sim(1, &plan, many_retries);
+}
+
 static void
 another_answers(struct world *w)
 {
@@ -549,6 +633,8 @@ main(void)
         harness_test(lesson_130__a_failed_part_fails_the_whole),
         harness_test(lesson_131__every_part_has_a_budget_of_its_own),
         harness_test(lesson_132__no_fault_outlasts_the_deadline),
+        harness_test(limit__of_requests_to_one_store),
+        harness_test(limit__of_retries_of_the_client),
         harness_test(store__that_is_another_is_connected_to_anew),
         harness_test(lesson_138__a_bad_request_is_no_bad_link),
     };
