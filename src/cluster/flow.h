@@ -151,6 +151,9 @@ struct tk_cl_stop {
     struct tk_cl_hold hold;
     struct tk_buf keys;        /* latched: length, bytes, ... */
     struct tk_buf memory_keys; /* shown as locked: the same */
+    struct tk_buf seen; /* of a swap: the value that it compares */
+    bool has_seen;
+    bool has_seen_none;
     struct tk_cl_store *store; /* of the locks in memory */
     uint64_t start_ts;
     struct tk_cl_delayed *delayed;

@@ -5,7 +5,7 @@
  * (version, column family, sizes, ttl), then where it belongs (region, key).
  */
 #include "base/slice.h"
-#include "cluster/inner.h"
+#include "cluster/flow.h"
 #include "wire/key.h"
 
 static const char ttl_refused[] =
@@ -428,6 +428,48 @@ tk_cl_raw_ttl(struct tk_cl_request *request)
     return TK_GRPC_OK;
 }
 
+/* ---- compare-and-swap ---- */
+
+/* A swap that stops under its latch has read already: whoever writes without
+ * a latch meanwhile is overwritten unseen. */
+static void
+note_seen(struct tk_cl_request *request, enum tk_cf cf)
+{
+    struct tk_cl_stop *stop = request->stop;
+    const struct tk_raw_item *raw;
+
+    if (stop == NULL || !stop->is_stopped || !stop->is_latched ||
+        stop->has_seen) {
+        return;
+    }
+    raw = tk_engine_get(&request->cluster->engine, cf,
+                        request->fields.bytes[2], request->now_s);
+    stop->has_seen = true;
+    stop->has_seen_none = raw == NULL;
+    if (raw != NULL) {
+        tk_buf_append_slice(&stop->seen, tk_raw_value(raw));
+    }
+}
+
+/* The value to compare with; false: there is none. */
+static bool
+previous(struct tk_cl_request *request, enum tk_cf cf, tikv_slice *value)
+{
+    const struct tk_cl_stop *stop = request->stop;
+    const struct tk_raw_item *raw;
+
+    if (stop != NULL && stop->has_seen) {
+        *value = tk_buf_slice(&stop->seen);
+        return !stop->has_seen_none;
+    }
+    raw = tk_engine_get(&request->cluster->engine, cf,
+                        request->fields.bytes[2], request->now_s);
+    if (raw != NULL) {
+        *value = tk_raw_value(raw);
+    }
+    return raw != NULL;
+}
+
 /* Executes a swap that has passed all checks. */
 static int
 swap_value(struct tk_cl_request *request, enum tk_cf cf)
@@ -435,19 +477,16 @@ swap_value(struct tk_cl_request *request, enum tk_cf cf)
     const struct tk_cl_fields *fields = &request->fields;
     struct tk_engine *engine = &request->cluster->engine;
     tikv_slice key = fields->bytes[2];
-    const struct tk_raw_item *raw =
-        tk_engine_get(engine, cf, key, request->now_s);
+    tikv_slice value = { NULL, 0 };
+    bool exists = previous(request, cf, &value);
     bool expects_none = fields->numbers[4] != 0;
-    bool equal = raw == NULL ? expects_none
-                             : !expects_none &&
-                                   tk_slice_equal(tk_raw_value(raw),
-                                                  fields->bytes[5]);
+    bool equal = exists ? !expects_none &&
+                              tk_slice_equal(value, fields->bytes[5])
+                        : expects_none;
 
     tk_put_u64(request->out, 3, equal);
-    tk_put_u64(request->out, 4, raw == NULL);
-    if (raw != NULL) {
-        tk_put_bytes(request->out, 5, tk_raw_value(raw));
-    }
+    tk_put_u64(request->out, 4, !exists);
+    tk_put_bytes(request->out, 5, value);
     if (!equal) {
         return TK_GRPC_OK;
     }
@@ -471,8 +510,11 @@ tk_cl_raw_cas(struct tk_cl_request *request)
     if (request->fields.numbers[7] != 0 && !has_ttl(request)) {
         return tk_cl_raw_fail(request, ttl_refused);
     }
-    if (!tk_cl_check_region(request) ||
-        !tk_cl_raw_check_key(request, request->fields.bytes[2]) ||
+    if (!tk_cl_check_region(request)) {
+        note_seen(request, cf);
+        return TK_GRPC_OK;
+    }
+    if (!tk_cl_raw_check_key(request, request->fields.bytes[2]) ||
         !check_write(request)) {
         return TK_GRPC_OK;
     }

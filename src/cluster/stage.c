@@ -74,6 +74,27 @@ is_raw(const struct tk_cl_request *request)
     return strncmp(request->method->label, "tikv.Raw", 8) == 0;
 }
 
+/* Raw writes know of each other only where they ask for it. */
+static bool
+takes_latches(const struct tk_cl_request *request)
+{
+    const uint64_t *numbers = request->fields.numbers;
+
+    switch (request->method->index) {
+    case TK_CMD_RAW_PUT:
+        return numbers[6] != 0;
+    case TK_CMD_RAW_BATCH_PUT:
+        return numbers[5] != 0;
+    case TK_CMD_RAW_DELETE:
+    case TK_CMD_RAW_BATCH_DELETE:
+        return numbers[4] != 0;
+    case TK_CMD_RAW_DELETE_RANGE:
+        return false;
+    default:
+        return true;
+    }
+}
+
 /* Of the request, made at need; in order of arrival. */
 static struct tk_cl_stop *
 stop_of(struct tk_cl_request *request)
@@ -91,6 +112,7 @@ stop_of(struct tk_cl_request *request)
     }
     tk_buf_init(&stop->keys, SIZE_MAX / 4);
     tk_buf_init(&stop->memory_keys, SIZE_MAX / 4);
+    tk_buf_init(&stop->seen, SIZE_MAX / 4);
     stop->is_raw = is_raw(request);
     stop->store = request->store;
     while (*link != NULL) {
@@ -188,6 +210,7 @@ tk_cl_stop_forget(struct tk_cl_request *request)
     }
     tk_buf_fini(&stop->keys);
     tk_buf_fini(&stop->memory_keys);
+    tk_buf_fini(&stop->seen);
     tk_free(stop);
     tk_cl_stage_count(request->cluster);
 }
@@ -225,7 +248,8 @@ stop_here(struct tk_cl_request *request, enum tk_cl_stage stage,
     stop->is_again = !tk_cl_holds(hold);
     stop->hold = *hold;
     if (stage >= TK_STAGE_LATCHED &&
-        (request->method->flags & TK_CL_WRITE) != 0) {
+        (request->method->flags & TK_CL_WRITE) != 0 &&
+        takes_latches(request)) {
         latch(request, stop);
     }
     return false;
@@ -266,7 +290,7 @@ tk_cl_enter_slowly(struct tk_cl_request *request)
     if ((request->method->flags & TK_CL_WRITE) == 0) {
         return true;
     }
-    if (is_latched_by_other(request)) {
+    if (takes_latches(request) && is_latched_by_other(request)) {
         stop = stop_of(request);
         if (stop != NULL) {
             stop->is_stopped = true;
