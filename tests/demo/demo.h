@@ -96,6 +96,7 @@ demo_ttl(tikv_client *client, const struct demo_data *data, uint64_t ttl_s);
 struct demo_unrest {
     struct playground *playground;
     const struct demo_data *data;
+    bool is_encoded; /* keys of transactions */
     pthread_t thread;
     _Atomic bool stop;
     unsigned splits;
@@ -110,5 +111,19 @@ demo_unrest_start(struct demo_unrest *unrest);
 
 bool
 demo_unrest_stop(struct demo_unrest *unrest);
+
+/* A record's key in hexadecimal, as regions are cut: `is_encoded` for keys of
+ * transactions, which TiKV keeps in the memcomparable form. */
+#define DEMO_HEX_MAX 128
+
+void
+demo_hex(const struct demo_record *record, bool is_encoded,
+         char hex[DEMO_HEX_MAX]);
+
+/* Transfers between accounts, one for each record, while the cluster moves
+ * and answers get lost; then everything is checked. */
+bool
+demo_transfers(struct playground *playground, tikv_client *client,
+               const struct demo_data *data);
 
 #endif

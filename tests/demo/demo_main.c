@@ -45,19 +45,18 @@ start(struct playground *playground, const char *bin, const char *api)
 
 /* So that the file lies in REGIONS regions, on all stores. */
 static bool
-split(struct playground *playground, const struct demo_data *data)
+split(struct playground *playground, const struct demo_data *data,
+      bool is_encoded)
 {
     struct demo_step step = { "split into regions", 0, tikv_now_ns(), true };
-    size_t i, j;
+    size_t i;
 
     for (i = 1; i < REGIONS; i++) {
         const struct demo_record *record =
             &data->records[i * data->count / REGIONS];
-        char hex[64] = "", answer[256];
+        char hex[DEMO_HEX_MAX], answer[256];
 
-        for (j = 0; j < record->key_len; j++) {
-            snprintf(hex + 2 * j, 3, "%02x", (unsigned char)record->key[j]);
-        }
+        demo_hex(record, is_encoded, hex);
         if (!playground_ask(playground, answer, sizeof(answer), "split %s",
                             hex)) {
             demo_wrong(&step, "%s", answer);
@@ -159,7 +158,7 @@ with_ttl(struct demo *demo)
     if (!start(&cluster, demo->bin, "v1ttl")) {
         return false;
     }
-    is_right = split(&cluster, &demo->data) &&
+    is_right = split(&cluster, &demo->data, false) &&
                run_cli(demo, cluster.endpoints,
                        "import with a TTL per pair, by tikv-cli", "import",
                        "records-ttl.tsv", "");
@@ -171,12 +170,32 @@ with_ttl(struct demo *demo)
 }
 
 static bool
+with_transactions(struct demo *demo)
+{
+    struct playground cluster;
+    tikv_client *client;
+    bool is_right;
+
+    puts("transactions, while the same goes on and answers get lost:");
+    if (!start(&cluster, demo->bin, "v1")) {
+        return false;
+    }
+    client = split(&cluster, &demo->data, true)
+                 ? open_client(cluster.endpoints)
+                 : NULL;
+    is_right = client != NULL &&
+               demo_transfers(&cluster, client, &demo->data);
+    tikv_client_close(client);
+    return playground_stop(&cluster) && is_right;
+}
+
+static bool
 run(struct demo *demo)
 {
     bool is_right;
 
     printf("  %-44s %8s %12s\n", "step", "records", "time");
-    is_right = split(&demo->cluster, &demo->data) &&
+    is_right = split(&demo->cluster, &demo->data, false) &&
                run_cli(demo, demo->cluster.endpoints, "import by tikv-cli",
                        "import", "records.tsv", "") &&
                under_unrest(demo) &&
@@ -226,6 +245,7 @@ main(int argc, char **argv)
     }
     is_right = playground_stop(&demo.cluster) && is_right;
     is_right = with_ttl(&demo) && is_right;
+    is_right = with_transactions(&demo) && is_right;
     puts(is_right ? "the demo is right" : "the demo is WRONG");
     demo_unload(&demo.data);
     return is_right ? 0 : 1;

@@ -17,13 +17,39 @@ pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-static void
-to_hex(const struct demo_record *record, char *hex)
+/* Groups of eight bytes, each followed by 255 less its padding. */
+static size_t
+encode(const struct demo_record *record, uint8_t *out)
 {
+    size_t len = 0;
+    size_t at = 0;
+    size_t count;
+
+    do {
+        count = record->key_len - at < 8 ? record->key_len - at : 8;
+        memset(out + len, 0, 8);
+        memcpy(out + len, record->key + at, count);
+        out[len + 8] = (uint8_t)(255 - (8 - count));
+        len += 9;
+        at += count;
+    } while (count == 8);
+    return len;
+}
+
+void
+demo_hex(const struct demo_record *record, bool is_encoded,
+         char hex[DEMO_HEX_MAX])
+{
+    uint8_t bytes[DEMO_HEX_MAX / 2];
+    size_t len = record->key_len;
     size_t i;
 
-    for (i = 0; i < record->key_len; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", (unsigned char)record->key[i]);
+    memcpy(bytes, record->key, len);
+    if (is_encoded) {
+        len = encode(record, bytes);
+    }
+    for (i = 0; i < len; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
     }
 }
 
@@ -40,9 +66,10 @@ must(struct demo_unrest *unrest, bool is_ok, const char *what,
 static void
 split(struct demo_unrest *unrest, size_t at)
 {
-    char hex[64] = "", answer[256] = "";
+    char hex[DEMO_HEX_MAX], answer[256] = "";
 
-    to_hex(&unrest->data->records[at % unrest->data->count], hex);
+    demo_hex(&unrest->data->records[at % unrest->data->count],
+             unrest->is_encoded, hex);
     must(unrest,
          playground_ask(unrest->playground, answer, sizeof(answer),
                         "split %s", hex),
@@ -54,9 +81,10 @@ split(struct demo_unrest *unrest, size_t at)
 static void
 move(struct demo_unrest *unrest, size_t at, unsigned store)
 {
-    char hex[64] = "", answer[256] = "";
+    char hex[DEMO_HEX_MAX], answer[256] = "";
 
-    to_hex(&unrest->data->records[at % unrest->data->count], hex);
+    demo_hex(&unrest->data->records[at % unrest->data->count],
+             unrest->is_encoded, hex);
     if (playground_ask(unrest->playground, answer, sizeof(answer),
                        "region %s", hex)) {
         unsigned long long region = strtoull(answer, NULL, 10);
