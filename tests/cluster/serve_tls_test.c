@@ -111,6 +111,9 @@ health_of(const char *address, const char *ca, const char *cert,
     }
     client.fails_fast = true;
     status = grpc_client_unary(&client, HEALTH, &nothing, LONG_MS, NULL);
+    if (status != STATUS_OK) {
+        print_message("%d: %s\n", status, client.details);
+    }
     grpc_client_close(&client);
     return status;
 }

@@ -113,6 +113,7 @@ decrypt(struct tk_serve_tunnel *tunnel)
     uint8_t piece[PIECE];
     int reason = SSL_ERROR_NONE;
 
+    ERR_clear_error(); /* what others left would be taken for ours */
     while (reason == SSL_ERROR_NONE) {
         int len = SSL_read(tunnel->ssl, piece, sizeof(piece));
 
