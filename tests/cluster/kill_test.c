@@ -178,7 +178,7 @@ kills__lose_nothing_that_was_acknowledged(void **state)
 {
     static struct kills kills;
     const char *text = getenv("TK_KILLS");
-    int count = text == NULL ? 8 : atoi(text);
+    int count = text == NULL ? 8 : (int)strtol(text, NULL, 10);
     char command[128];
     unsigned i;
     int round;
