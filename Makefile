@@ -83,6 +83,8 @@ PERF_SHARED := $(wildcard perf/perf_*.c tests/fixture/playground.c)
 BENCH_SRC := $(wildcard perf/bench_*.c)
 FLOOR_SRC := $(wildcard perf/floor_*.c)
 MICRO_SRC := $(wildcard perf/micro/*.c)
+# perf/cluster sees the inside, and the tests' plain client.
+PERF_CLUSTER_SRC := $(wildcard perf/cluster/*.c) tests/fixture/grpc_client.c
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 SIM_SRC := $(wildcard tests/sim/*.c)
 DEMO_SRC := $(wildcard tests/demo/*.c)
@@ -90,7 +92,7 @@ DEMO_SRC := $(wildcard tests/demo/*.c)
 PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
     $(if $(wildcard src/cli/tikv_playground.c),tikv-playground)
 PERF_PROGRAMS := $(if $(BENCH_SRC),perf/tikv-bench) \
-    $(if $(FLOOR_SRC),perf/perf-floor) \
+    $(if $(FLOOR_SRC),perf/perf-floor) perf/perf-cluster \
     $(patsubst perf/micro/%.c,perf/micro/%,$(MICRO_SRC))
 
 # --- Tests -------------------------------------------------------------------
@@ -257,6 +259,8 @@ $(BUILD)/$1/obj/tests/%.o: tests/%.c $(UPB_GEN_HEADERS) $(BUILD)/$1/flags
 	$$(call compile,$1,$(TEST_WARN) $(INNER) -Itests)
 $(BUILD)/$1/obj/perf/micro/%.o: perf/micro/%.c $(BUILD)/$1/flags
 	$$(call compile,$1,$(TEST_WARN) $(INNER) -Iperf)
+$(BUILD)/$1/obj/perf/cluster/%.o: perf/cluster/%.c $(BUILD)/$1/flags
+	$$(call compile,$1,$(TEST_WARN) $(INNER) -Iperf -Itests)
 $(BUILD)/$1/obj/perf/%.o: perf/%.c $(BUILD)/$1/flags
 	$$(call compile,$1,$(WARN) -Iinclude -Iperf -Itests)
 
@@ -308,6 +312,9 @@ $(BUILD)/$1/perf/tikv-bench: $(call objects,$1,$(BENCH_SRC) $(PERF_SHARED)) \
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 $(BUILD)/$1/perf/perf-floor: $(call objects,$1,$(FLOOR_SRC) $(PERF_SHARED))
 	$$(call link,$1,$$^,-lcjson $$(LIBS))
+$(BUILD)/$1/perf/perf-cluster: $(call objects,$1,$(PERF_CLUSTER_SRC) \
+    $(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
+	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 $(BUILD)/$1/perf/micro/%: $(BUILD)/$1/obj/perf/micro/%.o \
     $(call objects,$1,$(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
@@ -332,7 +339,7 @@ PROGRAMS_$1 := $(addprefix $(BUILD)/$1/,$(PROGRAMS))
 PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
 -include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
     $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
-    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(SIM_SRC) $(DEMO_SRC) $(HARNESS_SRC) \
+    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(PERF_CLUSTER_SRC) $(SIM_SRC) $(DEMO_SRC) $(HARNESS_SRC) \
     $(FIXTURE_SRC) \
     $(ALL_TEST_SRC)))
 endef
@@ -400,6 +407,12 @@ KILL_TEST := $(BUILD)/check/tests/cluster/kill_test
 kills: $(KILL_TEST) $(BUILD)/check/tikv-playground ## tikv-playground --data, killed KILLS=200 times under load
 	$(Q)TK_KILLS=$(KILLS) TK_VARIANT='$(abspath $(BUILD)/check)' \
 	    $(KILL_TEST)
+
+LIVES ?= 1000
+LIFE_TEST := $(BUILD)/check/tests/cluster/serve_life_test
+.PHONY: lives
+lives: $(LIFE_TEST) ## the served cluster started and stopped LIVES=1000 times, nothing stays
+	$(Q)TK_LIVES=$(LIVES) $(LIFE_TEST)
 
 .PHONY: cover
 cover: $(TESTS_cover) | deps-cover ## line and branch coverage per room, against tests/cover.floors
@@ -480,12 +493,14 @@ demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a t
 	$(Q)BUILD='$(BUILD)' scripts/demo.sh
 
 # A row of a report is 2 s; DURATION, ROUNDS and CELLS are scripts/perf.sh's.
-.PHONY: perf perf-programs perf-micro perf-gate
+.PHONY: perf perf-programs perf-micro perf-gate perf-cluster
 perf-programs: $(PERF_release) $(PROGRAMS_release) ## benchmark programs, in $(BUILD)/release/perf
 perf: perf-programs ## floor and product measured, $(BUILD)/perf/report.md; DURATION=S ROUNDS=N
 	$(Q)BUILD='$(BUILD)' scripts/perf.sh
 perf-micro: perf-programs ## micro benchmarks and timestamps, by the clock
 	$(Q)BUILD='$(BUILD)' scripts/perf_micro.sh
+perf-cluster: $(BUILD)/release/perf/perf-cluster ## what the embedded cluster does by itself, beside its goals
+	$(Q)$(BUILD)/release/perf/perf-cluster
 perf-gate: perf-programs | deps-valgrind ## counted instructions against perf/gate.tsv
 	$(Q)BUILD='$(BUILD)' scripts/perf_gate.sh
 

@@ -9,9 +9,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <tikv/cluster.h>
 
+#include "base/alloc.h"
 #include "fixture/served.h"
 
 /* ---- stores that go and come back ---- */
@@ -148,10 +151,12 @@ serve__stops_and_starts_pd_members(void **state)
 /* ---- ends ---- */
 
 static int
-descriptors(void)
+entries(const char *path)
 {
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir(path);
     int count = 0;
+
+    assert_non_null(dir);
 
     while (readdir(dir) != NULL) {
         count++;
@@ -160,20 +165,60 @@ descriptors(void)
     return count;
 }
 
-static void
-serve__starts_and_stops_a_hundred_times(void **state)
+/* One that keeps its state: always the same one. */
+static tikv_cluster *
+start_kept(const char *directory)
 {
+    tikv_cluster_options options = TIKV_CLUSTER_OPTIONS_INIT;
+    tikv_cluster *cluster = NULL;
+
+    options.stores_count = 3;
+    options.data_dir = directory;
+    assert_null(tikv_cluster_start(&options, &cluster));
+    return cluster;
+}
+
+static void
+remove_kept(const char *directory)
+{
+    DIR *dir = opendir(directory);
+    struct dirent *entry;
+
+    while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            assert_int_equal(unlinkat(dirfd(dir), entry->d_name, 0), 0);
+        }
+    }
+    closedir(dir);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+/* A hundred times, or TK_LIVES: no block, descriptor or thread stays. */
+static void
+serve__starts_and_stops_without_a_trace(void **state)
+{
+    const char *text = getenv("TK_LIVES");
+    int lives = text == NULL ? 100 : (int)strtol(text, NULL, 10);
+    char directory[] = "/tmp/tikv-lives-XXXXXX";
     struct grpc_client client;
     struct tk_buf nothing;
-    int before;
+    int patience = 1000000;
+    int64_t blocks;
+    int descriptors;
+    int threads;
     int i;
 
     (void)state;
+    assert_non_null(mkdtemp(directory));
     tk_buf_init(&nothing, MAX_BYTES);
     tikv_cluster_free(served_start(3, 3));
-    before = descriptors();
-    for (i = 0; i < 100; i++) {
-        tikv_cluster *cluster = served_start(3, i % 3 == 0 ? 3 : 1);
+    blocks = tk_alloc_live();
+    descriptors = entries("/proc/self/fd");
+    threads = entries("/proc/self/task");
+    for (i = 0; i < lives; i++) {
+        tikv_cluster *cluster = i % 5 == 1
+                                    ? start_kept(directory)
+                                    : served_start(3, i % 3 == 0 ? 3 : 1);
 
         if (i % 4 == 0) {
             grpc_client_open(&client, served_address(cluster, 2));
@@ -185,8 +230,15 @@ serve__starts_and_stops_a_hundred_times(void **state)
         } else {
             tikv_cluster_free(cluster);
         }
+        assert_int_equal(tk_alloc_live(), blocks);
     }
-    assert_int_equal(descriptors(), before);
+    assert_int_equal(entries("/proc/self/fd"), descriptors);
+    /* Threads of gRPC itself are let go, not joined. */
+    while (entries("/proc/self/task") > threads && patience-- > 0) {
+        sched_yield();
+    }
+    assert_true(entries("/proc/self/task") <= threads);
+    remove_kept(directory);
 }
 
 static void
@@ -326,7 +378,7 @@ main(void)
         served_test(serve__restarts_a_store_on_another_port),
         served_test(serve__swaps_the_addresses_of_two_stores),
         served_test(serve__stops_and_starts_pd_members),
-        harness_test(serve__starts_and_stops_a_hundred_times),
+        harness_test(serve__starts_and_stops_without_a_trace),
         served_test(serve__ends_under_calls_in_flight),
         served_test(serve__comes_back_under_load),
     };
