@@ -405,6 +405,11 @@ run(struct tk_cl_request *request, struct tk_cl_plan *plan)
     int status = TK_GRPC_OK;
 
     request->plan = plan;
+    if (!plan->skip &&
+        !tk_cl_node_is_up(request->cluster, tk_cl_node_of(request))) {
+        /* A rule has taken it down just now. */
+        return tk_cl_status(request, TK_GRPC_UNAVAILABLE, "node is down");
+    }
     if (!plan->skip) {
         status = tk_cl_run(request);
     }

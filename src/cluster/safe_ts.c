@@ -99,12 +99,18 @@ tk_cl_safe_ts(struct tk_cluster *cluster, struct tk_cl_region *region,
               struct tk_cl_peer *peer)
 {
     int64_t tick = tk_cl_wall_ms(cluster) / TICK_MS;
+    const struct tk_cl_store *store = tk_cl_store(cluster, peer->store_id);
+    uint64_t lag = 0;
 
-    if (!peer->is_held && peer->safe_tick != tick) {
+    if (store != NULL) { /* as rules have it */
+        lag = (uint64_t)store->safe_ts_lag_ms << 18;
+    }
+    if (!peer->is_held && (store == NULL || !store->is_safe_ts_held) &&
+        peer->safe_tick != tick) {
         peer->safe_tick = tick;
         advance(cluster, region, peer);
     }
-    return peer->safe_ts;
+    return peer->safe_ts > lag ? peer->safe_ts - lag : 0;
 }
 
 /* ---- what others ask a store ---- */
