@@ -344,7 +344,7 @@ tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point);
  *
  *   delay(MS|A..B) barrier(NAME[,MS]) reorder(K[,MS])
  *   drop_request drop_response status(NAME) unimplemented
- *   break_stream[(NAME)] reset_connection goaway
+ *   break_stream[(NAME)] reset_connection
  *   duplicate(N[,MS]) stale_replay(commit|rollback|leader|METHOD)
  *   region_error(KIND[,FIELD=N]...) with the names of errorpb, and
  *     recovery_in_progress, flashback_in_progress, flashback_not_prepared,

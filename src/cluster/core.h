@@ -59,9 +59,8 @@ enum {
 };
 
 enum tk_cluster_line {
-    TK_CLUSTER_LINE_RESET,  /* all of them break */
-    TK_CLUSTER_LINE_GOAWAY, /* no new calls on them; what is there finishes */
-    TK_CLUSTER_LINE_CUT,    /* nothing arrives any more, nobody is told */
+    TK_CLUSTER_LINE_RESET, /* all of them break */
+    TK_CLUSTER_LINE_CUT,   /* nothing arrives any more, nobody is told */
     TK_CLUSTER_LINE_HEAL
 };
 
@@ -77,7 +76,6 @@ struct tk_cluster_events {
     void *arg;
     /* What a rule does to the connections of a node; may be NULL. */
     void (*line)(void *arg, tk_node node, enum tk_cluster_line line);
-    void (*wire)(void *arg, tk_node node, uint32_t what, uint64_t number);
 };
 
 /* Services that PD has as their own: where they are is announced, and TSO is

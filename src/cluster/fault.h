@@ -37,7 +37,6 @@ enum tk_cl_act {
     TK_ACT_STATUS,
     TK_ACT_BREAK_STREAM,
     TK_ACT_RESET_CONNECTION,
-    TK_ACT_GOAWAY,
     TK_ACT_DUPLICATE,
     TK_ACT_REORDER,
     TK_ACT_STALE_REPLAY,
@@ -69,7 +68,6 @@ enum tk_cl_act {
     TK_ACT_PD_WRONG_ADDRESS,
     TK_ACT_PARTITION,
     TK_ACT_HEAL,
-    TK_ACT_WIRE,
     TK_ACT_THROTTLE,
     TK_ACT_QUEUE_LIMIT,
     TK_ACT_MEMORY_LIMIT,
@@ -108,9 +106,6 @@ enum {
 };
 
 enum { TK_EVENT_METHOD, TK_EVENT_LEADER };
-
-/* wire(...): how a node's gRPC speaks. */
-enum { TK_WIRE_MAX_STREAMS, TK_WIRE_MAX_MESSAGE, TK_WIRE_COMPRESS };
 
 enum { TK_ACTIONS_MAX = 8, TK_NAME_MAX = 48 };
 

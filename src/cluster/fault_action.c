@@ -171,22 +171,6 @@ take_tso(struct tk_cl_parser *parser, struct tk_cl_action *action)
            tk_cl_parse_expect(parser, ')');
 }
 
-/* "(max_streams,N)", "(max_message,N)", "(compress)". */
-static bool
-take_wire(struct tk_cl_parser *parser, struct tk_cl_action *action)
-{
-    static const char *const words[] = { "max_streams", "max_message",
-                                         "compress" };
-
-    return tk_cl_parse_expect(parser, '(') &&
-           tk_cl_parse_choice(parser, words, 3, &action->choice,
-                              "unknown word") &&
-           (action->choice > TK_WIRE_MAX_MESSAGE ||
-            (tk_cl_parse_expect(parser, ',') &&
-             tk_cl_parse_number(parser, &action->low))) &&
-           tk_cl_parse_expect(parser, ')');
-}
-
 /* "(MS)" ahead, "(-MS)" behind. */
 static bool
 take_skew(struct tk_cl_parser *parser, struct tk_cl_action *action)
@@ -428,7 +412,6 @@ const struct tk_cl_act_row tk_cl_act_rows[TK_ACTS] = {
     [TK_ACT_BREAK_STREAM] = { "break_stream", "F6", "[(NAME)]", take_break,
                               ENDS },
     [TK_ACT_RESET_CONNECTION] = { "reset_connection", "F6", "", NULL, ENDS },
-    [TK_ACT_GOAWAY] = { "goaway", "F6", "", NULL, DEED },
     [TK_ACT_DUPLICATE] = { "duplicate", "F7", "(N[,MS])", take_two, 0 },
     [TK_ACT_REORDER] = { "reorder", "F8", "(K[,MS])", take_two, HOLDS },
     [TK_ACT_STALE_REPLAY] = { "stale_replay", "F9",
@@ -481,9 +464,6 @@ const struct tk_cl_act_row tk_cl_act_rows[TK_ACTS] = {
                            "(A,B[,drop|reject][,to|from|both][,MS])",
                            take_partition, DEED },
     [TK_ACT_HEAL] = { "heal", "F23", "", NULL, DEED },
-    [TK_ACT_WIRE] = { "wire", "F24",
-                      "(max_streams,N|max_message,N|compress)", take_wire,
-                      DEED },
     [TK_ACT_THROTTLE] = { "throttle", "F25", "(PER_SECOND)", take_one, 0 },
     [TK_ACT_QUEUE_LIMIT] = { "queue_limit", "F25", "(N)", take_one, 0 },
     [TK_ACT_MEMORY_LIMIT] = { "memory_limit", "F25", "(BYTES)", take_one, 0 },

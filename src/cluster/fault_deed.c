@@ -27,8 +27,6 @@ struct debt {
     tk_node node;
     struct tk_parker *parker; /* to be woken; or NULL */
     enum tk_cl_debt what;
-    uint32_t choice; /* TK_OWE_WIRE */
-    uint64_t number;
 };
 
 static void
@@ -55,18 +53,6 @@ tk_cl_owe_wake(struct tk_cluster *cluster, struct tk_parker *parker)
 }
 
 static void
-owe_wire(struct tk_cluster *cluster, tk_node node, uint32_t choice,
-         uint64_t number)
-{
-    const struct debt debt = { .node = node,
-                               .what = TK_OWE_WIRE,
-                               .choice = choice,
-                               .number = number };
-
-    owe(cluster, &debt);
-}
-
-static void
 pay(struct tk_cluster *cluster, const struct debt *debt,
     const struct tk_cluster_events *events)
 {
@@ -85,19 +71,12 @@ pay(struct tk_cluster *cluster, const struct debt *debt,
             events->line(events->arg, debt->node, TK_CLUSTER_LINE_RESET);
         }
         break;
-    case TK_OWE_WIRE:
-        if (events->wire != NULL) {
-            events->wire(events->arg, debt->node, debt->choice, debt->number);
-        }
-        break;
-    case TK_OWE_GOAWAY:
     case TK_OWE_CUT:
     case TK_OWE_HEAL:
         if (events->line != NULL) {
             events->line(events->arg, debt->node,
-                         debt->what == TK_OWE_GOAWAY ? TK_CLUSTER_LINE_GOAWAY
-                         : debt->what == TK_OWE_CUT  ? TK_CLUSTER_LINE_CUT
-                                                     : TK_CLUSTER_LINE_HEAL);
+                         debt->what == TK_OWE_CUT ? TK_CLUSTER_LINE_CUT
+                                                  : TK_CLUSTER_LINE_HEAL);
         }
         break;
     }
@@ -540,9 +519,6 @@ tk_cl_deed(struct tk_cl_request *request, struct tk_cl_rule *rule,
     case TK_ACT_CRASH:
         take_down(request, action->low);
         break;
-    case TK_ACT_GOAWAY:
-        tk_cl_owe(cluster, tk_cl_node_of(request), TK_OWE_GOAWAY);
-        break;
     case TK_ACT_TSO:
         change_tso(cluster, action);
         break;
@@ -556,10 +532,6 @@ tk_cl_deed(struct tk_cl_request *request, struct tk_cl_rule *rule,
         break;
     case TK_ACT_HEAL:
         tk_cl_cut_remove(cluster, 0);
-        break;
-    case TK_ACT_WIRE:
-        owe_wire(cluster, tk_cl_node_of(request), action->choice,
-                 action->low);
         break;
     case TK_ACT_GC:
         collect_garbage(cluster, action->low);

@@ -254,10 +254,8 @@ enum tk_cl_debt {
     TK_OWE_DOWN,
     TK_OWE_UP,
     TK_OWE_RESET,
-    TK_OWE_GOAWAY,
     TK_OWE_CUT,
-    TK_OWE_HEAL,
-    TK_OWE_WIRE
+    TK_OWE_HEAL
 };
 
 void

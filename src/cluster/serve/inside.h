@@ -171,6 +171,11 @@ tk_serve_acceptor_cut(struct tk_serve *serve, struct tk_serve_server *server);
 void
 tk_serve_acceptor_wake(struct tk_serve *serve);
 
+/* ---- line.c ---- */
+
+void
+tk_serve_line(void *arg, tk_node id, enum tk_cluster_line line);
+
 /* ---- http.c: a guest that asks for a page ---- */
 
 enum tk_serve_progress {

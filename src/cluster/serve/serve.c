@@ -274,7 +274,8 @@ tk_serve_use(struct tk_serve *serve, struct tk_cluster *core)
     const struct tk_cluster_events none = { .arg = NULL };
     const struct tk_cluster_events events = { .up = on_up,
                                               .down = on_down,
-                                              .arg = serve };
+                                              .arg = serve,
+                                              .line = tk_serve_line };
     size_t i;
 
     tk_cluster_set_events(serve->core, &none);
@@ -351,7 +352,8 @@ open_all(struct tk_serve *serve, uint16_t base_port,
 {
     const struct tk_cluster_events events = { .up = on_up,
                                               .down = on_down,
-                                              .arg = serve };
+                                              .arg = serve,
+                                              .line = tk_serve_line };
     tikv_error *error = fill_nodes(serve, base_port);
     size_t i;
 

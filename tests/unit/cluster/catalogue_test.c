@@ -9,11 +9,9 @@
 #include "cluster/fault.h"
 #include "cluster/pd.h"
 
-
 static struct {
     enum tk_cluster_line line;
     int lines;
-    int wires;
 } told;
 
 static void
@@ -23,14 +21,6 @@ on_line(void *arg, tk_node node, enum tk_cluster_line line)
     (void)node;
     told.line = line;
     told.lines++;
-}
-
-static void
-on_wire(void *arg, tk_node node, uint32_t what, uint64_t number)
-{
-    (void)arg;
-    (void)node;
-    told.wires += what == TK_WIRE_MAX_STREAMS && number == 2;
 }
 
 static void
@@ -398,21 +388,6 @@ heals(struct script *script)
 }
 
 static void
-wire_is_told(struct script *script)
-{
-    (void)script;
-    assert_int_equal(told.wires, 1);
-}
-
-static void
-goaway_is_told(struct script *script)
-{
-    (void)script;
-    assert_int_equal(told.lines, 1);
-    assert_int_equal(told.line, TK_CLUSTER_LINE_GOAWAY);
-}
-
-static void
 reset_is_told(struct script *script)
 {
     (void)script;
@@ -474,8 +449,6 @@ static const struct {
       "PW 5 x=v => status:13\nM x => none", NULL },
     { TK_ACT_RESET_CONNECTION, "", "on=tikv.KvGet do=reset_connection",
       "G x 10 => status:14", reset_is_told },
-    { TK_ACT_GOAWAY, "", "on=tikv.KvGet do=goaway", "G x 10 => none",
-      goaway_is_told },
     { TK_ACT_DUPLICATE, "", "on=tikv.KvPessimisticLock do=duplicate(1,5)",
       "PL 5 5 x\nPRB 5 5 x\nM x => none\nWAIT 5\n"
       "M x => lock(pess@5 f=5 ttl=3000)", NULL },
@@ -542,8 +515,6 @@ static const struct {
     { TK_ACT_PARTITION, "", "on=tikv.KvGet do=partition(client,store1,20)",
       "G x 10 => none\nG x 10 => dropped\nWAIT 20\nG x 10 => none", NULL },
     { TK_ACT_HEAL, "", "on=pd.GetRegion do=heal", "", heals },
-    { TK_ACT_WIRE, "", "on=tikv.KvGet do=wire(max_streams,2)",
-      "G x 10 => none", wire_is_told },
     { TK_ACT_THROTTLE, "", "on=tikv.KvGet do=throttle(1)",
       "G x 10 => none\nG x 10 => region:busy 'too many requests' backoff=10\n"
       "WAIT 1000\nG x 10 => none", NULL },
@@ -570,8 +541,7 @@ static const struct {
 static void
 catalogue__acts_row_by_row(void **state)
 {
-    static const struct tk_cluster_events events = { .line = on_line,
-                                                     .wire = on_wire };
+    static const struct tk_cluster_events events = { .line = on_line };
     static struct script script;
     static const struct script_case unit = { .id = "catalogue" };
 
