@@ -45,16 +45,20 @@ static const struct {
 static const struct fx_way *const ways[] = { &way_direct, &way_unary,
                                              &way_batch, &way_kept };
 
-/* What the specification lists: a case for each number of a letter pair. */
+/* What the specification lists: a case for each number of a letter pair.
+ * Areas that are being written may lack some, and say which. */
 static const struct {
     const char *area;
     int last;
+    bool is_growing;
 } listed[] = {
-    { "RD", 33 }, { "PW", 25 }, { "PL", 19 }, { "FL", 14 }, { "PP", 13 },
-    { "CM", 12 }, { "RB", 20 }, { "CT", 23 }, { "CS", 8 },  { "RS", 8 },
-    { "SL", 4 },  { "HB", 4 },  { "AC", 18 }, { "FU", 12 }, { "SH", 10 },
-    { "WQ", 18 }, { "RW", 15 }, { "RG", 17 }, { "PD", 12 }, { "BC", 6 },
-    { "FI", 6 },
+    { "RD", 33, false }, { "PW", 25, false }, { "PL", 19, false },
+    { "FL", 14, false }, { "PP", 13, false }, { "CM", 12, false },
+    { "RB", 20, false }, { "CT", 23, false }, { "CS", 8, false },
+    { "RS", 8, false },  { "SL", 4, false },  { "HB", 4, false },
+    { "AC", 18, false }, { "FU", 12, false }, { "SH", 10, false },
+    { "WQ", 18, false }, { "RW", 15, true },  { "RG", 17, true },
+    { "PD", 12, true },  { "BC", 6, false },  { "FI", 6, false },
 };
 
 enum {
@@ -147,7 +151,7 @@ count_of(const char *id)
 static void
 tables__hold_every_listed_case_once(void **state)
 {
-    size_t missing = 0;
+    size_t wrong = 0;
     char id[32];
 
     (void)state;
@@ -157,14 +161,15 @@ tables__hold_every_listed_case_once(void **state)
 
             (void)snprintf(id, sizeof(id), "%s%02d", listed[a].area, n);
             found = count_of(id);
-            assert_true(found <= 1);
-            missing += found == 0;
-            if (found == 0) {
+            if (found == 0 && listed[a].is_growing) {
                 print_message("# missing: %s\n", id);
+            } else if (found != 1) {
+                print_error("%s is there %zu times\n", id, found);
+                wrong++;
             }
         }
     }
-    print_message("# %zu cases are missing\n", missing);
+    assert_int_equal(wrong, 0);
 }
 
 /* ---- the program ---- */
