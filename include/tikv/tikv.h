@@ -10,6 +10,7 @@
 #include <tikv/config.h>
 #include <tikv/error.h>
 #include <tikv/future.h>
+#include <tikv/locks.h>
 #include <tikv/oracle.h>
 #include <tikv/raw.h>
 #include <tikv/snapshot.h>

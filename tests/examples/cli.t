@@ -310,6 +310,25 @@ my $said = `$playground --faults $rules 2>&1`;
 ok($? >> 8 == 2 && $said =~ /faults:4: fault rule, at 19: unknown action/,
     'a broken line is named', $said);
 write_rules("# first\n\non=tikv.RawGet do=delay(1) # slow\n");
+# Transactions: nothing is there yet, and that is said rightly.
+($pid, $pd, $ready) = start();
+@at = ('--pd', $pd);
+gives('txn get of nothing', [@at, qw(txn get a)], 1, '', qr/not found/);
+gives('txn scan of nothing', [@at, qw(txn scan --reverse)], 0, '');
+gives('txn scan in the past', [@at, qw(txn scan a b --at 1)], 0, '');
+gives('txn get in the future',
+    [@at, qw(txn get a --at 9000000000000000000)], 2, '', qr/future|yet/);
+gives('no locks', [@at, qw(txn locks)], 0, '');
+gives('nothing to resolve', [@at, qw(txn resolve --all)], 0,
+    "0 locks resolved\n");
+gives('nothing to resolve, json', [@at, qw(--json txn resolve a b)], 0,
+    qq({"resolved":0}\n));
+gives('resolving everything has to be said', [@at, qw(txn resolve)], 2, '',
+    qr/--all/);
+gives('a timestamp is a number', [@at, qw(txn get a --at soon)], 2, '',
+    qr/--at/);
+stop($pid, $ready);
+
 ($pid, $pd, $ready) = start('--faults', $rules);
 gives('a file of faults', ['--pd', $pd, qw(cluster faults list)], 0,
     qr/^1\t0\ton=tikv.RawGet do=delay\(1\)\s*\n$/);

@@ -55,6 +55,7 @@ reader_is_older(struct place *place)
     assert_true(tk_ts_set_has(&round.bypass, txn));
     assert_int_equal(round.access.count, 0);
     place_forget(&round);
+    place_await_locks(place, 0);
     /* The newest is always newer. */
     half_committed(place, &commit_ts);
     place_resolve(place, &round, UINT64_MAX, true);
