@@ -20,9 +20,13 @@ static inline void
 pd_talk_message(void *arg, tikv_slice bytes)
 {
     struct pd_talk *talk = arg;
+    uint8_t *copy = upb_Arena_Malloc(talk->stream.fx->arena, bytes.len + 1);
 
     assert_true(talk->count < PD_TOLD);
-    talk->told[talk->count++] = bytes;
+    if (bytes.len > 0) {
+        memcpy(copy, bytes.data, bytes.len);
+    }
+    talk->told[talk->count++] = tk_slice(copy, bytes.len);
 }
 
 static inline void
