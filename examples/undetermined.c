@@ -29,8 +29,7 @@ settle(tikv_client *client, const tikv_error *error, struct tally *tally)
 
     tally->doubts++;
     call.timeout_ms = 30000; /* a lock may have to expire first */
-    must(tikv_txn_outcome(client,
-                          tikv_error_u64(error, TIKV_ERROR_START_TS),
+    must(tikv_txn_outcome(client, tikv_error_u64(error, TIKV_ERROR_START_TS),
                           tikv_error_bytes(error, TIKV_ERROR_PRIMARY), &call,
                           &outcome, NULL),
          "outcome");
@@ -66,7 +65,7 @@ static int
 count_written(tikv_client *client)
 {
     const tikv_range all = { text("doubt/"), text("doubt0") };
-    tikv_scan_options options = TIKV_SCAN_OPTIONS_INIT;
+    tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
     tikv_pairs *pairs;
     tikv_txn *txn;
     int count;

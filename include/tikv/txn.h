@@ -30,12 +30,15 @@
  * whatever else is called answers TIKV_ERR_STATE. Freeing must be the last
  * use, except for futures, which hold what they need.
  *
+ * Callbacks run inside the call that they are told of: they must not call
+ * functions of the same client that block.
+ *
  * Calls: `call`, which may be NULL, is the part all options begin with; its
  * texts, tag and trace are those of the transaction where they are not set.
  * Keys may be empty; values may not: TiKV takes an empty one for a delete.
  */
 
-#include <tikv/raw.h>
+#include <tikv/snapshot.h>
 
 TIKV_BEGIN_DECLS
 
@@ -224,20 +227,24 @@ tikv_txn_primary(const tikv_txn *txn);
 
 /* ---- reads: the transaction's own writes over its snapshot; block ---- */
 
+/* Own writes have no commit timestamp: 0 where it is asked for. */
+
 /* `*out` is the value, or NULL. The caller frees it. */
 TIKV_API TIKV_MUST_USE tikv_error *
-tikv_txn_get(tikv_txn *txn, tikv_slice key, const tikv_call *call,
+tikv_txn_get(tikv_txn *txn, tikv_slice key, const tikv_read_options *options,
              tikv_value **out);
 
 /* One pair per key, in the order asked, absent values included. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_txn_batch_get(tikv_txn *txn, const tikv_slice *keys, size_t count,
-                   const tikv_call *call, tikv_pairs **out);
+                   const tikv_read_options *options, tikv_pairs **out);
 
-/* One page of a range; see tikv_raw_scan(). `column_family` must be NULL. */
+/* One page of a range; see tikv_snapshot_scan(). The page is full, by count
+ * or about by bytes, unless the range has ended. Samples are taken of what
+ * was there before; own writes come all. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_txn_scan(tikv_txn *txn, tikv_range range,
-              const tikv_scan_options *options, tikv_pairs **out);
+              const tikv_range_options *options, tikv_pairs **out);
 
 /* ---- writes: kept here until commit; never block ---- */
 
@@ -318,17 +325,18 @@ tikv_txn_outcome(tikv_client *client, uint64_t start_ts, tikv_slice primary,
 
 /* [value] */
 TIKV_API TIKV_MUST_USE tikv_future *
-tikv_txn_get_async(tikv_txn *txn, tikv_slice key, const tikv_call *call);
+tikv_txn_get_async(tikv_txn *txn, tikv_slice key,
+                   const tikv_read_options *options);
 
 /* [pairs] */
 TIKV_API TIKV_MUST_USE tikv_future *
 tikv_txn_batch_get_async(tikv_txn *txn, const tikv_slice *keys, size_t count,
-                         const tikv_call *call);
+                         const tikv_read_options *options);
 
 /* [pairs] */
 TIKV_API TIKV_MUST_USE tikv_future *
 tikv_txn_scan_async(tikv_txn *txn, tikv_range range,
-                    const tikv_scan_options *options);
+                    const tikv_range_options *options);
 
 /* [u64: the commit timestamp] The transaction may be freed meanwhile. */
 TIKV_API TIKV_MUST_USE tikv_future *

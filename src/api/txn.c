@@ -15,8 +15,6 @@ _Static_assert(sizeof(tikv_txn_options) ==
                    offsetof(tikv_txn_options, arg) + sizeof(void *),
                "no padding at the end");
 
-#define SCAN_FLAGS (TIKV_SCAN_REVERSE | TIKV_SCAN_KEYS_ONLY)
-
 void
 tikv_txn_options_init(tikv_txn_options *options, size_t struct_size)
 {
@@ -96,40 +94,13 @@ tk_txn_door_keys(const tikv_slice *keys, size_t count)
 }
 
 tikv_error *
-tk_txn_door_scan(tikv_range range, const tikv_scan_options *options,
-                 struct tk_scan_options *out, tikv_call *call)
+tk_txn_door_range(tikv_range range)
 {
-    tikv_scan_options copy;
-    tikv_error *error = tk_options_read(options, sizeof(copy), &copy);
-
-    if (error != NULL) {
-        return error;
-    }
-    if ((copy.flags & ~SCAN_FLAGS) != 0) {
-        return tk_error(TIKV_ERR_ARGUMENT, "flags has unknown bits 0x%x",
-                        copy.flags & ~SCAN_FLAGS);
-    }
-    if (copy.page_count > TIKV_SCAN_PAGE_MAX) {
-        return tk_error(TIKV_ERR_ARGUMENT, "page_count is %u: above %u",
-                        copy.page_count, TIKV_SCAN_PAGE_MAX);
-    }
-    if (copy.column_family != NULL) {
-        return tk_error(TIKV_ERR_ARGUMENT,
-                        "transactions have no column_family");
-    }
-    if ((range.start.data == NULL && range.start.len != 0) ||
-        (range.end.data == NULL && range.end.len != 0)) {
-        return tk_error(TIKV_ERR_ARGUMENT,
-                        "an end of the range has a length and no data");
-    }
-    *out = (struct tk_scan_options){
-        .page_count = copy.page_count,
-        .reverse = (copy.flags & TIKV_SCAN_REVERSE) != 0,
-        .keys_only = (copy.flags & TIKV_SCAN_KEYS_ONLY) != 0,
-    };
-    *call = copy.call;
-    call->struct_size = sizeof(*call);
-    return NULL;
+    return (range.start.data == NULL && range.start.len != 0) ||
+                   (range.end.data == NULL && range.end.len != 0)
+               ? tk_error(TIKV_ERR_ARGUMENT,
+                          "an end of the range has a length and no data")
+               : NULL;
 }
 
 static tikv_error *
@@ -237,54 +208,11 @@ tikv_txn_primary(const tikv_txn *txn)
 /* ---- reads ---- */
 
 tikv_error *
-tikv_txn_get(tikv_txn *txn, tikv_slice key, const tikv_call *call,
+tikv_txn_get(tikv_txn *txn, tikv_slice key, const tikv_read_options *options,
              tikv_value **out)
 {
     tikv_error *error = out == NULL ? no_out("out") : tk_txn_door_key(key);
-    struct tk_txn_door door;
-
-    if (out != NULL) {
-        *out = NULL;
-    }
-    if (error == NULL) {
-        error = tk_txn_door_enter(txn, call, &door);
-    }
-    if (error != NULL) {
-        return error;
-    }
-    error = tk_txn_get(txn, &door.op, key, out);
-    tk_txn_door_leave(txn, &door);
-    return error;
-}
-
-tikv_error *
-tikv_txn_batch_get(tikv_txn *txn, const tikv_slice *keys, size_t count,
-                   const tikv_call *call, tikv_pairs **out)
-{
-    tikv_error *error =
-        out == NULL ? no_out("out") : tk_txn_door_keys(keys, count);
-    struct tk_txn_door door;
-
-    if (out != NULL) {
-        *out = NULL;
-    }
-    if (error == NULL) {
-        error = tk_txn_door_enter(txn, call, &door);
-    }
-    if (error != NULL) {
-        return error;
-    }
-    error = tk_txn_batch_get(txn, &door.op, keys, count, out);
-    tk_txn_door_leave(txn, &door);
-    return error;
-}
-
-tikv_error *
-tikv_txn_scan(tikv_txn *txn, tikv_range range, const tikv_scan_options *options,
-              tikv_pairs **out)
-{
-    tikv_error *error = out == NULL ? no_out("out") : NULL;
-    struct tk_scan_options inner;
+    struct tk_read read = { .kind = TK_READ_GET };
     struct tk_txn_door door;
     tikv_call call;
 
@@ -292,7 +220,7 @@ tikv_txn_scan(tikv_txn *txn, tikv_range range, const tikv_scan_options *options,
         *out = NULL;
     }
     if (error == NULL) {
-        error = tk_txn_door_scan(range, options, &inner, &call);
+        error = tk_read_options(options, &read, &call);
     }
     if (error == NULL) {
         error = tk_txn_door_enter(txn, &call, &door);
@@ -300,7 +228,61 @@ tikv_txn_scan(tikv_txn *txn, tikv_range range, const tikv_scan_options *options,
     if (error != NULL) {
         return error;
     }
-    error = tk_txn_scan(txn, &door.op, range, &inner, out);
+    error = tk_txn_get(txn, &door.op, key, read.with_commit_ts, out);
+    tk_txn_door_leave(txn, &door);
+    return error;
+}
+
+tikv_error *
+tikv_txn_batch_get(tikv_txn *txn, const tikv_slice *keys, size_t count,
+                   const tikv_read_options *options, tikv_pairs **out)
+{
+    tikv_error *error =
+        out == NULL ? no_out("out") : tk_txn_door_keys(keys, count);
+    struct tk_read read = { .kind = TK_READ_BATCH_GET };
+    struct tk_txn_door door;
+    tikv_call call;
+
+    if (out != NULL) {
+        *out = NULL;
+    }
+    if (error == NULL) {
+        error = tk_read_options(options, &read, &call);
+    }
+    if (error == NULL) {
+        error = tk_txn_door_enter(txn, &call, &door);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    error =
+        tk_txn_batch_get(txn, &door.op, keys, count, read.with_commit_ts, out);
+    tk_txn_door_leave(txn, &door);
+    return error;
+}
+
+tikv_error *
+tikv_txn_scan(tikv_txn *txn, tikv_range range,
+              const tikv_range_options *options, tikv_pairs **out)
+{
+    tikv_error *error = out == NULL ? no_out("out") : tk_txn_door_range(range);
+    struct tk_read read = { .kind = TK_READ_SCAN };
+    struct tk_txn_door door;
+    tikv_call call;
+
+    if (out != NULL) {
+        *out = NULL;
+    }
+    if (error == NULL) {
+        error = tk_range_options(options, &read, &call);
+    }
+    if (error == NULL) {
+        error = tk_txn_door_enter(txn, &call, &door);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    error = tk_txn_scan(txn, &door.op, range, &read.scan, out);
     tk_txn_door_leave(txn, &door);
     return error;
 }

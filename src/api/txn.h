@@ -4,6 +4,7 @@
 #define TK_API_TXN_H
 
 #include "api/client.h"
+#include "api/snapshot.h"
 #include "txn/txn.h"
 
 /* A blocking call of a transaction. */
@@ -33,10 +34,7 @@ tikv_error *
 tk_txn_door_keys(const tikv_slice *keys, size_t count)
     __attribute__((warn_unused_result));
 
-/* Options of a scan into those of the inside; `call` gets theirs. */
 tikv_error *
-tk_txn_door_scan(tikv_range range, const tikv_scan_options *options,
-                 struct tk_scan_options *out, tikv_call *call)
-    __attribute__((warn_unused_result));
+tk_txn_door_range(tikv_range range) __attribute__((warn_unused_result));
 
 #endif

@@ -23,7 +23,7 @@ struct promise {
     tikv_slice *keys;
     size_t count;
     tikv_range range;
-    struct tk_scan_options scan;
+    struct tk_read read; /* its options */
 };
 
 static tikv_error *
@@ -60,7 +60,7 @@ struct wish {
     tikv_error *(*run)(struct promise *, struct tk_op *);
     const tikv_slice *keys;
     size_t count;
-    struct tk_scan_options scan;
+    struct tk_read read;
     bool must; /* the pool may not refuse: the transaction was taken */
 };
 
@@ -91,7 +91,7 @@ promise_new(const struct wish *wish, const tikv_call *call)
     promise->txn = wish->txn;
     tk_txn_ref(wish->txn);
     promise->run = wish->run;
-    promise->scan = wish->scan;
+    promise->read = wish->read;
     promise->count = wish->count;
     promise->keys = (tikv_slice *)(void *)((uint8_t *)promise + head);
     at = (uint8_t *)(promise->keys + wish->count);
@@ -128,6 +128,7 @@ static tikv_error *
 run_get(struct promise *promise, struct tk_op *op)
 {
     return tk_txn_get(promise->txn, op, promise->keys[0],
+                      promise->read.with_commit_ts,
                       &promise->future.outcome.value);
 }
 
@@ -135,6 +136,7 @@ static tikv_error *
 run_batch_get(struct promise *promise, struct tk_op *op)
 {
     return tk_txn_batch_get(promise->txn, op, promise->keys, promise->count,
+                            promise->read.with_commit_ts,
                             &promise->future.outcome.pairs);
 }
 
@@ -143,56 +145,58 @@ run_scan(struct promise *promise, struct tk_op *op)
 {
     const tikv_range range = { promise->keys[0], promise->keys[1] };
 
-    return tk_txn_scan(promise->txn, op, range, &promise->scan,
+    return tk_txn_scan(promise->txn, op, range, &promise->read.scan,
                        &promise->future.outcome.pairs);
 }
 
 static tikv_error *
-check(const tikv_txn *txn, const tikv_call *call, tikv_call *copy)
+check(const tikv_txn *txn, const tikv_read_options *options,
+      struct tk_read *read, tikv_call *call)
 {
     tikv_error *error = tk_txn_door_refusal(txn);
 
-    return error == NULL ? tk_options_read(call, sizeof(*copy), copy) : error;
+    return error == NULL ? tk_read_options(options, read, call) : error;
 }
 
 tikv_future *
-tikv_txn_get_async(tikv_txn *txn, tikv_slice key, const tikv_call *call)
+tikv_txn_get_async(tikv_txn *txn, tikv_slice key,
+                   const tikv_read_options *options)
 {
-    const struct wish wish = { .txn = txn,
-                               .kind = TK_KIND_VALUE,
-                               .run = run_get,
-                               .keys = &key,
-                               .count = 1 };
-    tikv_call copy;
-    tikv_error *error = check(txn, call, &copy);
+    struct wish wish = { .txn = txn,
+                         .kind = TK_KIND_VALUE,
+                         .run = run_get,
+                         .keys = &key,
+                         .count = 1 };
+    tikv_call call;
+    tikv_error *error = check(txn, options, &wish.read, &call);
 
     if (error == NULL) {
         error = tk_txn_door_key(key);
     }
-    return error != NULL ? refuse(txn, error) : start(&wish, &copy);
+    return error != NULL ? refuse(txn, error) : start(&wish, &call);
 }
 
 tikv_future *
 tikv_txn_batch_get_async(tikv_txn *txn, const tikv_slice *keys, size_t count,
-                         const tikv_call *call)
+                         const tikv_read_options *options)
 {
-    const struct wish wish = { .txn = txn,
-                               .kind = TK_KIND_PAIRS,
-                               .run = run_batch_get,
-                               .keys = keys,
-                               .count = count };
-    tikv_call copy;
-    tikv_error *error = check(txn, call, &copy);
+    struct wish wish = { .txn = txn,
+                         .kind = TK_KIND_PAIRS,
+                         .run = run_batch_get,
+                         .keys = keys,
+                         .count = count };
+    tikv_call call;
+    tikv_error *error = check(txn, options, &wish.read, &call);
 
     if (error == NULL) {
         error = tk_txn_door_keys(keys, count);
     }
-    return error != NULL ? refuse(txn, error) : start(&wish, &copy);
+    return error != NULL ? refuse(txn, error) : start(&wish, &call);
 }
 
 tikv_future *
 tikv_txn_scan_async(tikv_txn *txn, tikv_range range,
-                    const tikv_scan_options *options)
+                    const tikv_range_options *options)
 {
     const tikv_slice ends[2] = { range.start, range.end };
     struct wish wish = { .txn = txn,
@@ -204,7 +208,10 @@ tikv_txn_scan_async(tikv_txn *txn, tikv_range range,
     tikv_call call;
 
     if (error == NULL) {
-        error = tk_txn_door_scan(range, options, &wish.scan, &call);
+        error = tk_txn_door_range(range);
+    }
+    if (error == NULL) {
+        error = tk_range_options(options, &wish.read, &call);
     }
     return error != NULL ? refuse(txn, error) : start(&wish, &call);
 }
@@ -228,9 +235,12 @@ run_rollback(struct promise *promise, struct tk_op *op)
 static tikv_future *
 end(tikv_txn *txn, const tikv_call *call, struct wish *wish)
 {
+    tikv_error *error = tk_txn_door_refusal(txn);
     tikv_call copy;
-    tikv_error *error = check(txn, call, &copy);
 
+    if (error == NULL) {
+        error = tk_options_read(call, sizeof(copy), &copy);
+    }
     if (error == NULL) {
         error = tk_txn_claim_end(txn);
     }

@@ -135,12 +135,12 @@ tk_txn_savepoint_end(tikv_txn *txn, size_t savepoint, bool keeps)
 /* ---- txn_read.c ---- */
 
 tikv_error *
-tk_txn_get(tikv_txn *txn, struct tk_op *op, tikv_slice key, tikv_value **out)
-    __attribute__((warn_unused_result));
+tk_txn_get(tikv_txn *txn, struct tk_op *op, tikv_slice key, bool with_commit_ts,
+           tikv_value **out) __attribute__((warn_unused_result));
 
 tikv_error *
 tk_txn_batch_get(tikv_txn *txn, struct tk_op *op, const tikv_slice *keys,
-                 size_t count, tikv_pairs **out)
+                 size_t count, bool with_commit_ts, tikv_pairs **out)
     __attribute__((warn_unused_result));
 
 tikv_error *

@@ -38,24 +38,31 @@ keep_value(tikv_slice bytes, const tikv_pairs *hold)
 }
 
 static tikv_error *
-get_below(tikv_txn *txn, struct tk_op *op, tikv_slice key, tikv_value **out)
+get_below(tikv_txn *txn, struct tk_op *op, tikv_slice key, bool with_commit_ts,
+          tikv_value **out)
 {
     tikv_pairs *hold = tk_pairs_new(0);
     struct tk_found found = { .commit_ts = 0 };
-    tikv_error *error = hold == NULL ? no_memory()
-                                     : tk_snapshot_get(txn->snapshot, op, &key,
-                                                       1, false, hold, &found);
+    tikv_error *error = hold == NULL
+                            ? no_memory()
+                            : tk_snapshot_get(txn->snapshot, op, &key, 1,
+                                              with_commit_ts, hold, &found);
 
     if (error == NULL && found.value.data != NULL) {
         *out = keep_value(found.value, hold);
-        error = *out == NULL ? no_memory() : NULL;
+        if (*out == NULL) {
+            error = no_memory();
+        } else {
+            (*out)->commit_ts = found.commit_ts;
+        }
     }
     tikv_pairs_free(hold);
     return error;
 }
 
 tikv_error *
-tk_txn_get(tikv_txn *txn, struct tk_op *op, tikv_slice key, tikv_value **out)
+tk_txn_get(tikv_txn *txn, struct tk_op *op, tikv_slice key, bool with_commit_ts,
+           tikv_value **out)
 {
     tikv_error *error = tk_txn_open(txn);
     struct tk_buffer_item item;
@@ -71,7 +78,7 @@ tk_txn_get(tikv_txn *txn, struct tk_op *op, tikv_slice key, tikv_value **out)
         error = *out == NULL ? no_memory() : NULL;
     }
     tk_mutex_unlock(&txn->lock);
-    return is_own ? error : get_below(txn, op, key, out);
+    return is_own ? error : get_below(txn, op, key, with_commit_ts, out);
 }
 
 /* ---- batches ---- */
@@ -154,7 +161,7 @@ take_own(tikv_txn *txn, struct batch *batch)
 
 tikv_error *
 tk_txn_batch_get(tikv_txn *txn, struct tk_op *op, const tikv_slice *keys,
-                 size_t count, tikv_pairs **out)
+                 size_t count, bool with_commit_ts, tikv_pairs **out)
 {
     struct batch batch;
     tikv_error *error = NULL;
@@ -163,6 +170,10 @@ tk_txn_batch_get(tikv_txn *txn, struct tk_op *op, const tikv_slice *keys,
     *out = NULL;
     if (!batch_init(&batch, keys, count)) {
         error = no_memory();
+    } else if (with_commit_ts) {
+        batch.pairs->commit_ts =
+            tk_calloc((count + 1) * sizeof(*batch.pairs->commit_ts));
+        error = batch.pairs->commit_ts == NULL ? no_memory() : NULL;
     }
     if (error == NULL) {
         error = tk_txn_open(txn);
@@ -173,10 +184,13 @@ tk_txn_batch_get(tikv_txn *txn, struct tk_op *op, const tikv_slice *keys,
     }
     if (error == NULL && batch.count != 0) {
         error = tk_snapshot_get(txn->snapshot, op, batch.keys, batch.count,
-                                false, batch.pairs, batch.found);
+                                with_commit_ts, batch.pairs, batch.found);
     }
     for (i = 0; error == NULL && i < batch.count; i++) {
         batch.pairs->data[batch.places[i]].value = batch.found[i].value;
+        if (with_commit_ts) {
+            batch.pairs->commit_ts[batch.places[i]] = batch.found[i].commit_ts;
+        }
     }
     if (error == NULL) {
         *out = batch.pairs;
@@ -220,6 +234,7 @@ struct scan {
     struct tk_scan_options options;
     tikv_pairs *out;
     tikv_range range; /* still to be scanned */
+    size_t bytes;     /* of the result so far */
     bool has_rest;
 };
 
@@ -237,6 +252,7 @@ add_pair(struct scan *scan, const struct tk_union_iter *iter)
     } else if (iter->is_own && !tk_pairs_copy(scan->out, value, &value)) {
         return false;
     }
+    scan->bytes += key.len + value.len;
     return tk_pairs_add(scan->out, key, value);
 }
 
@@ -267,19 +283,26 @@ stop_behind(struct scan *scan, tikv_slice last)
     return true;
 }
 
+static bool
+is_full(const struct scan *scan)
+{
+    return scan->out->count >= scan->options.page_count ||
+           (scan->options.page_bytes != 0 &&
+            scan->bytes >= scan->options.page_bytes);
+}
+
 /* Under the lock: page and buffer, over the range the page covers. */
 static tikv_error *
 merge(struct scan *scan, const tikv_pairs *pairs, tikv_range covered)
 {
     struct page page = { .source = { .next = page_next }, .pairs = pairs };
-    size_t wanted = scan->options.page_count;
     struct tk_union_iter iter;
     tikv_error *error;
 
     show(&page);
     error = tk_union_iterate(scan->txn->buffer, &page.source, covered.start,
                              covered.end, scan->options.reverse, &iter);
-    while (error == NULL && iter.is_valid && scan->out->count < wanted) {
+    while (error == NULL && iter.is_valid && !is_full(scan)) {
         error = add_pair(scan, &iter) ? tk_union_iter_next(&iter) : no_memory();
     }
     if (error == NULL && iter.is_valid) {
@@ -363,8 +386,7 @@ tk_txn_scan(tikv_txn *txn, struct tk_op *op, tikv_range range,
     }
     do {
         error = scan_page(&scan, op);
-    } while (error == NULL && scan.has_rest &&
-             scan.out->count < scan.options.page_count);
+    } while (error == NULL && scan.has_rest && !is_full(&scan));
     if (error == NULL && scan.has_rest) {
         /* The ends have to live as long as the pairs. */
         scan.out->has_rest =

@@ -68,7 +68,7 @@ static void
 txn__refuses_wrong_arguments(void **state)
 {
     tikv_txn_options options = TIKV_TXN_OPTIONS_INIT;
-    tikv_scan_options scan = TIKV_SCAN_OPTIONS_INIT;
+    tikv_range_options scan = TIKV_RANGE_OPTIONS_INIT;
     tikv_call call = TIKV_CALL_INIT;
     tikv_outcome outcome;
     tikv_pairs *pairs;
@@ -101,7 +101,7 @@ txn__refuses_wrong_arguments(void **state)
     kv_fails(tikv_txn_get(txn, kv_text("k"), NULL, NULL), TIKV_ERR_ARGUMENT);
     kv_fails(tikv_txn_batch_get(txn, NULL, 1, NULL, &pairs), TIKV_ERR_ARGUMENT);
     kv_fails(tikv_txn_assert(txn, kv_text("k"), 4), TIKV_ERR_ARGUMENT);
-    scan.column_family = "default";
+    scan.flags = 1 << 7;
     kv_fails(tikv_txn_scan(txn, kv_range("", ""), &scan, &pairs),
              TIKV_ERR_ARGUMENT);
     call.reserved = 1;
@@ -231,6 +231,8 @@ txn__batch_get_is_the_union(void **state)
     const tikv_slice keys[] = { kv_text("a"), kv_text("b"), kv_text("c"),
                                 kv_text("d"), kv_text("e"), kv_text("a") };
     static const char *const wanted[] = { "a0", "b1", "c1", NULL, NULL, "a0" };
+    tikv_read_options options = TIKV_READ_OPTIONS_INIT;
+    tikv_value *value;
     tikv_pairs *pairs;
     tikv_txn *txn;
     struct kv kv;
@@ -249,6 +251,17 @@ txn__batch_get_is_the_union(void **state)
             pair->value, wanted[i] == NULL ? KV_ABSENT : kv_text(wanted[i])));
     }
     tikv_pairs_free(pairs);
+    /* When others committed; own writes are not committed yet. */
+    options.flags = TIKV_READ_COMMIT_TS;
+    kv_ok(tikv_txn_batch_get(txn, keys, 3, &options, &pairs));
+    assert_true(tikv_pairs_commit_ts(pairs, 0) != 0);
+    assert_true(tikv_pairs_commit_ts(pairs, 0) <= tikv_txn_start_ts(txn));
+    assert_int_equal(tikv_pairs_commit_ts(pairs, 1), 0);
+    assert_int_equal(tikv_pairs_commit_ts(pairs, 2), 0);
+    tikv_pairs_free(pairs);
+    kv_ok(tikv_txn_get(txn, keys[0], &options, &value));
+    assert_true(tikv_value_commit_ts(value) != 0);
+    tikv_value_free(value);
     kv_ok(tikv_txn_batch_get(txn, NULL, 0, NULL, &pairs));
     assert_int_equal(tikv_pairs_count(pairs), 0);
     tikv_pairs_free(pairs);
@@ -275,7 +288,7 @@ txn__scans_the_union_page_by_page(void **state)
         const char *const *wanted = reverse ? back : all;
 
         for (size = 1; size <= 6; size++) {
-            tikv_scan_options options = TIKV_SCAN_OPTIONS_INIT;
+            tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
             tikv_range range = kv_range("a", "z");
             tikv_pairs *page = NULL;
             size_t at = 0;

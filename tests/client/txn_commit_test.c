@@ -287,10 +287,15 @@ fallback(const char *const *settings, uint32_t fallbacks)
     const struct kv_plan plan = { .stores = 1, .settings = settings };
     tikv_txn_options options = TIKV_TXN_OPTIONS_INIT;
     tikv_txn_summary summary = { 0 };
+    uint64_t calls[2];
     tikv_txn *txn;
     struct kv kv;
 
     kv_open(&kv, &plan);
+    /* A young leader may not know its timestamps yet, and says so. */
+    txn_set(kv.client, "warm", "1");
+    calls[0] = txn_calls(&kv, "tikv.KvPrewrite");
+    calls[1] = txn_calls(&kv, "tikv.KvCommit");
     options.on_end = seen_at_the_end;
     options.arg = &summary;
     txn = txn_begin_with(kv.client, &options);
@@ -301,8 +306,8 @@ fallback(const char *const *settings, uint32_t fallbacks)
     assert_int_equal(summary.fallbacks, fallbacks);
     assert_int_equal(summary.keys_count, 2);
     txn_sees(kv.client, "b", "1");
-    assert_int_equal(txn_calls(&kv, "tikv.KvPrewrite"), 1);
-    assert_int_equal(txn_calls(&kv, "tikv.KvCommit"), 1);
+    assert_int_equal(txn_calls(&kv, "tikv.KvPrewrite"), calls[0] + 1);
+    assert_int_equal(txn_calls(&kv, "tikv.KvCommit"), calls[1] + 1);
     kv_close(&kv);
 }
 

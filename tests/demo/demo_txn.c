@@ -280,7 +280,7 @@ each_pair(tikv_txn *txn, const char *begin, const char *end,
 {
     tikv_range range = { slice_of(begin, strlen(begin)),
                          slice_of(end, strlen(end)) };
-    tikv_scan_options options = TIKV_SCAN_OPTIONS_INIT;
+    tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
     tikv_pairs *page = NULL, *before = NULL;
     bool more = true;
 
