@@ -264,6 +264,7 @@ execute(struct tk_cl_request *request, struct tk_cl_plan *plan,
 {
     tk_cl_count(request->cluster, request->method);
     tk_cl_plan(request, plan);
+    tk_cl_store_burden(request, plan);
     if (tk_cl_holds(&plan->before) &&
         delay(request, plan, call, NULL, TK_GRPC_OK)) {
         return true;

@@ -5,6 +5,7 @@
  * is free of locks, and one changed key carries the lock that stands for the
  * whole; finishing writes all the values. Both may come again.
  */
+#include "base/alloc.h"
 #include "base/slice.h"
 #include "cluster/journal.h"
 #include "cluster/txn.h"
@@ -136,17 +137,15 @@ roll_back_locks(struct flashback *flashback)
 static void
 lock_key(struct flashback *flashback, struct tk_mvcc_node *node)
 {
-    const struct tk_mvcc_lock pattern = {
-        .start_ts = flashback->start_ts,
-        .min_commit_ts = flashback->start_ts + 1
-    };
     struct tk_mvcc_lock *lock;
 
     if (tk_mvcc_owns(node, flashback->start_ts)) {
         return;
     }
-    lock = tk_mvcc_lock_copy(&pattern);
+    lock = tk_calloc(sizeof(*lock));
     if (lock != NULL) {
+        lock->start_ts = flashback->start_ts;
+        lock->min_commit_ts = flashback->start_ts + 1;
         lock->value = tk_mvcc_value_ref(
             value_before(flashback, node, &lock->type));
         lock->names = tk_mvcc_names_new(tk_mvcc_key(node), NULL, 0);
