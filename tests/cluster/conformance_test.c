@@ -57,7 +57,7 @@ static const struct {
     { "RB", 20, false }, { "CT", 23, false }, { "CS", 8, false },
     { "RS", 8, false },  { "SL", 4, false },  { "HB", 4, false },
     { "AC", 18, false }, { "FU", 12, false }, { "SH", 10, false },
-    { "WQ", 18, false }, { "RW", 15, false }, { "RG", 17, true },
+    { "WQ", 18, false }, { "RW", 15, false }, { "RG", 17, false },
     { "PD", 12, false }, { "BC", 6, false },  { "FI", 6, false },
 };
 
