@@ -381,6 +381,54 @@ commit__never_commits_a_neighbour_before_the_primary(void **state)
     place_run(split_before_commit);
 }
 
+/* ---- a timestamp that another cluster gave ---- */
+
+struct wait_case {
+    int64_t ahead_ms;
+    int64_t limit_ms; /* below 0: does not wait */
+    tikv_code code;
+};
+
+static void
+commit_waits(struct place *place)
+{
+    static const struct wait_case cases[] = {
+        { 0, 1000, TIKV_OK },     { 100, 1000, TIKV_OK },
+        { 100, -1, TIKV_ERR_PD }, { 10000, 1000, TIKV_ERR_PD },
+        { 100, 20, TIKV_ERR_PD },
+    };
+    int strategy;
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]) * 2; i++) {
+        for (strategy = TWO_PHASES; strategy < STRATEGIES; strategy++) {
+            const struct wait_case *wanted = &cases[i / 2];
+            uint64_t start_ts = data_ts(place->router);
+            struct try try;
+
+            try_init(&try, place, (enum strategy)strategy);
+            try.rules.commit_after_ts =
+                start_ts + ((uint64_t)wanted->ahead_ms << 18);
+            try.rules.commit_after_ms = wanted->limit_ms;
+            try.rules.causal = i % 2 != 0;
+            put(&try, "a");
+            commit_code(commit_at(&try, start_ts), wanted->code);
+            assert_true(wanted->code != TIKV_OK ||
+                        try.commit_ts > try.rules.commit_after_ts);
+            finish(&try);
+            assert_int_equal(data_locks(place->router, NULL), 0);
+            try_fini(&try);
+        }
+    }
+}
+
+static void
+lesson_23__a_commit_waits_for_a_foreign_timestamp(void **state)
+{
+    (void)state;
+    place_run(commit_waits);
+}
+
 /* ---- failures ---- */
 
 /* A conflict in one of three regions: the others hold locks for a while. */
@@ -469,6 +517,7 @@ main(void)
         harness_test(lesson_16__a_commit_ts_that_comes_too_low_is_replaced),
         harness_test(commit__believes_a_definite_answer_after_a_lost_one),
         harness_test(commit__never_commits_a_neighbour_before_the_primary),
+        harness_test(lesson_23__a_commit_waits_for_a_foreign_timestamp),
         harness_test(lesson_18__a_failed_commit_leaves_no_lock),
         harness_test(lesson_2__a_failure_after_a_lost_prewrite_is_proven_first),
     };
