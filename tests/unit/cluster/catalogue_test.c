@@ -5,6 +5,7 @@
  */
 #include "fixture/script.h"
 #include "fixture/way.h"
+#include "unit/cluster/pd_fixture.h"
 
 #include "cluster/fault.h"
 #include "cluster/pd.h"
@@ -293,6 +294,44 @@ every_wait(struct script *script)
                          "@3 PL 8 8 a : wait=500 => wait");
 }
 
+/* The answer to one request for 3 timestamps, under the rule. */
+static const pdpb_TsoResponse *
+ask_tso(struct script *script, const char *text)
+{
+    struct fx *fx = &script->fx;
+    pdpb_TsoRequest *request = pdpb_TsoRequest_new(fx->arena);
+    struct px_stream stream;
+
+    tk_cluster_fault_remove(fx->cluster, 0);
+    rule(script, text);
+    pdpb_TsoRequest_set_header(request, fx_header(fx));
+    pdpb_TsoRequest_set_count(request, 3);
+    px_open(&stream, fx, "/pdpb.PD/Tso");
+    PX_SEND(&stream, pdpb, TsoRequest, request);
+    assert_int_equal(stream.count, 1);
+    assert_false(stream.ended);
+    tk_cluster_stream_free(stream.stream);
+    return pdpb_TsoResponse_parse((const char *)stream.messages[0].data,
+                                  stream.messages[0].len, fx->arena);
+}
+
+/* Each lie alone: what it does not change is as it was. */
+static void
+tso_lies(struct script *script)
+{
+    uint64_t id = tk_cluster_id(script->fx.cluster);
+    const pdpb_TsoResponse *answer;
+
+    answer = ask_tso(script, "on=pd.Tso do=tso(wrong_cluster_id)");
+    assert_int_not_equal(
+        pdpb_ResponseHeader_cluster_id(pdpb_TsoResponse_header(answer)), id);
+    assert_int_equal(pdpb_TsoResponse_count(answer), 3);
+    answer = ask_tso(script, "on=pd.Tso do=tso(count_mismatch)");
+    assert_int_equal(
+        pdpb_ResponseHeader_cluster_id(pdpb_TsoResponse_header(answer)), id);
+    assert_int_equal(pdpb_TsoResponse_count(answer), 4);
+}
+
 static void
 tso_changes(struct script *script)
 {
@@ -311,6 +350,7 @@ tso_changes(struct script *script)
     (void)get(script, "x");
     assert_true(tso->logical >= (1 << 18) - 2);
     assert_true(tso->frozen_until_ms > tso->physical_ms);
+    tso_lies(script);
 }
 
 static void
