@@ -330,7 +330,8 @@ tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point);
  * "pd.Tso", also for a request inside BatchCommands. SELECTOR: store=N,
  * region=N, peer=N, member=N, key=PREFIX or key=[START,END), start_ts=N,
  * txn=primary|secondary, retry=, replica_read= and stale_read=yes|no,
- * source=PREFIX of the request source, and stage=, the point of the request's
+ * source=PREFIX of the request source, client=N, the Nth connection to the
+ * node since it came up, and stage=, the point of the request's
  * way where the rule looks: recv (the default, before all checks), pre
  * (behind them), latched, memlock (locks of async commit and 1PC are shown),
  * apply, applied (done, not answered), send.

@@ -303,6 +303,7 @@ tk_cluster_unary(struct tk_cluster *cluster, tk_node node, const char *path,
     request.body = bytes;
     request.out = &out;
     request.arrived = tk_now(cluster->rt);
+    request.client = call->client;
     tk_mutex_lock(&cluster->lock);
     status = tk_cl_address_request(&request, node, metadata);
     if (status == TK_GRPC_OK && request.method == NULL) {

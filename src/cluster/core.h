@@ -134,6 +134,7 @@ struct tk_cluster_call {
                   tikv_slice data);
     void (*dropped)(struct tk_cluster_call *);
     void *owner;
+    uint64_t client; /* ordinal of the connection; 0: unknown */
 };
 
 /* `path` is "/tikvpb.Tikv/RawGet"; `metadata` key, value, ..., NULL, or
@@ -162,6 +163,10 @@ tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
                        const char *path, const char *const *metadata,
                        const struct tk_cluster_stream_events *events,
                        void *arg);
+
+/* On which connection it came, by ordinal; before its first message. */
+void
+tk_cluster_stream_client(struct tk_cluster_stream *stream, uint64_t client);
 
 /* A message of the client. */
 void

@@ -513,6 +513,14 @@ tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
     return stream;
 }
 
+void
+tk_cluster_stream_client(struct tk_cluster_stream *stream, uint64_t client)
+{
+    tk_mutex_lock(&stream->cluster->lock);
+    stream->request.client = client;
+    tk_mutex_unlock(&stream->cluster->lock);
+}
+
 /* With the lock: a stream that was refused says so now. */
 static bool
 is_refused(struct tk_cluster_stream *stream)

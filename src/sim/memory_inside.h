@@ -73,6 +73,7 @@ struct tk_line {
 
 struct tk_link {
     struct tk_link *next;
+    uint64_t client; /* its place among those to the address, from 1 */
     char address[256];
 };
 

@@ -293,6 +293,7 @@ find_node(struct tk_line *line, tk_node *node)
     is_linked = line->link != NULL && !line->is_concluded;
     if (is_linked) {
         memcpy(address, line->link->address, sizeof(address));
+        line->call.client = line->link->client;
     }
     tk_mutex_unlock(&memory->lock);
     if (!is_linked) {
@@ -324,6 +325,8 @@ begin_server(struct tk_line *line)
         tk_line_conclude_soon(line, TK_GRPC_UNIMPLEMENTED, false,
                               "unknown method");
         tk_mutex_unlock(&memory->lock);
+    } else {
+        tk_cluster_stream_client(line->server, line->call.client);
     }
 }
 

@@ -29,7 +29,6 @@ connect_link(struct tk_transport *transport, const char *address,
     struct tk_memory *memory = of(transport);
     struct tk_link *link = (struct tk_link *)tk_calloc(sizeof(*link));
 
-    (void)ordinal;
     *out = NULL;
     if (link == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
@@ -39,6 +38,7 @@ connect_link(struct tk_transport *transport, const char *address,
         tk_free(link);
         return tk_error(TIKV_ERR_ARGUMENT, "an address is too long");
     }
+    link->client = (uint64_t)ordinal + 1;
     tk_mutex_lock(&memory->lock);
     link->next = memory->links;
     memory->links = link;

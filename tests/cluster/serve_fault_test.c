@@ -3,8 +3,10 @@
  * the language of commands from C. */
 #include "harness/harness.h"
 
-#include <tikv/cluster.h>
 #include <tikv/error.h>
+
+#include "base/slice.h"
+#include "fixture/served.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -71,6 +73,69 @@ cut__needs_parties(void **state)
     tikv_cluster_free(cluster);
 }
 
+/* A stream of commands on which one empty command is answered, or not. */
+static int
+status_of_stream(struct grpc_client *client)
+{
+    struct grpc_client_stream stream;
+    struct tk_buf bytes;
+
+    tk_buf_init(&bytes, MAX_BYTES);
+    served_empty_command(&bytes, 7, 0);
+    grpc_client_stream_open(&stream, client, BATCH, LONG_MS);
+    assert_true(grpc_client_stream_send(&stream, &bytes));
+    if (grpc_client_stream_receive(&stream, &bytes)) {
+        grpc_client_stream_half_close(&stream);
+    }
+    tk_buf_fini(&bytes);
+    return grpc_client_stream_end(&stream, false);
+}
+
+static int
+status_of_get(struct grpc_client *client)
+{
+    struct tk_buf request;
+    int status;
+
+    tk_buf_init(&request, MAX_BYTES);
+    served_field(&request, 2, tk_slice_text("k"));
+    status = grpc_client_unary(client, "/tikvpb.Tikv/RawGet", &request,
+                               LONG_MS, NULL);
+    tk_buf_fini(&request);
+    return status;
+}
+
+/* Connections count from 1 in the order in which they came to the node. */
+static void
+rule__chooses_by_connection(void **state)
+{
+    enum { ABORTED = 10, INTERNAL = 13 };
+    tikv_cluster *cluster = served_start(1, 1);
+    struct grpc_client clients[3];
+    int i;
+
+    (void)state;
+    for (i = 0; i < 3; i++) {
+        grpc_client_open(&clients[i], served_address(cluster, 1));
+        assert_int_equal(status_of_get(&clients[i]), STATUS_OK);
+    }
+    assert_null(tikv_cluster_fault(
+        cluster, "on=tikv.RawGet client=2 do=status(ABORTED)", NULL));
+    assert_null(tikv_cluster_fault(
+        cluster, "on=tikv.BatchCommands client=3 do=break_stream(INTERNAL)",
+        NULL));
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(status_of_get(&clients[i]),
+                         i == 1 ? ABORTED : STATUS_OK);
+        assert_int_equal(status_of_stream(&clients[i]),
+                         i == 2 ? INTERNAL : STATUS_OK);
+    }
+    for (i = 0; i < 3; i++) {
+        grpc_client_close(&clients[i]);
+    }
+    tikv_cluster_free(cluster);
+}
+
 static void
 command__answers_in_one_line(void **state)
 {
@@ -116,9 +181,10 @@ int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut__lets_nobody_in_until_healed),
-        cmocka_unit_test(cut__needs_parties),
-        cmocka_unit_test(command__answers_in_one_line),
+        served_test(cut__lets_nobody_in_until_healed),
+        served_test(cut__needs_parties),
+        served_test(rule__chooses_by_connection),
+        served_test(command__answers_in_one_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,80 +145,6 @@ on_listener(struct tk_serve *serve, struct tk_serve_listener *listener)
 }
 
 static void
-link_free(struct tk_serve *serve, struct tk_serve_link *link)
-{
-    tk_mutex_lock(&serve->lock);
-    if (link->prev != NULL) {
-        link->prev->next = link->next;
-    } else {
-        serve->acceptor.links = link->next;
-    }
-    if (link->next != NULL) {
-        link->next->prev = link->prev;
-    }
-    tk_mutex_unlock(&serve->lock);
-    /* Closing alone would leave epoll watching while gRPC's descriptor of the
-     * same connection is open. */
-    epoll_ctl(serve->acceptor.epoll_fd, EPOLL_CTL_DEL, link->fd, NULL);
-    close(link->fd);
-    tk_serve_server_unref(link->server);
-    tk_free(link);
-}
-
-/* False: the server has closed meanwhile, or descriptors or memory ended. */
-static bool
-link_new(struct tk_serve *serve, struct tk_serve_server *server, int fd)
-{
-    struct tk_serve_link *link = tk_calloc(sizeof(*link));
-    struct epoll_event event = { .events = EPOLLRDHUP };
-    bool open;
-
-    if (link == NULL) {
-        return false;
-    }
-    link->watch = TK_WATCH_LINK;
-    link->server = server;
-    link->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    event.data.ptr = link;
-    if (link->fd < 0 || epoll_ctl(serve->acceptor.epoll_fd, EPOLL_CTL_ADD,
-                                  link->fd, &event) != 0) {
-        if (link->fd >= 0) {
-            close(link->fd);
-        }
-        tk_free(link);
-        return false;
-    }
-    tk_serve_server_ref(server);
-    tk_mutex_lock(&serve->lock);
-    open = atomic_load(&server->open);
-    link->next = serve->acceptor.links;
-    if (link->next != NULL) {
-        link->next->prev = link;
-    }
-    serve->acceptor.links = link;
-    tk_mutex_unlock(&serve->lock);
-    if (!open) {
-        link_free(serve, link);
-    }
-    return open;
-}
-
-void
-tk_serve_acceptor_cut(struct tk_serve *serve, struct tk_serve_server *server)
-{
-    struct tk_serve_link *link;
-
-    tk_mutex_lock(&serve->lock);
-    atomic_store(&server->open, false);
-    for (link = serve->acceptor.links; link != NULL; link = link->next) {
-        if (link->server == server) {
-            shutdown(link->fd, SHUT_RDWR);
-        }
-    }
-    tk_mutex_unlock(&serve->lock);
-}
-
-static void
 hand_over(struct tk_serve *serve, struct tk_serve_guest *guest)
 {
     const int one = 1;
@@ -226,7 +152,7 @@ hand_over(struct tk_serve *serve, struct tk_serve_guest *guest)
 
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
     epoll_ctl(serve->acceptor.epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    if (link_new(serve, guest->server, fd)) {
+    if (tk_serve_link_new(serve, guest->server, fd)) {
         guest->fd = -1;
         grpc_server_add_channel_from_fd(guest->server->grpc, fd,
                                         serve->acceptor.credentials);
@@ -374,7 +300,7 @@ run(void *arg)
             } else if (*watch == TK_WATCH_GUEST) {
                 on_guest(serve, events[i].data.ptr);
             } else if (*watch == TK_WATCH_LINK) {
-                link_free(serve, events[i].data.ptr);
+                tk_serve_link_free(serve, events[i].data.ptr);
             } else if (*watch == TK_WATCH_TUNNEL) {
                 tk_serve_tunnel_step(serve, watch);
             } else if (read(acceptor->wake_fd, &ignored, 8) < 0) {
@@ -445,7 +371,7 @@ tk_serve_acceptor_close(struct tk_serve *serve)
         guest_free(acceptor, acceptor->guests);
     }
     while (acceptor->links != NULL) {
-        link_free(serve, acceptor->links);
+        tk_serve_link_free(serve, acceptor->links);
     }
     (void)tk_serve_tunnel_sweep(serve, true);
     SSL_CTX_free(acceptor->tls);

@@ -241,6 +241,7 @@ execute(struct tk_serve_call *call)
         return;
     }
     tk_serve_metadata_read(&metadata, &call->metadata);
+    call->core.client = tk_serve_link_ordinal(call->server, call->call);
     call_ref(call);
     tk_cluster_unary(call->serve->core, call->server->node, call->path,
                      metadata.list, message.bytes, &call->core);

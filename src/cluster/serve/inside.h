@@ -44,6 +44,7 @@ struct tk_serve_server {
     tk_node node;
     _Atomic uint32_t refs; /* relaxed up, acq_rel down */
     _Atomic bool open;     /* cleared under the lock */
+    uint64_t connections;  /* so far; guarded by the lock */
     struct tk_serve_event closed;
 };
 
@@ -97,6 +98,8 @@ struct tk_serve_guest {
 struct tk_serve_link {
     enum tk_serve_watch watch; /* first: epoll points here */
     int fd;
+    int given;        /* gRPC's descriptor of it; a number, no more */
+    uint64_t ordinal; /* among those of the server, from 1; fixed */
     struct tk_serve_server *server; /* counted */
     struct tk_serve_link *prev;     /* guarded by the lock */
     struct tk_serve_link *next;     /* guarded by the lock */
@@ -163,13 +166,28 @@ tk_serve_acceptor_open(struct tk_serve *serve, const struct tk_serve_tls *tls);
 void
 tk_serve_acceptor_close(struct tk_serve *serve);
 
-/* No connection of the server carries anything from now on. */
-void
-tk_serve_acceptor_cut(struct tk_serve *serve, struct tk_serve_server *server);
-
 /* Makes the accepting thread look at what has changed. */
 void
 tk_serve_acceptor_wake(struct tk_serve *serve);
+
+/* ---- link.c: connections that are gRPC's ---- */
+
+/* False: the server has closed meanwhile, or descriptors or memory ended. */
+bool
+tk_serve_link_new(struct tk_serve *serve, struct tk_serve_server *server,
+                  int fd);
+
+void
+tk_serve_link_free(struct tk_serve *serve, struct tk_serve_link *link);
+
+/* No connection of the server carries anything from now on. */
+void
+tk_serve_link_cut(struct tk_serve *serve, struct tk_serve_server *server);
+
+/* The connection that the call came by, among those of its server, from 1;
+ * 0: it is gone. */
+uint64_t
+tk_serve_link_ordinal(struct tk_serve_server *server, grpc_call *call);
 
 /* ---- line.c ---- */
 

@@ -111,7 +111,7 @@ tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
 void
 tk_serve_server_close(struct tk_serve_server *server)
 {
-    tk_serve_acceptor_cut(server->serve, server);
+    tk_serve_link_cut(server->serve, server);
     tk_serve_server_ref(server);
     tk_serve_tag_leaves(&server->closed);
     grpc_server_shutdown_and_notify(server->grpc, server->poller->cq,

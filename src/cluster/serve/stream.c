@@ -453,6 +453,9 @@ tk_serve_stream_begin(struct tk_serve_server *server, grpc_call *call,
                                           path, metadata, &events, stream);
     if (stream->core == NULL) {
         end_stream(stream, TK_GRPC_UNIMPLEMENTED, "unknown method");
+    } else {
+        tk_cluster_stream_client(stream->core,
+                                 tk_serve_link_ordinal(server, call));
     }
     receive(stream);
     operation_done(stream);

@@ -160,6 +160,9 @@ rule__selects(void **state)
     assert_true(is_hit(&fx, "on=tikv.* key=a do=drop_request", "ab"));
     assert_true(is_hit(&fx, "on=tikv.* key=\\x61b do=drop_request", "abc"));
     assert_false(is_hit(&fx, "on=tikv.* key=ab do=drop_request", "a"));
+    fx.call.client = 2;
+    assert_true(is_hit(&fx, "on=tikv.* client=2 do=drop_request", "a"));
+    assert_false(is_hit(&fx, "on=tikv.* client=1 do=drop_request", "a"));
     (void)snprintf(text, sizeof(text), "on=tikv.* region=%llu do=drop_request",
                    (unsigned long long)left);
     assert_true(is_hit(&fx, text, "a"));

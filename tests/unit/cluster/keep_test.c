@@ -120,7 +120,7 @@ static void
 keep__answers_wait_for_the_disk(void **state)
 {
     int replies = 0;
-    struct tk_cluster_call other = { count_reply, NULL, &replies };
+    struct tk_cluster_call other = { count_reply, NULL, &replies, 0 };
     kvrpcpb_RawGetRequest *request;
     kvrpcpb_Context *where;
     const char *bytes;

@@ -61,8 +61,8 @@ live(struct fx_clock *clock, int *replies, struct quiet *quiet)
 {
     static const struct tk_cluster_stream_events events = { on_message,
                                                             on_end };
-    struct tk_cluster_call call = { on_reply, on_dropped, replies };
-    struct tk_cluster_call late = { on_reply, on_dropped, replies };
+    struct tk_cluster_call call = { on_reply, on_dropped, replies, 0 };
+    struct tk_cluster_call late = { on_reply, on_dropped, replies, 0 };
     struct tk_cluster_stream *stream;
     struct tk_cluster *cluster;
     const struct tk_cluster_params params = { 0 };
