@@ -345,7 +345,9 @@ tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point);
  *
  *   delay(MS|A..B) barrier(NAME[,MS]) reorder(K[,MS])
  *   drop_request drop_response status(NAME) unimplemented
- *   break_stream[(NAME)] reset_connection
+ *   break_stream[(NAME)] reset_connection goaway
+ *   max_streams(N) compress(none|gzip) of the node from now on: its clients
+ *     are told to come by new connections, as goaway does
  *   duplicate(N[,MS]) stale_replay(commit|rollback|leader|METHOD)
  *   region_error(KIND[,FIELD=N]...) with the names of errorpb, and
  *     recovery_in_progress, flashback_in_progress, flashback_not_prepared,
@@ -366,6 +368,7 @@ tikv_cluster_gc(tikv_cluster *cluster, uint64_t safe_point);
  *   leader_absent wrong_store_address
  *   partition(A,B[,drop|reject][,to|from|both][,MS]) heal
  *   throttle(PER_SECOND) queue_limit(N) memory_limit(BYTES)
+ *   message_limit(BYTES) of a request, or of the message with commands
  *   clock_skew([-]MS) slow_score(N) transport_load(N) not_serving[(MS)]
  *
  * `*id`, which may be NULL, is for tikv_cluster_fault_remove(). A text that

@@ -418,6 +418,7 @@ tk_cl_batch_message(struct tk_cluster_stream *stream, tikv_slice bytes)
         end_by(stream, TK_GRPC_INTERNAL, "cannot read the batch");
         return;
     }
+    request->body = bytes;
     tk_cl_plan_carrier(request, &plan);
     if (!plan.skip) {
         take_requests(stream, bytes, &plan);
@@ -427,9 +428,9 @@ tk_cl_batch_message(struct tk_cluster_stream *stream, tikv_slice bytes)
     if (plan.is_reset) {
         tk_cl_owe(cluster, tk_cl_node_of(request), TK_OWE_RESET);
     } else if (plan.status != TK_GRPC_OK) {
-        end_by(stream, plan.status,
-               plan.break_stream ? "connection reset" : "injected by a rule");
+        end_by(stream, tk_cl_plan_status(request, &plan), request->text);
     }
+    request->body = (tikv_slice){ NULL, 0 };
     measure(request->store, request->arrived, tk_now(cluster->rt));
 }
 

@@ -61,7 +61,12 @@ enum {
 enum tk_cluster_line {
     TK_CLUSTER_LINE_RESET, /* all of them break */
     TK_CLUSTER_LINE_CUT,   /* nothing arrives any more, nobody is told */
-    TK_CLUSTER_LINE_HEAL
+    TK_CLUSTER_LINE_HEAL,
+    /* New connections in place of the old ones, which are told to go when
+     * their calls are done; with another setting from then on. */
+    TK_CLUSTER_LINE_GOAWAY,
+    TK_CLUSTER_LINE_STREAMS, /* `value` calls at a time each; 0: any */
+    TK_CLUSTER_LINE_COMPRESS /* `value` 1: answers by gzip; 0: plain */
 };
 
 /* What serving must know of the world outside of the core: called with no
@@ -75,7 +80,8 @@ struct tk_cluster_events {
     void (*down)(void *arg, tk_node node);
     void *arg;
     /* What a rule does to the connections of a node; may be NULL. */
-    void (*line)(void *arg, tk_node node, enum tk_cluster_line line);
+    void (*line)(void *arg, tk_node node, enum tk_cluster_line line,
+                 uint64_t value);
 };
 
 /* Services that PD has as their own: where they are is announced, and TSO is

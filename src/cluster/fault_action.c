@@ -145,6 +145,14 @@ take_corruption(struct tk_cl_parser *parser, struct tk_cl_action *action)
 }
 
 static bool
+take_compress(struct tk_cl_parser *parser, struct tk_cl_action *action)
+{
+    static const char *const words[] = { "none", "gzip" };
+
+    return take_choice(parser, action, words, 2);
+}
+
+static bool
 take_lock_wait(struct tk_cl_parser *parser, struct tk_cl_action *action)
 {
     static const char *const words[] = { "skip_wake", "timeout", "spurious",
@@ -412,6 +420,10 @@ const struct tk_cl_act_row tk_cl_act_rows[TK_ACTS] = {
     [TK_ACT_BREAK_STREAM] = { "break_stream", "F6", "[(NAME)]", take_break,
                               ENDS },
     [TK_ACT_RESET_CONNECTION] = { "reset_connection", "F6", "", NULL, ENDS },
+    [TK_ACT_GOAWAY] = { "goaway", "F6", "", NULL, DEED },
+    [TK_ACT_MAX_STREAMS] = { "max_streams", "F24", "(N)", take_one, DEED },
+    [TK_ACT_COMPRESS] = { "compress", "F24", "(none|gzip)", take_compress,
+                          DEED },
     [TK_ACT_DUPLICATE] = { "duplicate", "F7", "(N[,MS])", take_two, 0 },
     [TK_ACT_REORDER] = { "reorder", "F8", "(K[,MS])", take_two, HOLDS },
     [TK_ACT_STALE_REPLAY] = { "stale_replay", "F9",
@@ -467,6 +479,8 @@ const struct tk_cl_act_row tk_cl_act_rows[TK_ACTS] = {
     [TK_ACT_THROTTLE] = { "throttle", "F25", "(PER_SECOND)", take_one, 0 },
     [TK_ACT_QUEUE_LIMIT] = { "queue_limit", "F25", "(N)", take_one, 0 },
     [TK_ACT_MEMORY_LIMIT] = { "memory_limit", "F25", "(BYTES)", take_one, 0 },
+    [TK_ACT_MESSAGE_LIMIT] = { "message_limit", "F24", "(BYTES)", take_one,
+                               0 },
     [TK_ACT_CLOCK_SKEW] = { "clock_skew", "F26", "([-]MS)", take_skew, DEED },
     [TK_ACT_CRASH] = { "crash", "F27", "[(MS)]", take_maybe, DEED | ENDS },
     [TK_ACT_SLOW_SCORE] = { "slow_score", "F28", "(N)", take_one, DEED },

@@ -27,6 +27,8 @@ struct debt {
     tk_node node;
     struct tk_parker *parker; /* to be woken; or NULL */
     enum tk_cl_debt what;
+    enum tk_cluster_line line; /* TK_OWE_LINE */
+    uint64_t value;
 };
 
 static void
@@ -68,7 +70,7 @@ pay(struct tk_cluster *cluster, const struct debt *debt,
     case TK_OWE_RESET:
         tk_cl_streams_break(cluster, debt->node);
         if (events->line != NULL) {
-            events->line(events->arg, debt->node, TK_CLUSTER_LINE_RESET);
+            events->line(events->arg, debt->node, TK_CLUSTER_LINE_RESET, 0);
         }
         break;
     case TK_OWE_CUT:
@@ -76,7 +78,13 @@ pay(struct tk_cluster *cluster, const struct debt *debt,
         if (events->line != NULL) {
             events->line(events->arg, debt->node,
                          debt->what == TK_OWE_CUT ? TK_CLUSTER_LINE_CUT
-                                                  : TK_CLUSTER_LINE_HEAL);
+                                                  : TK_CLUSTER_LINE_HEAL,
+                         0);
+        }
+        break;
+    case TK_OWE_LINE:
+        if (events->line != NULL) {
+            events->line(events->arg, debt->node, debt->line, debt->value);
         }
         break;
     }
@@ -499,6 +507,24 @@ change_region(struct tk_cl_request *request, const struct tk_cl_action *action)
     }
 }
 
+/* Of the node that was called. */
+static void
+change_line(struct tk_cl_request *request, const struct tk_cl_action *action)
+{
+    struct debt debt = { .node = tk_cl_node_of(request),
+                         .what = TK_OWE_LINE,
+                         .line = TK_CLUSTER_LINE_GOAWAY };
+
+    if (action->act == TK_ACT_MAX_STREAMS) {
+        debt.line = TK_CLUSTER_LINE_STREAMS;
+        debt.value = action->low;
+    } else if (action->act == TK_ACT_COMPRESS) {
+        debt.line = TK_CLUSTER_LINE_COMPRESS;
+        debt.value = action->choice;
+    }
+    owe(request->cluster, &debt);
+}
+
 void
 tk_cl_deed(struct tk_cl_request *request, struct tk_cl_rule *rule,
            const struct tk_cl_action *action)
@@ -532,6 +558,11 @@ tk_cl_deed(struct tk_cl_request *request, struct tk_cl_rule *rule,
         break;
     case TK_ACT_HEAL:
         tk_cl_cut_remove(cluster, 0);
+        break;
+    case TK_ACT_GOAWAY:
+    case TK_ACT_MAX_STREAMS:
+    case TK_ACT_COMPRESS:
+        change_line(request, action);
         break;
     case TK_ACT_GC:
         collect_garbage(cluster, action->low);

@@ -66,6 +66,19 @@ has_token(struct tk_cluster *cluster, struct tk_cl_rule *rule, uint64_t rate)
     return true;
 }
 
+/* As the transport refuses what it would have to read. */
+static void
+plan_message_limit(const struct tk_cl_request *request,
+                   const struct tk_cl_action *action, struct tk_cl_plan *plan)
+{
+    if (request->body.len > action->low) {
+        plan->skip = true;
+        plan->status = TK_GRPC_RESOURCE_EXHAUSTED;
+        plan->is_too_large = true;
+        plan->number = action->low;
+    }
+}
+
 static void
 plan_limit(struct tk_cl_request *request, struct tk_cl_rule *rule,
            const struct tk_cl_action *action, struct tk_cl_plan *plan)
@@ -216,6 +229,8 @@ tk_cl_carry_out(struct tk_cl_request *request, struct tk_cl_rule *rule,
                action->act == TK_ACT_QUEUE_LIMIT ||
                action->act == TK_ACT_MEMORY_LIMIT) {
         plan_limit(request, rule, action, plan);
+    } else if (action->act == TK_ACT_MESSAGE_LIMIT) {
+        plan_message_limit(request, action, plan);
     }
 }
 
@@ -335,6 +350,7 @@ tk_cl_plan_merge(struct tk_cl_plan *plan, const struct tk_cl_plan *more)
     plan->silent = plan->silent || more->silent;
     plan->break_stream = plan->break_stream || more->break_stream;
     plan->is_reset = plan->is_reset || more->is_reset;
+    plan->is_too_large = plan->is_too_large || more->is_too_large;
     plan->status = more->status != TK_GRPC_OK ? more->status : plan->status;
     plan->twists |= more->twists;
     plan->corruption |= more->corruption;
@@ -374,6 +390,20 @@ look_behind(struct tk_cl_request *request, struct tk_cl_plan *plan)
     carry_out_later(request, plan);
 }
 
+int
+tk_cl_plan_status(struct tk_cl_request *request, const struct tk_cl_plan *plan)
+{
+    if (plan->is_too_large) {
+        return tk_cl_status(request, plan->status,
+                            "Received message larger than max (%llu vs. %llu)",
+                            (unsigned long long)request->body.len,
+                            (unsigned long long)plan->number);
+    }
+    return tk_cl_status(request, plan->status,
+                        plan->break_stream ? "connection reset"
+                                           : "injected by a rule");
+}
+
 static int
 end_as_planned(struct tk_cl_request *request, struct tk_cl_plan *plan)
 {
@@ -382,9 +412,7 @@ end_as_planned(struct tk_cl_request *request, struct tk_cl_plan *plan)
         return tk_cl_status(request, TK_GRPC_UNAVAILABLE, "connection reset");
     }
     if (plan->status != TK_GRPC_OK) {
-        return tk_cl_status(request, plan->status,
-                            plan->break_stream ? "connection reset"
-                                               : "injected by a rule");
+        return tk_cl_plan_status(request, plan);
     }
     if (plan->has_error) {
         tk_cl_answer_error(request, &plan->error);

@@ -103,8 +103,9 @@ struct tk_cl_plan {
     bool silent;              /* not answered */
     bool break_stream;
     bool has_error;
-    bool is_reset; /* the node's connections break */
-    int status;    /* TK_GRPC_OK: none */
+    bool is_reset;     /* the node's connections break */
+    bool is_too_large; /* for the limit that is in `number` */
+    int status;        /* TK_GRPC_OK: none */
     uint32_t twists;
     uint32_t corruption;
     uint64_t number; /* partial: how many stay; fallback: which key */
@@ -133,6 +134,11 @@ tk_cl_plan(struct tk_cl_request *request, struct tk_cl_plan *plan);
 /* For a message that carries requests. */
 void
 tk_cl_plan_carrier(struct tk_cl_request *carrier, struct tk_cl_plan *plan);
+
+/* The status that the plan ends a request by; `text` of it has the words. */
+int
+tk_cl_plan_status(struct tk_cl_request *request,
+                  const struct tk_cl_plan *plan);
 
 /* Runs the request as planned, holds aside; the gRPC status. */
 int
@@ -255,7 +261,8 @@ enum tk_cl_debt {
     TK_OWE_UP,
     TK_OWE_RESET,
     TK_OWE_CUT,
-    TK_OWE_HEAL
+    TK_OWE_HEAL,
+    TK_OWE_LINE
 };
 
 void

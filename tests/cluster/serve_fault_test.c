@@ -137,6 +137,163 @@ rule__chooses_by_connection(void **state)
 }
 
 static void
+add_rule(tikv_cluster *cluster, const char *text)
+{
+    tikv_error *error = tikv_cluster_fault(cluster, text, NULL);
+
+    if (error != NULL) {
+        fail_msg("%s: %s", text, tikv_error_message(error));
+    }
+}
+
+/* What a rule does to the first connection; returns when the client has come
+ * by its second one. Calls that meet the end of the first may fail. */
+static void
+move_on(tikv_cluster *cluster, struct grpc_client *client, const char *action)
+{
+    enum { ABORTED = 10, TRIES = 10000 };
+    char text[128];
+    int tries = 0;
+
+    (void)snprintf(text, sizeof(text), "on=tikv.RawGet when=nth(1) do=%s",
+                   action);
+    add_rule(cluster, text);
+    assert_int_equal(status_of_get(client), STATUS_OK);
+    add_rule(cluster, "on=tikv.RawGet client=2 do=status(ABORTED)");
+    while (status_of_get(client) != ABORTED) {
+        assert_true(tries++ < TRIES);
+    }
+    tikv_cluster_fault_remove(cluster, 0);
+}
+
+/* A call that is under way ends in peace, others take a new connection. */
+static void
+goaway__lets_calls_end(void **state)
+{
+    tikv_cluster *cluster = served_start(1, 1);
+    struct grpc_client_stream stream;
+    struct grpc_client client;
+    struct tk_buf bytes;
+
+    (void)state;
+    tk_buf_init(&bytes, MAX_BYTES);
+    grpc_client_open(&client, served_address(cluster, 1));
+    grpc_client_stream_open(&stream, &client, BATCH, LONG_MS);
+    for (uint64_t id = 1; id <= 2; id++) {
+        tk_buf_clear(&bytes);
+        served_empty_command(&bytes, id, 0);
+        assert_true(grpc_client_stream_send(&stream, &bytes));
+        assert_true(grpc_client_stream_receive(&stream, &bytes));
+        if (id == 1) {
+            move_on(cluster, &client, "goaway");
+        }
+    }
+    grpc_client_stream_half_close(&stream);
+    assert_int_equal(grpc_client_stream_end(&stream, false), STATUS_OK);
+    tk_buf_fini(&bytes);
+    grpc_client_close(&client);
+    tikv_cluster_free(cluster);
+}
+
+/* A stream that outlives its server goes down with the node all the same. */
+static void
+goaway__does_not_outlive_the_node(void **state)
+{
+    tikv_cluster *cluster = served_start(1, 1);
+    struct grpc_client_stream stream;
+    struct grpc_client client;
+
+    (void)state;
+    grpc_client_open(&client, served_address(cluster, 1));
+    grpc_client_stream_open(&stream, &client, BATCH, LONG_MS);
+    move_on(cluster, &client, "goaway");
+    assert_null(tikv_cluster_store_stop(cluster, 1));
+    assert_int_equal(grpc_client_stream_end(&stream, false), STATUS_GONE);
+    grpc_client_close(&client);
+    tikv_cluster_free(cluster);
+}
+
+static void
+max_streams__make_calls_wait(void **state)
+{
+    enum { SHORT_MS = 200 };
+    tikv_cluster *cluster = served_start(1, 1);
+    struct grpc_client_stream stream;
+    struct grpc_client client;
+    struct tk_buf bytes;
+
+    (void)state;
+    tk_buf_init(&bytes, MAX_BYTES);
+    grpc_client_open(&client, served_address(cluster, 1));
+    move_on(cluster, &client, "max_streams(1)");
+    grpc_client_stream_open(&stream, &client, BATCH, LONG_MS);
+    served_empty_command(&bytes, 1, 0);
+    assert_true(grpc_client_stream_send(&stream, &bytes));
+    assert_true(grpc_client_stream_receive(&stream, &bytes));
+    tk_buf_clear(&bytes);
+    assert_int_equal(
+        grpc_client_unary(&client, HEALTH, &bytes, SHORT_MS, NULL),
+        STATUS_DEADLINE);
+    assert_int_equal(grpc_client_stream_end(&stream, true), STATUS_CANCELLED);
+    assert_int_equal(grpc_client_unary(&client, HEALTH, &bytes, LONG_MS, NULL),
+                     STATUS_OK);
+    tk_buf_fini(&bytes);
+    grpc_client_close(&client);
+    tikv_cluster_free(cluster);
+}
+
+/* An answer that is worth it comes by gzip, and small to whoever unpacks. */
+static void
+compress__packs_answers(void **state)
+{
+    static const uint8_t magic[] = { 0x1f, 0x8b };
+    tikv_cluster *cluster = served_start(1, 1);
+    struct grpc_client client;
+    struct tk_buf bytes;
+
+    (void)state;
+    tk_buf_init(&bytes, MAX_BYTES);
+    grpc_client_open_raw(&client, served_address(cluster, 1));
+    move_on(cluster, &client, "compress(gzip)");
+    add_rule(cluster, "on=tikv.RawGet do=corrupt(oversized)");
+    assert_int_equal(grpc_client_unary(&client, "/tikvpb.Tikv/RawGet", &bytes,
+                                       LONG_MS, &bytes),
+                     STATUS_OK);
+    assert_true(bytes.len > sizeof(magic) && bytes.len < 1024 * 1024);
+    assert_memory_equal(bytes.data, magic, sizeof(magic));
+    tk_buf_fini(&bytes);
+    grpc_client_close(&client);
+    tikv_cluster_free(cluster);
+}
+
+/* The carrier of commands counts as a whole. */
+static void
+message_limit__speaks_as_grpc_does(void **state)
+{
+    enum { EXHAUSTED = 8 };
+    tikv_cluster *cluster = served_start(1, 1);
+    struct grpc_client_stream stream;
+    struct grpc_client client;
+    struct tk_buf bytes;
+
+    (void)state;
+    tk_buf_init(&bytes, MAX_BYTES);
+    grpc_client_open(&client, served_address(cluster, 1));
+    add_rule(cluster, "on=tikv.* do=message_limit(2)");
+    assert_int_equal(status_of_get(&client), EXHAUSTED);
+    assert_string_equal(client.details,
+                        "Received message larger than max (3 vs. 2)");
+    served_empty_command(&bytes, 1, 0);
+    grpc_client_stream_open(&stream, &client, BATCH, LONG_MS);
+    assert_true(grpc_client_stream_send(&stream, &bytes));
+    assert_false(grpc_client_stream_receive(&stream, &bytes));
+    assert_int_equal(grpc_client_stream_end(&stream, false), EXHAUSTED);
+    tk_buf_fini(&bytes);
+    grpc_client_close(&client);
+    tikv_cluster_free(cluster);
+}
+
+static void
 command__answers_in_one_line(void **state)
 {
     static const struct {
@@ -184,6 +341,11 @@ main(void)
         served_test(cut__lets_nobody_in_until_healed),
         served_test(cut__needs_parties),
         served_test(rule__chooses_by_connection),
+        served_test(goaway__lets_calls_end),
+        served_test(goaway__does_not_outlive_the_node),
+        served_test(max_streams__make_calls_wait),
+        served_test(compress__packs_answers),
+        served_test(message_limit__speaks_as_grpc_does),
         served_test(command__answers_in_one_line),
     };
 

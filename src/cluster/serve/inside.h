@@ -6,6 +6,7 @@
  * between up and down, counted by whoever may still touch it:
  *
  *     OPEN --down--> CLOSED --last reference--> destroyed
+ *       \--replaced--> LEAVING --calls end, or node down--^
  *
  * References of a server: its node while it is open, the shutdown tag, every
  * accept posted, every call and stream, every guest being looked at. So gRPC
@@ -77,6 +78,9 @@ struct tk_serve_node {
     uint64_t wanted;                    /* events so far; guarded by the lock */
     bool is_syncing;                    /* guarded by the lock */
     bool new_port;       /* with the next start; guarded by the lock */
+    bool is_stale;       /* its server is to be replaced; as the next two */
+    uint32_t max_streams; /* calls at a time on a connection; 0: any */
+    bool is_compressed;   /* answers, by gzip; guarded by the lock */
     tikv_error *trouble; /* guarded by the lock */
 };
 
@@ -180,7 +184,8 @@ tk_serve_link_new(struct tk_serve *serve, struct tk_serve_server *server,
 void
 tk_serve_link_free(struct tk_serve *serve, struct tk_serve_link *link);
 
-/* No connection of the server carries anything from now on. */
+/* No connection of the server, or of one before it that has not ended yet,
+ * carries anything from now on. */
 void
 tk_serve_link_cut(struct tk_serve *serve, struct tk_serve_server *server);
 
@@ -192,7 +197,8 @@ tk_serve_link_ordinal(struct tk_serve_server *server, grpc_call *call);
 /* ---- line.c ---- */
 
 void
-tk_serve_line(void *arg, tk_node id, enum tk_cluster_line line);
+tk_serve_line(void *arg, tk_node id, enum tk_cluster_line line,
+              uint64_t value);
 
 /* ---- http.c: a guest that asks for a page ---- */
 
@@ -213,6 +219,13 @@ enum tk_serve_progress
 tk_serve_page_step(struct tk_serve *serve, struct tk_serve_guest *guest);
 
 /* ---- serve.c ---- */
+
+struct tk_serve_node *
+tk_serve_node_of(struct tk_serve *serve, tk_node id);
+
+/* Looks again at what the core wants of the node. */
+void
+tk_serve_sync(struct tk_serve *serve, tk_node id);
 
 /* What must be gone before the cluster is: servers, and calls that nobody
  * but the core holds any more. */
@@ -237,6 +250,11 @@ tk_serve_server_unref(struct tk_serve_server *server);
 tikv_error *
 tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
                      struct tk_serve_server **out);
+
+/* Tells its clients to go elsewhere and lets their calls end in peace; takes
+ * the caller's reference. */
+void
+tk_serve_server_leave(struct tk_serve_server *server);
 
 /* Breaks its connections and takes the caller's reference. */
 void

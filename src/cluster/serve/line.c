@@ -3,7 +3,8 @@
  * What rules do to the connections of a node. A reset shuts them. A cut makes
  * the kernel drop what arrives, by a socket filter that lets nothing pass: no
  * acknowledgement comes back, no new connection is made, and nobody is told,
- * as behind a broken switch; healed, TCP sends again what was lost. Any
+ * as behind a broken switch; healed, TCP sends again what was lost. GOAWAY, and
+ * what gRPC fixes when a server is made, take a new server: see serve.c. Any
  * thread; the lock of the room.
  */
 #include <linux/filter.h>
@@ -27,32 +28,28 @@ set_filter(int fd, bool is_cut)
     }
 }
 
-static struct tk_serve_node *
-find_node(struct tk_serve *serve, tk_node id)
+/* With the lock: what the next server of the node is made with. */
+static void
+change_settings(struct tk_serve_node *node, enum tk_cluster_line line,
+                uint64_t value)
 {
-    size_t i;
-
-    for (i = 0; i < serve->nodes_count; i++) {
-        if (serve->nodes[i].id == id) {
-            return &serve->nodes[i];
-        }
+    if (line == TK_CLUSTER_LINE_STREAMS) {
+        node->max_streams = (uint32_t)(value > INT32_MAX ? INT32_MAX : value);
+    } else if (line == TK_CLUSTER_LINE_COMPRESS) {
+        node->is_compressed = value != 0;
     }
-    return NULL;
+    node->is_stale = true;
 }
 
-void
-tk_serve_line(void *arg, tk_node id, enum tk_cluster_line line)
+/* With the lock. */
+static void
+touch_connections(struct tk_serve *serve, struct tk_serve_node *node,
+                  enum tk_cluster_line line)
 {
-    struct tk_serve *serve = arg;
-    struct tk_serve_node *node = find_node(serve, id);
-    struct tk_serve_link *link;
+    struct tk_serve_link *link = serve->acceptor.links;
 
-    if (node == NULL) {
-        return;
-    }
-    tk_mutex_lock(&serve->lock);
-    for (link = serve->acceptor.links; link != NULL; link = link->next) {
-        if (link->server != node->server) {
+    for (; link != NULL; link = link->next) {
+        if (link->server->node != node->id) {
             continue;
         }
         if (line == TK_CLUSTER_LINE_RESET) {
@@ -64,5 +61,26 @@ tk_serve_line(void *arg, tk_node id, enum tk_cluster_line line)
     if (line != TK_CLUSTER_LINE_RESET) {
         set_filter(node->listener->fd, line == TK_CLUSTER_LINE_CUT);
     }
+}
+
+void
+tk_serve_line(void *arg, tk_node id, enum tk_cluster_line line, uint64_t value)
+{
+    struct tk_serve *serve = arg;
+    struct tk_serve_node *node = tk_serve_node_of(serve, id);
+    bool is_renewed = line >= TK_CLUSTER_LINE_GOAWAY;
+
+    if (node == NULL) {
+        return;
+    }
+    tk_mutex_lock(&serve->lock);
+    if (is_renewed) {
+        change_settings(node, line, value);
+    } else {
+        touch_connections(serve, node, line);
+    }
     tk_mutex_unlock(&serve->lock);
+    if (is_renewed) {
+        tk_serve_sync(serve, id);
+    }
 }

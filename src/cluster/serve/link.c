@@ -89,7 +89,8 @@ tk_serve_link_cut(struct tk_serve *serve, struct tk_serve_server *server)
     tk_mutex_lock(&serve->lock);
     atomic_store(&server->open, false);
     for (link = serve->acceptor.links; link != NULL; link = link->next) {
-        if (link->server == server) {
+        if (link->server->node == server->node) {
+            atomic_store(&link->server->open, false);
             shutdown(link->fd, SHUT_RDWR);
         }
     }

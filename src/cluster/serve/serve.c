@@ -75,8 +75,8 @@ wait_alone(struct tk_serve *serve, enum tk_serve_kind kind)
     }
 }
 
-static struct tk_serve_node *
-find_node(struct tk_serve *serve, tk_node id)
+struct tk_serve_node *
+tk_serve_node_of(struct tk_serve *serve, tk_node id)
 {
     size_t i;
 
@@ -206,6 +206,27 @@ take_down(struct tk_serve *serve, struct tk_serve_node *node)
     }
 }
 
+/* A new server takes the port over; who is connected to the old one is told
+ * to come again. Only by the one who syncs the node. */
+static tikv_error *
+renew(struct tk_serve *serve, struct tk_serve_node *node)
+{
+    struct tk_serve_server *fresh = NULL;
+    struct tk_serve_server *old;
+    tikv_error *error = tk_serve_server_open(serve, node, &fresh);
+
+    if (error != NULL) {
+        return error;
+    }
+    tk_mutex_lock(&serve->lock);
+    old = node->server;
+    fresh->connections = old->connections;
+    node->server = fresh;
+    tk_mutex_unlock(&serve->lock);
+    tk_serve_server_leave(old);
+    return NULL;
+}
+
 static void
 keep_trouble(struct tk_serve *serve, struct tk_serve_node *node,
              tikv_error *error)
@@ -224,7 +245,8 @@ keep_trouble(struct tk_serve *serve, struct tk_serve_node *node,
 static void
 sync_node(struct tk_serve *serve, tk_node id, bool new_port)
 {
-    struct tk_serve_node *node = find_node(serve, id);
+    struct tk_serve_node *node = tk_serve_node_of(serve, id);
+    bool is_stale;
     bool is_up;
     uint64_t seen;
 
@@ -244,16 +266,26 @@ sync_node(struct tk_serve *serve, tk_node id, bool new_port)
         new_port = node->new_port;
         node->new_port = false;
         is_up = node->server != NULL;
+        is_stale = node->is_stale;
+        node->is_stale = false;
         tk_mutex_unlock(&serve->lock);
         if (!tk_cluster_is_up(serve->core, id)) {
             take_down(serve, node);
         } else if (!is_up) {
             keep_trouble(serve, node, bring_up(serve, node, new_port));
+        } else if (is_stale) {
+            keep_trouble(serve, node, renew(serve, node));
         }
         tk_mutex_lock(&serve->lock);
     } while (seen != node->wanted);
     node->is_syncing = false;
     tk_mutex_unlock(&serve->lock);
+}
+
+void
+tk_serve_sync(struct tk_serve *serve, tk_node id)
+{
+    sync_node(serve, id, false);
 }
 
 static void
@@ -292,7 +324,7 @@ tk_serve_use(struct tk_serve *serve, struct tk_cluster *core)
 tikv_error *
 tk_serve_trouble(struct tk_serve *serve, tk_node node)
 {
-    struct tk_serve_node *found = find_node(serve, node);
+    struct tk_serve_node *found = tk_serve_node_of(serve, node);
     tikv_error *error = NULL;
 
     if (found != NULL) {
@@ -308,7 +340,7 @@ bool
 tk_serve_address(struct tk_serve *serve, tk_node node, char *buffer,
                  size_t size)
 {
-    struct tk_serve_node *found = find_node(serve, node);
+    struct tk_serve_node *found = tk_serve_node_of(serve, node);
     uint16_t port;
     int len;
 

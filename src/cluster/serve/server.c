@@ -4,6 +4,7 @@
  * server has no port of gRPC's own: connections come from the accepting
  * thread. It is destroyed by whoever drops the last reference, on any thread.
  */
+#include <grpc/compression.h>
 #include <grpc/grpc.h>
 #include <grpc/support/time.h>
 
@@ -33,7 +34,7 @@ number_arg(const char *name, int number)
 /* Messages of any size, clients may ping as they like, and no guessing of
  * bandwidth on loopback. */
 static grpc_server *
-make_grpc(void)
+make_grpc(uint32_t max_streams, bool is_compressed)
 {
     grpc_arg args[] = {
         number_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1),
@@ -43,6 +44,10 @@ make_grpc(void)
         number_arg(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0),
         number_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0),
         number_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, WINDOW_BYTES),
+        number_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                   max_streams == 0 ? INT32_MAX : (int)max_streams),
+        number_arg(GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM,
+                   is_compressed ? GRPC_COMPRESS_GZIP : GRPC_COMPRESS_NONE),
     };
     grpc_channel_args all = { sizeof(args) / sizeof(args[0]), args };
 
@@ -81,6 +86,8 @@ tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
                      struct tk_serve_server **out)
 {
     struct tk_serve_server *server = tk_calloc(sizeof(*server));
+    uint32_t max_streams;
+    bool is_compressed;
     int i;
 
     if (server == NULL) {
@@ -93,7 +100,11 @@ tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
     server->closed.owner = server;
     atomic_init(&server->refs, 1);
     atomic_init(&server->open, true);
-    server->grpc = make_grpc();
+    tk_mutex_lock(&serve->lock);
+    max_streams = node->max_streams;
+    is_compressed = node->is_compressed;
+    tk_mutex_unlock(&serve->lock);
+    server->grpc = make_grpc(max_streams, is_compressed);
     grpc_server_register_completion_queue(server->grpc, server->poller->cq,
                                           NULL);
     grpc_server_start(server->grpc);
@@ -108,14 +119,28 @@ tk_serve_server_open(struct tk_serve *serve, struct tk_serve_node *node,
     return NULL;
 }
 
-void
-tk_serve_server_close(struct tk_serve_server *server)
+/* From here gRPC sends GOAWAY on what is still open. */
+static void
+shut_down(struct tk_serve_server *server)
 {
-    tk_serve_link_cut(server->serve, server);
     tk_serve_server_ref(server);
     tk_serve_tag_leaves(&server->closed);
     grpc_server_shutdown_and_notify(server->grpc, server->poller->cq,
                                     &server->closed);
+}
+
+void
+tk_serve_server_leave(struct tk_serve_server *server)
+{
+    shut_down(server);
+    tk_serve_server_unref(server);
+}
+
+void
+tk_serve_server_close(struct tk_serve_server *server)
+{
+    tk_serve_link_cut(server->serve, server);
+    shut_down(server);
     grpc_server_cancel_all_calls(server->grpc);
     tk_serve_acceptor_wake(server->serve);
     tk_serve_server_unref(server);

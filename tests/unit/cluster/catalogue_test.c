@@ -12,15 +12,18 @@
 
 static struct {
     enum tk_cluster_line line;
+    tk_node node;
+    uint64_t value;
     int lines;
 } told;
 
 static void
-on_line(void *arg, tk_node node, enum tk_cluster_line line)
+on_line(void *arg, tk_node node, enum tk_cluster_line line, uint64_t value)
 {
     (void)arg;
-    (void)node;
     told.line = line;
+    told.node = node;
+    told.value = value;
     told.lines++;
 }
 
@@ -436,6 +439,36 @@ reset_is_told(struct script *script)
 }
 
 static void
+expect_told(enum tk_cluster_line line, uint64_t value)
+{
+    assert_int_equal(told.lines, 1);
+    assert_int_equal(told.line, line);
+    assert_int_equal(told.node, fx_store(1));
+    assert_int_equal(told.value, value);
+}
+
+static void
+goaway_is_told(struct script *script)
+{
+    (void)script;
+    expect_told(TK_CLUSTER_LINE_GOAWAY, 0);
+}
+
+static void
+streams_are_told(struct script *script)
+{
+    (void)script;
+    expect_told(TK_CLUSTER_LINE_STREAMS, 3);
+}
+
+static void
+compression_is_told(struct script *script)
+{
+    (void)script;
+    expect_told(TK_CLUSTER_LINE_COMPRESS, 1);
+}
+
+static void
 clock_is_behind(struct script *script)
 {
     assert_int_equal(store_one(script)->skew_ms, -5000);
@@ -489,6 +522,12 @@ static const struct {
       "PW 5 x=v => status:13\nM x => none", NULL },
     { TK_ACT_RESET_CONNECTION, "", "on=tikv.KvGet do=reset_connection",
       "G x 10 => status:14", reset_is_told },
+    { TK_ACT_GOAWAY, "", "on=tikv.KvGet do=goaway", "G x 10 => none",
+      goaway_is_told },
+    { TK_ACT_MAX_STREAMS, "", "on=tikv.KvGet do=max_streams(3)",
+      "G x 10 => none", streams_are_told },
+    { TK_ACT_COMPRESS, "", "on=tikv.KvGet do=compress(gzip)",
+      "G x 10 => none", compression_is_told },
     { TK_ACT_DUPLICATE, "", "on=tikv.KvPessimisticLock do=duplicate(1,5)",
       "PL 5 5 x\nPRB 5 5 x\nM x => none\nWAIT 5\n"
       "M x => lock(pess@5 f=5 ttl=3000)", NULL },
@@ -562,6 +601,9 @@ static const struct {
       "G x 10 => region:busy 'queue is full' backoff=10", NULL },
     { TK_ACT_MEMORY_LIMIT, "", "on=tikv.KvGet do=memory_limit(1)",
       "G x 10 => region:busy 'memory is exhausted' backoff=10", NULL },
+    { TK_ACT_MESSAGE_LIMIT, "", "on=tikv.KvPrewrite do=message_limit(1000)",
+      "PW 5 x=*999 => status:8\nM x => none\nPW 5 x=v\n"
+      "M x => lock(put@5=v ttl=3000)", NULL },
     { TK_ACT_CLOCK_SKEW, "", "on=tikv.KvGet do=clock_skew(-5000)",
       "G x 10 => none", clock_is_behind },
     { TK_ACT_CRASH, "PW 5 x=v", "on=tikv.KvCommit do=apply,crash(50)",
