@@ -7,6 +7,8 @@
  * A deed may be refused (a merge of the last region, a store that is down);
  * it counts when it was done.
  */
+#include <stdio.h>
+
 #include "base/error.h"
 #include "sim/memory_transport.h"
 #include "sim/world.h"
@@ -42,29 +44,51 @@ static const struct tk_memory_policy policies[] = {
     { 20000, TK_SIM_MESSAGE_NS, 0, 0, 0, 0 }       /* later than the deadline */
 };
 
-/* Delays stay below TK_SIM_DELAY_MS. */
+/* Of all requests of the workload; delays stay below TK_SIM_DELAY_MS. */
 static const char *const rules[] = {
-    "on=tikv.Raw* when=prob(0.2) do=region_error(server_is_busy,backoff_ms=3)",
-    "on=tikv.Raw* when=prob(0.2) do=region_error(server_is_busy)",
-    "on=tikv.Raw* when=prob(0.2) do=region_error(not_leader)",
-    "on=tikv.Raw* when=prob(0.2) do=region_error(epoch_not_match,"
-    "regions=current)",
-    "on=tikv.Raw* when=prob(0.1) do=region_error(epoch_not_match,"
-    "regions=none)",
-    "on=tikv.Raw* when=prob(0.1) do=region_error(region_not_found)",
-    "on=tikv.Raw* when=prob(0.2) do=region_error(stale_command)",
-    "on=tikv.Raw* when=prob(0.1) do=region_error(proposal_in_merging_mode)",
-    "on=tikv.Raw* when=prob(0.1) do=region_error(store_not_match)",
-    "on=tikv.Raw* when=prob(0.1) do=region_error(mismatch_peer_id)",
-    "on=tikv.Raw* when=prob(0.3) do=delay(1..20)",
-    "on=tikv.Raw* when=prob(0.1) do=drop_request",
-    "on=tikv.Raw* when=prob(0.1) do=drop_response",
+    "when=prob(0.2) do=region_error(server_is_busy,backoff_ms=3)",
+    "when=prob(0.2) do=region_error(server_is_busy)",
+    "when=prob(0.2) do=region_error(not_leader)",
+    "when=prob(0.2) do=region_error(epoch_not_match,regions=current)",
+    "when=prob(0.1) do=region_error(epoch_not_match,regions=none)",
+    "when=prob(0.1) do=region_error(region_not_found)",
+    "when=prob(0.2) do=region_error(stale_command)",
+    "when=prob(0.1) do=region_error(proposal_in_merging_mode)",
+    "when=prob(0.1) do=region_error(store_not_match)",
+    "when=prob(0.1) do=region_error(mismatch_peer_id)",
+    "when=prob(0.3) do=delay(1..20)",
+    "when=prob(0.1) do=drop_request",
+    "when=prob(0.1) do=drop_response",
+};
+
+/* Rules with a target of their own. */
+static const char *const raw_rules[] = {
     "on=tikv.RawPut when=prob(0.1) do=apply,status(UNAVAILABLE)",
     "on=tikv.RawCompareAndSwap when=prob(0.2) do=apply,status(UNAVAILABLE)",
     "on=tikv.RawCompareAndSwap when=prob(0.2) do=drop_response",
     "on=tikv.BatchCommands when=prob(0.05) do=break_stream",
     "on=pd.* when=prob(0.3) do=status(UNAVAILABLE)",
     "on=pd.GetRegion when=prob(0.3) do=delay(1..20)",
+};
+
+static const char *const txn_rules[] = {
+    "on=tikv.KvPrewrite when=prob(0.2) do=apply,status(UNAVAILABLE)",
+    "on=tikv.KvPrewrite when=prob(0.2) do=drop_response",
+    "on=tikv.KvCommit when=prob(0.3) do=apply,status(UNAVAILABLE)",
+    "on=tikv.KvCommit when=prob(0.3) do=drop_response",
+    "on=tikv.KvCommit when=prob(0.3) do=drop_request",
+    "on=tikv.KvCommit when=prob(0.2) do=apply,region_error(undetermined_result)",
+    "on=tikv.KvCommit when=prob(0.2) do=region_error(undetermined_result)",
+    "on=tikv.KvCheckTxnStatus when=prob(0.3) do=drop_response",
+    "on=tikv.BatchCommands when=prob(0.05) do=break_stream",
+    "on=pd.* when=prob(0.3) do=status(UNAVAILABLE)",
+    "on=pd.GetRegion when=prob(0.3) do=delay(1..20)",
+};
+
+enum {
+    RULES = sizeof(rules) / sizeof(rules[0]),
+    RAW_RULES = sizeof(raw_rules) / sizeof(raw_rules[0]),
+    TXN_RULES = sizeof(txn_rules) / sizeof(txn_rules[0])
 };
 
 static uint64_t
@@ -90,7 +114,7 @@ some_region(struct tk_nemesis *nemesis)
     uint32_t key = (uint32_t)below(nemesis, nemesis->world->options.keys);
 
     return tk_cluster_region_of(cluster,
-                                tk_world_key(nemesis->world, key, text));
+                                tk_world_place(nemesis->world, key, text));
 }
 
 static uint64_t
@@ -116,7 +140,7 @@ regions(struct tk_nemesis *nemesis)
     struct tk_world *world = nemesis->world;
     char text[TK_SIM_TEXT];
     uint32_t key = (uint32_t)below(nemesis, world->options.keys);
-    tikv_slice at = tk_world_key(world, key, text);
+    tikv_slice at = tk_world_place(world, key, text);
 
     if (tk_cluster_regions_count(world->cluster) < 8 && below(nemesis, 3)) {
         count(world, TK_DEED_SPLIT, tk_cluster_split(world->cluster, at));
@@ -191,15 +215,32 @@ members(struct tk_nemesis *nemesis)
     }
 }
 
+static void
+choose_rule(struct tk_nemesis *nemesis, char *rule, size_t size)
+{
+    bool is_bank = nemesis->world->options.workload == TK_WORKLOAD_BANK;
+    size_t at = below(nemesis, RULES + (is_bank ? TXN_RULES : RAW_RULES));
+
+    if (at < RULES) {
+        snprintf(rule, size, "on=tikv.%s* %s", is_bank ? "Kv" : "Raw",
+                 rules[at]);
+    } else {
+        snprintf(rule, size, "%s",
+                 is_bank ? txn_rules[at - RULES] : raw_rules[at - RULES]);
+    }
+}
+
 /* One rule for a while; its hits are counted when it goes. */
 static void
 faults(struct tk_nemesis *nemesis)
 {
     struct tk_world *world = nemesis->world;
-    const char *rule = rules[below(nemesis, sizeof(rules) / sizeof(rules[0]))];
+    tikv_error *error;
+    char rule[160];
     uint64_t id;
-    tikv_error *error = tk_cluster_fault(world->cluster, rule, &id);
 
+    choose_rule(nemesis, rule, sizeof(rule));
+    error = tk_cluster_fault(world->cluster, rule, &id);
     if (error != NULL) {
         tk_world_complain(world, "rule %s: %s", rule,
                           tikv_error_message(error));

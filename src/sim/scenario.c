@@ -23,10 +23,10 @@
 #include "sim/memory_transport.h"
 #include "sim/tap.h"
 #include "sim/world.h"
+#include "wire/key.h"
 
 #define STORES 3
 #define PDS 3
-#define FIBERS_MAX 16
 #define NEMESES 2
 #define STEPS_MAX UINT64_C(20000000)
 #define STATES_MAX UINT64_C(4000000)
@@ -44,6 +44,24 @@ tk_world_key(const struct tk_world *world, uint32_t key, char *text)
                        (int)(1 + key * 120 / world->options.keys), key);
 
     return tk_slice(text, (size_t)len);
+}
+
+tikv_slice
+tk_world_place(const struct tk_world *world, uint32_t key, char *text)
+{
+    char plain[TK_SIM_TEXT];
+    struct tk_buf encoded;
+    size_t len;
+
+    if (world->options.workload != TK_WORKLOAD_BANK) {
+        return tk_world_key(world, key, text);
+    }
+    tk_buf_init(&encoded, TK_SIM_TEXT);
+    tk_key_encode(&encoded, tk_bank_key(key, plain));
+    len = encoded.len;
+    memcpy(text, encoded.data, len);
+    tk_buf_fini(&encoded);
+    return tk_slice(text, len);
 }
 
 static uint32_t
@@ -244,15 +262,22 @@ work(struct tk_world *world)
 {
     const struct tk_runtime_ops *ops = world->rt->ops;
     struct tk_nemesis nemeses[NEMESES];
-    struct tk_load loads[FIBERS_MAX];
+    struct tk_load loads[TK_SIM_FIBERS_MAX];
     bool closes = world->options.seed % 4 == 3;
+    bool is_bank = world->options.workload == TK_WORKLOAD_BANK;
     uint32_t i;
+
+    if (is_bank) {
+        tk_bank_open(world);
+    }
 
     for (i = 0; i < world->options.fibers; i++) {
         loads[i] = (struct tk_load){ .world = world,
                                      .number = i + 1,
                                      .rng = { tk_rng_next(&world->rng) } };
-        loads[i].thread = ops->spawn(world->rt, "load", tk_load_run, &loads[i]);
+        loads[i].thread =
+            ops->spawn(world->rt, "load", is_bank ? tk_bank_run : tk_load_run,
+                       &loads[i]);
     }
     for (i = 0; i < NEMESES; i++) {
         nemeses[i] = (struct tk_nemesis){ .world = world,
@@ -285,7 +310,9 @@ live(void *arg)
     struct tk_cluster_params params = {
         .stores_count = STORES,
         .pds_count = PDS,
-        .regions_count = 1 + (uint32_t)tk_rng_below(&world->rng, 4),
+        .regions_count = world->options.workload == TK_WORKLOAD_BANK
+                             ? 1
+                             : 1 + (uint32_t)tk_rng_below(&world->rng, 4),
         .seed = world->options.seed,
     };
 
@@ -299,7 +326,11 @@ live(void *arg)
     if (world->client != NULL) {
         tk_nemesis_heal(world);
         tk_world_sleep(world, TK_SIM_LATE_NS);
-        tk_load_read_all(world);
+        if (world->options.workload == TK_WORKLOAD_BANK) {
+            tk_bank_audit(world);
+        } else {
+            tk_load_read_all(world);
+        }
         close_client(world);
     }
     tk_cluster_free(world->cluster);
@@ -314,6 +345,9 @@ count(struct tk_world *world)
     struct tk_scenario_counts *counts = world->counts;
     size_t i;
 
+    if (world->options.workload == TK_WORKLOAD_BANK) {
+        return;
+    }
     counts->operations = history->ops_count;
     counts->sends = history->sends_count;
     for (i = 0; i < history->ops_count; i++) {
@@ -357,6 +391,9 @@ judge(struct tk_world *world)
         tk_world_complain(world, "no memory for the history\n");
         return;
     }
+    if (world->options.workload == TK_WORKLOAD_BANK) {
+        return;
+    }
     broken = tk_history_rules(&world->history, SLACK_NS, &why);
     if (broken != TK_SIM_NONE) {
         tk_world_complain(world, "operation #%u: %s\n", broken, why);
@@ -386,8 +423,8 @@ fill_options(struct tk_world *world)
     options->fibers = options->fibers == 0 ? fibers : options->fibers;
     options->rounds = options->rounds == 0 ? rounds : options->rounds;
     options->keys = options->keys == 0 ? keys : options->keys;
-    if (options->fibers > FIBERS_MAX) {
-        options->fibers = FIBERS_MAX;
+    if (options->fibers > TK_SIM_FIBERS_MAX) {
+        options->fibers = TK_SIM_FIBERS_MAX;
     }
     if (options->keys > TK_SIM_KEYS_MAX) {
         options->keys = TK_SIM_KEYS_MAX;
@@ -452,6 +489,7 @@ tk_scenario_add(struct tk_scenario_counts *sum,
     sum->ok += counts->ok;
     sum->failed += counts->failed;
     sum->undetermined += counts->undetermined;
+    sum->decided += counts->decided;
     sum->swaps += counts->swaps;
     sum->sends += counts->sends;
     sum->again += counts->again;

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 
 #define TK_SIM_KEYS_MAX 16
+#define TK_SIM_FIBERS_MAX 16
 
 enum tk_sim_deed {
     TK_DEED_NETWORK, /* another policy of delays, losses, duplicates */
@@ -30,8 +31,15 @@ enum tk_sim_deed {
 
 extern const char *const tk_sim_deed_names[TK_DEEDS];
 
+enum tk_sim_workload {
+    TK_WORKLOAD_RAW,  /* registers; the verdict is linearizability */
+    TK_WORKLOAD_BANK, /* transfers; the verdict is bank.c's */
+    TK_WORKLOADS
+};
+
 struct tk_scenario_options {
     uint64_t seed;
+    enum tk_sim_workload workload;
     uint32_t fibers; /* zeros: what the seed says */
     uint32_t rounds; /* calls of one fiber */
     uint32_t keys;
@@ -43,6 +51,7 @@ struct tk_scenario_counts {
     uint64_t ok;
     uint64_t failed;
     uint64_t undetermined;
+    uint64_t decided; /* of these, by tikv_txn_outcome() */
     uint64_t swaps;
     uint64_t sends;  /* requests of writes on the wire */
     uint64_t again;  /* sent more than once */

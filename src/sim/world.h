@@ -20,6 +20,26 @@
 #define TK_SIM_DELAY_MS 20
 #define TK_SIM_LATE_NS (80 * TK_MS)
 
+/* A transfer of bank.c, and what became of it as far as its fiber knows. */
+#define TK_TRANSFERS_MAX 24
+
+enum tk_transfer_fate {
+    TK_TRANSFER_NONE,
+    TK_TRANSFER_COMMITTED,
+    TK_TRANSFER_FAILED,
+    TK_TRANSFER_DOUBT
+};
+
+struct tk_transfer {
+    enum tk_transfer_fate fate;
+    uint32_t from;
+    uint32_t to;
+    int64_t amount;
+    uint64_t start_ts; /* of a doubt */
+    char primary[64];
+    size_t primary_len;
+};
+
 struct tk_world {
     struct tk_runtime *rt;
     struct tk_cluster *cluster;
@@ -37,6 +57,8 @@ struct tk_world {
     bool is_over;     /* the nemesis rests */
     uint32_t groups;
     uint32_t values;
+    /* Of each fiber, which count from 1. */
+    struct tk_transfer transfers[TK_SIM_FIBERS_MAX + 1][TK_TRANSFERS_MAX];
 };
 
 /* ---- keys and values ---- */
@@ -49,6 +71,10 @@ tk_world_key(const struct tk_world *world, uint32_t key, char *text);
 
 uint32_t
 tk_world_key_of(tikv_slice key);
+
+/* Where regions are cut at that key: as TiKV keeps it. */
+tikv_slice
+tk_world_place(const struct tk_world *world, uint32_t key, char *text);
 
 /* `value` 0 is absent. */
 tikv_slice
@@ -86,6 +112,21 @@ tk_load_run(void *load);
  * history; what fails is complained about. */
 void
 tk_load_read_all(struct tk_world *world);
+
+/* ---- bank.c ---- */
+
+tikv_slice
+tk_bank_key(uint32_t account, char *text);
+
+/* Before anything breaks. */
+void
+tk_bank_open(struct tk_world *world);
+
+void
+tk_bank_run(void *load);
+
+void
+tk_bank_audit(struct tk_world *world);
 
 /* ---- nemesis.c ---- */
 

@@ -17,6 +17,7 @@
 struct settings {
     uint64_t seeds;
     uint64_t from;
+    bool is_off[TK_WORKLOADS];
     bool is_verbose;
     bool is_json;
 };
@@ -25,11 +26,17 @@ struct totals {
     uint64_t passed;
     uint64_t failed;
     uint64_t mismatches;
-    struct tk_scenario_counts counts;
+    struct tk_scenario_counts counts[TK_WORKLOADS];
+};
+
+static const char *const workloads[TK_WORKLOADS] = {
+    [TK_WORKLOAD_RAW] = "raw",
+    [TK_WORKLOAD_BANK] = "bank",
 };
 
 static const char usage[] =
-    "usage: tikv-sim [--seeds N] [--from S] [--seed S] [--verbose] [--json]\n"
+    "usage: tikv-sim [--seeds N] [--from S] [--seed S] [--workload NAME]\n"
+    "                [--verbose] [--json]\n"
     "\n"
     "Runs the client against a simulated cluster, network and clock that\n"
     "break in ways that follow from a seed, and checks what it was told.\n"
@@ -37,6 +44,9 @@ static const char usage[] =
     "  --seeds N   how many seeds (50)\n"
     "  --from S    the first seed (1)\n"
     "  --seed S    this one seed only\n"
+    "  --workload NAME\n"
+    "              raw: registers, checked for linearizability; bank:\n"
+    "              transfers, checked by notes and balances (both)\n"
     "  --verbose   a line for each seed\n"
     "  --json      one JSON object per seed, and one of the sums\n"
     "  --help      this text\n";
@@ -52,6 +62,20 @@ read_number(const char *text, uint64_t *out)
     errno = 0;
     *out = strtoull(text, &end, 0);
     return errno == 0 && *end == '\0';
+}
+
+/* Only that one. */
+static bool
+choose_workload(const char *name, struct settings *settings)
+{
+    bool is_known = false;
+    size_t i;
+
+    for (i = 0; i < TK_WORKLOADS; i++) {
+        settings->is_off[i] = name == NULL || strcmp(name, workloads[i]) != 0;
+        is_known = is_known || !settings->is_off[i];
+    }
+    return is_known;
 }
 
 /* -1: go on; else the exit status. */
@@ -73,6 +97,13 @@ read_settings(int argc, char **argv, struct settings *settings)
             continue;
         } else if (strcmp(name, "--json") == 0) {
             settings->is_json = true;
+            continue;
+        } else if (strcmp(name, "--workload") == 0) {
+            if (!choose_workload(value, settings)) {
+                fprintf(stderr, "tikv-sim: --workload is raw or bank\n");
+                return 2;
+            }
+            i++;
             continue;
         } else if (strcmp(name, "--seeds") == 0) {
             number = &settings->seeds;
@@ -143,13 +174,14 @@ print_counts(const struct tk_scenario_counts *counts)
     size_t i;
 
     printf("\"operations\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"failed\":%" PRIu64
-           ",\"undetermined\":%" PRIu64 ",\"swaps\":%" PRIu64
+           ",\"undetermined\":%" PRIu64 ",\"decided\":%" PRIu64
+           ",\"swaps\":%" PRIu64
            ",\"write_requests\":%" PRIu64 ",\"writes_sent_again\":%" PRIu64
            ",\"histories\":%" PRIu64 ",\"states\":%" PRIu64
            ",\"closes\":%" PRIu64 ",\"steps\":%" PRIu64
            ",\"rule_hits\":%" PRIu64,
            counts->operations, counts->ok, counts->failed, counts->undetermined,
-           counts->swaps, counts->sends, counts->again, counts->histories,
+           counts->decided, counts->swaps, counts->sends, counts->again, counts->histories,
            counts->states, counts->closes, counts->steps, counts->faults);
     for (i = 0; i < TK_DEEDS; i++) {
         print_key(tk_sim_deed_names[i]);
@@ -158,30 +190,44 @@ print_counts(const struct tk_scenario_counts *counts)
 }
 
 static void
-print_seed(const struct settings *settings, uint64_t seed, bool passed,
+print_seed(const struct settings *settings,
+           const struct tk_scenario_options *options, bool passed,
            const struct tk_scenario_result *result)
 {
+    uint64_t seed = options->seed;
+    const char *name = workloads[options->workload];
+
     if (settings->is_json) {
-        printf("{\"seed\":%" PRIu64 ",\"passed\":%s,\"hash\":\"%016" PRIx64
-               "\",",
-               seed, passed ? "true" : "false", result->hash);
+        printf("{\"seed\":%" PRIu64 ",\"workload\":\"%s\",\"passed\":%s,"
+               "\"hash\":\"%016" PRIx64 "\",",
+               seed, name, passed ? "true" : "false", result->hash);
         print_counts(&result->counts);
         puts("}");
     } else if (settings->is_verbose) {
-        printf("seed %" PRIu64 ": %s, %" PRIu64 " operations, %" PRIu64
+        printf("seed %" PRIu64 ", %s: %s, %" PRIu64 " operations, %" PRIu64
                " undetermined, %" PRIu64 " steps, hash %016" PRIx64 "\n",
-               seed, passed ? "passed" : "FAILED", result->counts.operations,
+               seed, name, passed ? "passed" : "FAILED", result->counts.operations,
                result->counts.undetermined, result->counts.steps, result->hash);
     }
 }
 
 static void
-print_failure(uint64_t seed, const char *name,
-              const struct tk_scenario_result *result)
+tell_again(const struct tk_scenario_options *options, const char *what,
+           const char *program)
 {
     clear_progress();
-    fprintf(stderr, "seed %" PRIu64 " failed; again: %s --seed %" PRIu64 "\n",
-            seed, name, seed);
+    fprintf(stderr,
+            "seed %" PRIu64 " %s; again: %s --seed %" PRIu64
+            " --workload %s\n",
+            options->seed, what, program, options->seed,
+            workloads[options->workload]);
+}
+
+static void
+print_failure(const struct tk_scenario_options *options, const char *program,
+              const struct tk_scenario_result *result)
+{
+    tell_again(options, "failed", program);
     if (result->report.len != 0) {
         fwrite(result->report.data, 1, result->report.len, stderr);
         fputc('\n', stderr);
@@ -190,53 +236,77 @@ print_failure(uint64_t seed, const char *name,
 
 /* False: the process cannot go on. */
 static bool
-run_seed(const struct settings *settings, uint64_t seed, const char *name,
-         struct totals *totals)
+run_one(const struct settings *settings,
+        const struct tk_scenario_options *options, const char *program,
+        struct totals *totals)
 {
-    struct tk_scenario_options options = { .seed = seed };
     struct tk_scenario_result first;
     struct tk_scenario_result second;
     bool is_repeated = true;
     bool passed;
     bool hung;
 
-    tk_scenario_run(&options, &first);
+    tk_scenario_run(options, &first);
     hung = first.hung;
     passed = first.passed;
     if (!hung) {
-        tk_scenario_run(&options, &second);
+        tk_scenario_run(options, &second);
         is_repeated =
             second.hash == first.hash && second.passed == first.passed;
         hung = second.hung;
         tk_scenario_fini(&second);
     }
     if (!passed) {
-        print_failure(seed, name, &first);
+        print_failure(options, program, &first);
     }
     if (!is_repeated) {
-        clear_progress();
-        fprintf(stderr,
-                "seed %" PRIu64 " gave another trace the second time; "
-                "again: %s --seed %" PRIu64 "\n",
-                seed, name, seed);
+        tell_again(options, "gave another trace the second time", program);
         totals->mismatches++;
         passed = false;
     }
     totals->passed += passed;
     totals->failed += !passed;
-    tk_scenario_add(&totals->counts, &first.counts);
-    print_seed(settings, seed, passed, &first);
+    tk_scenario_add(&totals->counts[options->workload], &first.counts);
+    print_seed(settings, options, passed, &first);
     tk_scenario_fini(&first);
     return !hung;
 }
 
-static void
-print_summary(const struct totals *totals, double spent)
+static bool
+run_seed(const struct settings *settings, uint64_t seed, const char *program,
+         struct totals *totals)
 {
-    const struct tk_scenario_counts *counts = &totals->counts;
+    struct tk_scenario_options options = { .seed = seed };
+    bool goes_on = true;
     size_t i;
 
-    printf("%" PRIu64 " operations: %" PRIu64 " ok, %" PRIu64
+    for (i = 0; goes_on && i < TK_WORKLOADS; i++) {
+        options.workload = (enum tk_sim_workload)i;
+        goes_on = settings->is_off[i] ||
+                  run_one(settings, &options, program, totals);
+    }
+    return goes_on;
+}
+
+static void
+print_bank(const struct tk_scenario_counts *counts)
+{
+    printf("bank: %" PRIu64 " transfers: %" PRIu64 " committed, %" PRIu64
+           " not, %" PRIu64 " undetermined, of which %" PRIu64
+           " decided; %" PRIu64 " snapshots added up, %" PRIu64
+           " clients closed under load, %" PRIu64 " steps; rules acted %" PRIu64
+           " times\n",
+           counts->operations, counts->ok, counts->failed, counts->undetermined,
+           counts->decided, counts->histories, counts->closes, counts->steps,
+           counts->faults);
+}
+
+static void
+print_raw(const struct tk_scenario_counts *counts)
+{
+    size_t i;
+
+    printf("raw: %" PRIu64 " operations: %" PRIu64 " ok, %" PRIu64
            " failed, %" PRIu64 " undetermined; %" PRIu64 " swaps\n",
            counts->operations, counts->ok, counts->failed, counts->undetermined,
            counts->swaps);
@@ -250,8 +320,21 @@ print_summary(const struct totals *totals, double spent)
     }
     printf("; rules acted %" PRIu64 " times\n", counts->faults);
     printf("%" PRIu64 " histories checked in %" PRIu64 " states, %" PRIu64
-           " steps, %.1f s, %" PRIu64 " hash mismatches\n",
-           counts->histories, counts->states, counts->steps, spent,
+           " steps\n",
+           counts->histories, counts->states, counts->steps);
+}
+
+static void
+print_summary(const struct settings *settings, const struct totals *totals,
+              double spent)
+{
+    if (!settings->is_off[TK_WORKLOAD_RAW]) {
+        print_raw(&totals->counts[TK_WORKLOAD_RAW]);
+    }
+    if (!settings->is_off[TK_WORKLOAD_BANK]) {
+        print_bank(&totals->counts[TK_WORKLOAD_BANK]);
+    }
+    printf("%.1f s, %" PRIu64 " hash mismatches\n", spent,
            totals->mismatches);
 }
 
@@ -280,10 +363,14 @@ main(int argc, char **argv)
         printf("{\"passed\":%" PRIu64 ",\"failed\":%" PRIu64
                ",\"hash_mismatches\":%" PRIu64 ",",
                totals.passed, totals.failed, totals.mismatches);
-        print_counts(&totals.counts);
+        for (i = 0; i < TK_WORKLOADS; i++) {
+            printf("%s\"%s\":{", i == 0 ? "" : ",", workloads[i]);
+            print_counts(&totals.counts[i]);
+            putchar('}');
+        }
         puts("}");
     } else {
-        print_summary(&totals, seconds() - began);
+        print_summary(&settings, &totals, seconds() - began);
         printf("%" PRIu64 " passed, %" PRIu64 " failed\n", totals.passed,
                totals.failed);
     }
