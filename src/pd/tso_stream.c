@@ -125,9 +125,11 @@ read_grant(struct tk_pd *pd, tikv_slice data, struct tk_frame *frame,
 }
 
 /* Hands the batch its timestamps. One that is not newer than what was known
- * when it was asked for breaks PD's promise: that caller gets a fatal error. */
+ * when it was asked for breaks PD's promise: that caller gets a fatal error.
+ * A used grant was handed out before, to others: nobody may have it twice,
+ * and who did not know of it asks again. */
 static void
-deliver(struct tk_tso_batch *batch, const struct grant *grant,
+deliver(struct tk_tso_batch *batch, const struct grant *grant, bool is_used,
         struct tk_wakes *wakes)
 {
     struct tk_tso_request *request = batch->first;
@@ -147,6 +149,9 @@ deliver(struct tk_tso_batch *batch, const struct grant *grant,
                              "PD gave timestamp %llu after %llu",
                              (unsigned long long)ts,
                              (unsigned long long)request->floor);
+        } else if (is_used) {
+            error = tk_error(TIKV_ERR_PD, "PD: gave timestamp %llu again",
+                             (unsigned long long)ts);
         }
         request->done(request, ts, error, wakes);
         ts++;
@@ -166,6 +171,7 @@ stream_received(struct tk_stream *base, tikv_slice data,
     struct grant grant = { 0, 0, TIKV_ERR_PD, "" };
     uint32_t asked = 0;
     bool must_cancel = false;
+    bool is_used;
 
     tk_mutex_lock(&tso->lock);
     if (tso->stream == stream && tso->oldest != NULL) {
@@ -181,18 +187,19 @@ stream_received(struct tk_stream *base, tikv_slice data,
          * taken by close. */
         batch = tk_tso_pop_batch(tso);
     }
-    if (grant.code == TIKV_OK && batch != NULL) {
+    /* Answers come in the order of the questions, so that each is newer than
+     * all before it: one that is not answers another question. */
+    is_used = grant.first <= tso->newest;
+    if (grant.code == TIKV_OK && batch != NULL && !is_used) {
         stream->has_answered = true;
-        if (grant.last > tso->newest) {
-            tso->newest = grant.last;
-            tso->newest_at = tk_now(pd->rt);
-        }
+        tso->newest = grant.last;
+        tso->newest_at = tk_now(pd->rt);
     } else {
         must_cancel = tk_tso_doom(stream);
     }
     tk_mutex_unlock(&tso->lock);
     if (batch != NULL) {
-        deliver(batch, &grant, wakes);
+        deliver(batch, &grant, is_used, wakes);
     }
     if (must_cancel) {
         tk_tso_doom_end(stream);

@@ -430,6 +430,65 @@ tso__refuses_time_that_goes_back(void **state)
     play(1, 1, goes_back);
 }
 
+/* ---- two questions on their way ---- */
+
+struct wish {
+    struct tk_tso_request request; /* first */
+    struct tk_signal signal;
+    uint64_t ts;
+    tikv_error *error;
+};
+
+static void
+wish_done(struct tk_tso_request *request, uint64_t ts, tikv_error *error,
+          struct tk_wakes *wakes)
+{
+    struct wish *wish = (struct wish *)(void *)request;
+
+    wish->ts = ts;
+    wish->error = error;
+    tk_signal_set(&wish->signal, wakes);
+}
+
+static void
+answers_twice(struct scene *scene)
+{
+    struct wish wishes[2] = { { .request.done = wish_done },
+                              { .request.done = wish_done } };
+    struct tk_op op;
+    uint64_t ts;
+    int i;
+
+    /* The second answer is the first one once more; neither question knew
+     * of it when it was asked. */
+    tell(scene, (struct stamp){ 0, 10, 5, NULL });
+    tell(scene, (struct stamp){ 0, 10, 5, NULL });
+    tell(scene, (struct stamp){ 0, 10, 7, NULL });
+    assert_true(tk_op_init(&op, scene->exec, NULL, 10000 * TK_MS));
+    for (i = 0; i < 2; i++) {
+        tk_signal_init(&wishes[i].signal, &op);
+        assert_true(tk_pd_tso_submit(scene->pd, &wishes[i].request));
+    }
+    for (i = 0; i < 2; i++) {
+        assert_null(tk_op_await(&op, &wishes[i].signal));
+    }
+    tk_op_fini(&op);
+    assert_null(wishes[0].error);
+    assert_int_equal(wishes[0].ts, (10 << 18) + 5);
+    assert_int_equal(tikv_error_code(wishes[1].error), TIKV_ERR_PD);
+    tikv_error_free(wishes[1].error);
+    assert_null(ask(scene, &ts));
+    assert_int_equal(ts, (10 << 18) + 7);
+    assert_int_equal(scene->fake->streams, 2);
+}
+
+static void
+tso__gives_no_timestamp_twice(void **state)
+{
+    (void)state;
+    play(1, 1, answers_twice);
+}
+
 static void
 header_errors(struct scene *scene)
 {
@@ -462,6 +521,7 @@ main(void)
         harness_test(members__must_be_of_one_cluster),
         harness_test(tso__drops_a_stream_that_miscounts),
         harness_test(tso__refuses_time_that_goes_back),
+        harness_test(tso__gives_no_timestamp_twice),
         harness_test(tso__reads_errors_of_the_header),
     };
 
