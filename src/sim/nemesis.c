@@ -77,7 +77,8 @@ static const char *const txn_rules[] = {
     "on=tikv.KvCommit when=prob(0.3) do=apply,status(UNAVAILABLE)",
     "on=tikv.KvCommit when=prob(0.3) do=drop_response",
     "on=tikv.KvCommit when=prob(0.3) do=drop_request",
-    "on=tikv.KvCommit when=prob(0.2) do=apply,region_error(undetermined_result)",
+    "on=tikv.KvCommit when=prob(0.2) "
+    "do=apply,region_error(undetermined_result)",
     "on=tikv.KvCommit when=prob(0.2) do=region_error(undetermined_result)",
     "on=tikv.KvCheckTxnStatus when=prob(0.3) do=drop_response",
     "on=tikv.BatchCommands when=prob(0.05) do=break_stream",

@@ -181,7 +181,8 @@ print_counts(const struct tk_scenario_counts *counts)
            ",\"closes\":%" PRIu64 ",\"steps\":%" PRIu64
            ",\"rule_hits\":%" PRIu64,
            counts->operations, counts->ok, counts->failed, counts->undetermined,
-           counts->decided, counts->swaps, counts->sends, counts->again, counts->histories,
+           counts->decided, counts->swaps, counts->sends, counts->again,
+           counts->histories,
            counts->states, counts->closes, counts->steps, counts->faults);
     for (i = 0; i < TK_DEEDS; i++) {
         print_key(tk_sim_deed_names[i]);
@@ -206,7 +207,8 @@ print_seed(const struct settings *settings,
     } else if (settings->is_verbose) {
         printf("seed %" PRIu64 ", %s: %s, %" PRIu64 " operations, %" PRIu64
                " undetermined, %" PRIu64 " steps, hash %016" PRIx64 "\n",
-               seed, name, passed ? "passed" : "FAILED", result->counts.operations,
+               seed, name, passed ? "passed" : "FAILED",
+               result->counts.operations,
                result->counts.undetermined, result->counts.steps, result->hash);
     }
 }
