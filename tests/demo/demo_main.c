@@ -205,7 +205,7 @@ run(struct demo *demo)
 }
 
 static bool
-run_example(const struct demo *demo, const char *path)
+run_example(const struct demo *demo, const char *endpoints, const char *path)
 {
     const char *slash = strrchr(path, '/');
     struct demo_step step = { slash == NULL ? path : slash + 1, 0,
@@ -213,11 +213,30 @@ run_example(const struct demo *demo, const char *path)
     char command[8192];
 
     snprintf(command, sizeof(command), "'%s' '%s' >>'%s/examples.log' 2>&1",
-             path, demo->cluster.endpoints, demo->work);
+             path, endpoints, demo->work);
     if (system(command) != 0) {
         demo_wrong(&step, "failed; see examples.log");
     }
     return demo_row(&step);
+}
+
+/* On a cluster of their own: the first one's regions are cut at raw keys,
+ * which transactions cannot read as bounds. */
+static bool
+run_examples(const struct demo *demo, char **paths, int count)
+{
+    struct playground cluster;
+    bool is_right = true;
+    int i;
+
+    puts("the examples:");
+    if (!start(&cluster, demo->bin, "v1")) {
+        return false;
+    }
+    for (i = 0; i < count; i++) {
+        is_right = run_example(demo, cluster.endpoints, paths[i]) && is_right;
+    }
+    return playground_stop(&cluster) && is_right;
 }
 
 int
@@ -225,7 +244,6 @@ main(int argc, char **argv)
 {
     struct demo demo = { 0 };
     bool is_right;
-    int i;
 
     if (argc < 4) {
         fputs("usage: demo BIN-FOLDER DATA-FILE WORK-FOLDER [EXAMPLE]...\n",
@@ -239,10 +257,7 @@ main(int argc, char **argv)
         return 1;
     }
     is_right = run(&demo) && same_files(&demo, "records.tsv", "exported.tsv");
-    puts("the examples:");
-    for (i = 4; i < argc; i++) {
-        is_right = run_example(&demo, argv[i]) && is_right;
-    }
+    is_right = run_examples(&demo, argv + 4, argc - 4) && is_right;
     is_right = playground_stop(&demo.cluster) && is_right;
     is_right = with_ttl(&demo) && is_right;
     is_right = with_transactions(&demo) && is_right;
