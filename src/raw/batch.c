@@ -154,14 +154,14 @@ get_encode(struct tk_job *job, const struct tk_piece *piece,
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; i < piece->count; i++) {
-        if (!tk_raw_key(batch->run->router, arena,
-                        batch_key(job, piece->first + i), &keys[i])) {
+        if (!tk_message_key(&batch->run->router->codec, arena,
+                            batch_key(job, piece->first + i), &keys[i])) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
     }
     kvrpcpb_RawBatchGetRequest_set_cf(
-        message, tk_raw_text(batch->run->raw->column_family));
-    return tk_raw_encode(job, arena, message, body);
+        message, tk_message_text(batch->run->raw->column_family));
+    return tk_message_encode(job, arena, message, body);
 }
 
 /* The group of a key within a piece; the piece's end when it has none. */
@@ -200,7 +200,7 @@ take_pair(struct batch *batch, const struct tk_piece *piece,
     if (error != NULL) {
         return error;
     }
-    key = tk_raw_bytes(kvrpcpb_KvPair_key(pair));
+    key = tk_message_bytes(kvrpcpb_KvPair_key(pair));
     group = piece->first + piece->count;
     if (tk_codec_response_key(&batch->run->router->codec, key, &key)) {
         group = find_group(&batch->job, piece, key);
@@ -213,7 +213,7 @@ take_pair(struct batch *batch, const struct tk_piece *piece,
     }
     for (i = batch->groups[group]; i < batch->groups[group + 1]; i++) {
         batch->pairs->data[batch->entries[i].index].value =
-            tk_raw_bytes(kvrpcpb_KvPair_value(pair));
+            tk_message_bytes(kvrpcpb_KvPair_value(pair));
     }
     return NULL;
 }
@@ -226,7 +226,8 @@ get_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KvPair *const *pairs;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_raw_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
     size_t count;
     size_t i;
 
@@ -354,16 +355,17 @@ put_encode(struct tk_job *job, const struct tk_piece *piece,
             kvrpcpb_RawBatchPutRequest_add_pairs(message, arena->upb);
         upb_StringView key;
 
-        if (pair == NULL ||
-            !tk_raw_key(batch->run->router, arena, given->key, &key)) {
+        if (pair == NULL || !tk_message_key(&batch->run->router->codec, arena,
+                                            given->key, &key)) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
         kvrpcpb_KvPair_set_key(pair, key);
-        kvrpcpb_KvPair_set_value(pair, tk_raw_view(given->value));
+        kvrpcpb_KvPair_set_value(pair, tk_message_view(given->value));
     }
-    kvrpcpb_RawBatchPutRequest_set_cf(message, tk_raw_text(raw->column_family));
+    kvrpcpb_RawBatchPutRequest_set_cf(message,
+                                      tk_message_text(raw->column_family));
     kvrpcpb_RawBatchPutRequest_set_for_cas(message, raw->atomic);
-    return tk_raw_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -383,14 +385,14 @@ delete_encode(struct tk_job *job, const struct tk_piece *piece,
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; i < piece->count; i++) {
-        if (!tk_raw_key(batch->run->router, arena,
-                        batch_key(job, piece->first + i), &keys[i])) {
+        if (!tk_message_key(&batch->run->router->codec, arena,
+                            batch_key(job, piece->first + i), &keys[i])) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
     }
     kvrpcpb_RawBatchDeleteRequest_set_cf(
-        message, tk_raw_text(batch->run->raw->column_family));
-    return tk_raw_encode(job, arena, message, body);
+        message, tk_message_text(batch->run->raw->column_family));
+    return tk_message_encode(job, arena, message, body);
 }
 
 static void

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every raw operation does alike: setting up a job, keys in requests,
- * encoding and decoding of messages, the errors that TiKV answers with. No
- * state; any thread.
+ * What every raw operation does alike: setting up a job, the errors that TiKV
+ * answers with. No state; any thread.
  */
 #include "base/error.h"
 #include "raw/inner.h"
@@ -91,85 +90,6 @@ tk_raw_job_init(struct tk_job *job, const struct tk_job_ops *ops,
     job->max_execution_ms = tk_raw_max_execution_ms(config, run->raw->kind);
 }
 
-typedef void
-encode_fn(const struct tk_key_codec *codec, struct tk_buf *out, tikv_slice key);
-
-static bool
-encode_key(const struct tk_router *router, struct tk_arena *arena,
-           encode_fn *encode, tikv_slice key, upb_StringView *out)
-{
-    struct tk_buf buf;
-    char *copy = NULL;
-
-    if (router->codec.mode == TK_KEYS_RAW_V1) {
-        *out = tk_raw_view(key);
-        return true;
-    }
-    tk_buf_init(&buf, SIZE_MAX / 4);
-    encode(&router->codec, &buf, key);
-    if (!buf.failed) {
-        copy = upb_Arena_Malloc(arena->upb, buf.len);
-    }
-    if (copy != NULL) {
-        memcpy(copy, buf.data, buf.len);
-        *out = upb_StringView_FromDataAndSize(copy, buf.len);
-    }
-    tk_buf_fini(&buf);
-    return copy != NULL;
-}
-
-bool
-tk_raw_key(const struct tk_router *router, struct tk_arena *arena,
-           tikv_slice key, upb_StringView *out)
-{
-    return encode_key(router, arena, tk_codec_request_key, key, out);
-}
-
-bool
-tk_raw_end(const struct tk_router *router, struct tk_arena *arena,
-           tikv_slice end, upb_StringView *out)
-{
-    return encode_key(router, arena, tk_codec_request_end, end, out);
-}
-
-tikv_error *
-tk_raw_encode(struct tk_job *job, struct tk_arena *arena, const void *message,
-              tikv_slice *body)
-{
-    struct tk_encoded encoded = { NULL, 0 };
-
-    if (message != NULL) {
-        encoded = tk_arena_encode(arena, tk_command_row(job->command)->request,
-                                  message);
-    }
-    if (encoded.data == NULL) {
-        return tk_error_immortal(TIKV_ERR_MEMORY);
-    }
-    *body = tk_slice(encoded.data, encoded.len);
-    return NULL;
-}
-
-tikv_error *
-tk_raw_decode(struct tk_job *job, tikv_slice response, struct tk_frame *frame,
-              struct tk_arena **arena, void **message)
-{
-    const struct tk_command_row *row = tk_command_row(job->command);
-
-    *arena = tk_arena_new();
-    if (*arena == NULL) {
-        return tk_error_immortal(TIKV_ERR_MEMORY);
-    }
-    *message = tk_arena_decode(*arena, row->response, response.data,
-                               response.len, frame);
-    if (*message == NULL) {
-        tk_arena_unref(*arena);
-        *arena = NULL;
-        return tk_error(TIKV_ERR_PROTOCOL, "%s: the answer cannot be read",
-                        row->name);
-    }
-    return NULL;
-}
-
 /* TiKV says so in words only, with and without its error's name. */
 static bool
 says_no_ttl(tikv_slice text)
@@ -226,7 +146,7 @@ tk_raw_pair_error(const struct tk_job *job, const kvrpcpb_KvPair *pair)
                            : tk_slice(text.data, text.size);
     error = tk_raw_server_error(job, words);
     if (kvrpcpb_KvPair_key(pair).size != 0) {
-        tk_error_set_key(error, tk_raw_bytes(kvrpcpb_KvPair_key(pair)));
+        tk_error_set_key(error, tk_message_bytes(kvrpcpb_KvPair_key(pair)));
     }
     return error;
 }

@@ -5,9 +5,7 @@
 
 #include "base/slice.h"
 #include "raw/raw.h"
-#include "wire/arena.h"
-
-#include "upb/upb.h"
+#include "region/message.h"
 
 /* One operation on its way: what is asked, who asks, what comes out. */
 struct tk_raw_run {
@@ -22,47 +20,6 @@ struct tk_raw_run {
 void
 tk_raw_job_init(struct tk_job *job, const struct tk_job_ops *ops,
                 const struct tk_raw_run *run, enum tk_command command);
-
-/* Keys and ends of ranges as a request wants them, in arena memory if they
- * have to change. False without memory. */
-bool
-tk_raw_key(const struct tk_router *router, struct tk_arena *arena,
-           tikv_slice key, upb_StringView *out);
-
-bool
-tk_raw_end(const struct tk_router *router, struct tk_arena *arena,
-           tikv_slice end, upb_StringView *out);
-
-static inline upb_StringView
-tk_raw_view(tikv_slice bytes)
-{
-    return upb_StringView_FromDataAndSize((const char *)bytes.data, bytes.len);
-}
-
-static inline upb_StringView
-tk_raw_text(const char *text)
-{
-    return upb_StringView_FromDataAndSize(text, strlen(text));
-}
-
-/* Bytes of a message: data even when empty, because they were found. */
-static inline tikv_slice
-tk_raw_bytes(upb_StringView view)
-{
-    return tk_slice(view.size == 0 ? "" : view.data, view.size);
-}
-
-/* Encodes a message for `job`'s command; MEMORY when that fails. `message`
- * may be NULL for memory that ended earlier. */
-tikv_error *
-tk_raw_encode(struct tk_job *job, struct tk_arena *arena, const void *message,
-              tikv_slice *body);
-
-/* Decodes an answer to `job` into a fresh arena, which the caller unrefs. The
- * message aliases `frame`. */
-tikv_error *
-tk_raw_decode(struct tk_job *job, tikv_slice response, struct tk_frame *frame,
-              struct tk_arena **arena, void **message);
 
 /* The error behind the text that TiKV answered with, or NULL for no text. */
 tikv_error *

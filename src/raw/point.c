@@ -45,7 +45,7 @@ point_encode(struct tk_job *job, const struct tk_piece *piece,
     size_t len;
 
     (void)piece;
-    if (!tk_raw_key(run->router, arena, run->raw->key, &view)) {
+    if (!tk_message_key(&run->router->codec, arena, run->raw->key, &view)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     key = tk_slice(view.data, view.size);
@@ -94,7 +94,8 @@ swap_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_RawCASResponse *answer;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_raw_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {
@@ -102,12 +103,12 @@ swap_answer(struct tk_job *job, const struct tk_piece *piece,
     }
     answer = message;
     error = tk_raw_server_error(
-        job, tk_raw_bytes(kvrpcpb_RawCASResponse_error(answer)));
+        job, tk_message_bytes(kvrpcpb_RawCASResponse_error(answer)));
     if (error == NULL) {
         outcome->flag = kvrpcpb_RawCASResponse_succeed(answer);
         if (!kvrpcpb_RawCASResponse_previous_not_exist(answer)) {
             outcome->value = tk_value_new(
-                tk_raw_bytes(kvrpcpb_RawCASResponse_previous_value(answer)),
+                tk_message_bytes(kvrpcpb_RawCASResponse_previous_value(answer)),
                 NULL);
             error = outcome->value == NULL ? tk_error_immortal(TIKV_ERR_MEMORY)
                                            : NULL;
@@ -125,7 +126,8 @@ ttl_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_RawGetKeyTTLResponse *answer;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_raw_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {
@@ -133,7 +135,7 @@ ttl_answer(struct tk_job *job, const struct tk_piece *piece,
     }
     answer = message;
     error = tk_raw_server_error(
-        job, tk_raw_bytes(kvrpcpb_RawGetKeyTTLResponse_error(answer)));
+        job, tk_message_bytes(kvrpcpb_RawGetKeyTTLResponse_error(answer)));
     outcome->flag = !kvrpcpb_RawGetKeyTTLResponse_not_found(answer);
     outcome->number[0] = kvrpcpb_RawGetKeyTTLResponse_ttl(answer);
     tk_arena_unref(arena);
@@ -191,8 +193,8 @@ hot_clean(struct tk_hot *hot, const struct tk_peek *peek,
 
     if (hot->command == TK_CMD_RAW_GET && !peek->not_found) {
         outcome->value = tk_future_value(&hot->future, peek->value, frame);
-        error = outcome->value == NULL ? tk_error_immortal(TIKV_ERR_MEMORY)
-                                       : NULL;
+        error =
+            outcome->value == NULL ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
     }
     tk_frame_unref(frame, 1);
     return error;
@@ -267,8 +269,8 @@ tk_raw_hot_start(struct tk_raw_hot *hot)
     if (hot->hot.router->codec.mode != TK_KEYS_RAW_V1) {
         hand_over(hot);
     } else if (tk_context_is_plain(context.call)) {
-        start(hot, tk_slice(plain, tk_context_plain(
-                                       plain, context.max_execution_ms)));
+        start(hot, tk_slice(plain,
+                            tk_context_plain(plain, context.max_execution_ms)));
     } else {
         start_talkative(hot, &context);
     }

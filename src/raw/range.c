@@ -38,15 +38,15 @@ delete_encode(struct tk_job *job, const struct tk_piece *piece,
     upb_StringView end;
 
     if (message == NULL ||
-        !tk_raw_key(run->router, arena, piece->start, &start) ||
-        !tk_raw_end(run->router, arena, piece->end, &end)) {
+        !tk_message_key(&run->router->codec, arena, piece->start, &start) ||
+        !tk_message_end(&run->router->codec, arena, piece->end, &end)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_RawDeleteRangeRequest_set_start_key(message, start);
     kvrpcpb_RawDeleteRangeRequest_set_end_key(message, end);
-    kvrpcpb_RawDeleteRangeRequest_set_cf(message,
-                                         tk_raw_text(run->raw->column_family));
-    return tk_raw_encode(job, arena, message, body);
+    kvrpcpb_RawDeleteRangeRequest_set_cf(
+        message, tk_message_text(run->raw->column_family));
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -96,14 +96,14 @@ sum_encode(struct tk_job *job, const struct tk_piece *piece,
     upb_StringView end;
 
     if (range == NULL ||
-        !tk_raw_key(run->router, arena, piece->start, &start) ||
-        !tk_raw_end(run->router, arena, piece->end, &end)) {
+        !tk_message_key(&run->router->codec, arena, piece->start, &start) ||
+        !tk_message_end(&run->router->codec, arena, piece->end, &end)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_RawChecksumRequest_set_algorithm(message, kvrpcpb_Crc64_Xor);
     kvrpcpb_KeyRange_set_start_key(range, start);
     kvrpcpb_KeyRange_set_end_key(range, end);
-    return tk_raw_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 /* outcome.number: checksum, pairs, bytes. */
@@ -115,7 +115,8 @@ sum_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_RawChecksumResponse *answer;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_raw_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {
@@ -123,7 +124,7 @@ sum_answer(struct tk_job *job, const struct tk_piece *piece,
     }
     answer = message;
     error = tk_raw_server_error(
-        job, tk_raw_bytes(kvrpcpb_RawChecksumResponse_error(answer)));
+        job, tk_message_bytes(kvrpcpb_RawChecksumResponse_error(answer)));
     sums[0] ^= kvrpcpb_RawChecksumResponse_checksum(answer);
     sums[1] += kvrpcpb_RawChecksumResponse_total_kvs(answer);
     sums[2] += kvrpcpb_RawChecksumResponse_total_bytes(answer);

@@ -69,9 +69,9 @@ reverse_bounds(const struct scan *scan, const struct tk_piece *piece,
     const struct tk_router *router = scan->run->router;
     bool is_open = piece->end.len == 0 && router->codec.mode == TK_KEYS_RAW_V1;
 
-    return tk_raw_key(router, arena, piece->start, end) &&
+    return tk_message_key(&router->codec, arena, piece->start, end) &&
            (is_open ? above_all(scan, arena, start)
-                    : tk_raw_end(router, arena, piece->end, start));
+                    : tk_message_end(&router->codec, arena, piece->end, start));
 }
 
 static tikv_error *
@@ -86,9 +86,10 @@ scan_encode(struct tk_job *job, const struct tk_piece *piece,
     upb_StringView end;
 
     if (message == NULL ||
-        !(scan->is_reverse ? reverse_bounds(scan, piece, arena, &start, &end)
-                           : tk_raw_key(router, arena, piece->start, &start) &&
-                                 tk_raw_end(router, arena, piece->end, &end))) {
+        !(scan->is_reverse
+              ? reverse_bounds(scan, piece, arena, &start, &end)
+              : tk_message_key(&router->codec, arena, piece->start, &start) &&
+                    tk_message_end(&router->codec, arena, piece->end, &end))) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_RawScanRequest_set_start_key(message, start);
@@ -97,14 +98,14 @@ scan_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_RawScanRequest_set_key_only(
         message, (raw->flags & TIKV_SCAN_KEYS_ONLY) != 0);
     kvrpcpb_RawScanRequest_set_reverse(message, scan->is_reverse);
-    kvrpcpb_RawScanRequest_set_cf(message, tk_raw_text(raw->column_family));
-    return tk_raw_encode(job, arena, message, body);
+    kvrpcpb_RawScanRequest_set_cf(message, tk_message_text(raw->column_family));
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_slice
 part_key(const struct part *part, size_t index)
 {
-    return tk_raw_bytes(kvrpcpb_KvPair_key(part->pairs[index]));
+    return tk_message_bytes(kvrpcpb_KvPair_key(part->pairs[index]));
 }
 
 static void
@@ -132,7 +133,8 @@ scan_answer(struct tk_job *job, const struct tk_piece *piece,
     struct tk_arena *arena;
     struct part *part;
     void *message;
-    tikv_error *error = tk_raw_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
     size_t count;
     size_t i;
 
@@ -191,7 +193,7 @@ take_part(struct scan *scan, const struct part *part, size_t first)
                             "RawScan: a key outside of what was asked for");
         }
         if (!keys_only) {
-            value = tk_raw_bytes(kvrpcpb_KvPair_value(part->pairs[i]));
+            value = tk_message_bytes(kvrpcpb_KvPair_value(part->pairs[i]));
         }
         if (!tk_pairs_add(scan->page, key, value)) {
             return tk_error_immortal(TIKV_ERR_MEMORY);

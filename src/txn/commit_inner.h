@@ -4,8 +4,8 @@
 #ifndef TK_TXN_COMMIT_INNER_H
 #define TK_TXN_COMMIT_INNER_H
 
+#include "region/message.h"
 #include "txn/commit.h"
-#include "txn/message.h"
 
 /* Budgets of sleep, ms (BO-5), and the longest work asked of TiKV. */
 enum {

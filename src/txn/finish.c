@@ -87,12 +87,13 @@ commit_encode(struct tk_job *job, const struct tk_piece *piece,
         finish->was_cut = true;
         return tk_error_immortal(TIKV_ERR_CANCELLED);
     }
-    if (keys == NULL || !tk_txn_key(codec, arena, commit->primary, &primary)) {
+    if (keys == NULL ||
+        !tk_message_key(codec, arena, commit->primary, &primary)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; i < piece->count; i++) {
-        if (!tk_txn_key(codec, arena, key_at(job, piece->first + i),
-                        &keys[i])) {
+        if (!tk_message_key(codec, arena, key_at(job, piece->first + i),
+                            &keys[i])) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
     }
@@ -102,7 +103,7 @@ commit_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_CommitRequest_set_commit_role(
         message, is_primary ? kvrpcpb_Primary : kvrpcpb_Secondary);
     kvrpcpb_CommitRequest_set_use_async_commit(message, commit->use_async);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static bool
@@ -153,7 +154,8 @@ commit_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     if (error != NULL) {
         finish->has_doubt |= has_primary(finish, piece);
@@ -314,13 +316,13 @@ rollback_encode(struct tk_job *job, const struct tk_piece *piece,
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; i < piece->count; i++) {
-        if (!tk_txn_key(&commit->client->router.codec, arena,
-                        key_at(job, piece->first + i), &keys[i])) {
+        if (!tk_message_key(&commit->client->router.codec, arena,
+                            key_at(job, piece->first + i), &keys[i])) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
     }
     kvrpcpb_BatchRollbackRequest_set_start_version(message, commit->start_ts);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -330,7 +332,8 @@ rollback_answer(struct tk_job *job, const struct tk_piece *piece,
     struct finish *finish = finish_of(job);
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error == NULL) {

@@ -37,14 +37,14 @@ encode(struct tk_job *job, const struct tk_piece *piece, struct tk_arena *arena,
     upb_StringView primary;
 
     (void)piece;
-    if (message == NULL || !tk_txn_key(&alive->home->client->router.codec,
-                                       arena, alive->primary, &primary)) {
+    if (message == NULL || !tk_message_key(&alive->home->client->router.codec,
+                                           arena, alive->primary, &primary)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_TxnHeartBeatRequest_set_primary_lock(message, primary);
     kvrpcpb_TxnHeartBeatRequest_set_start_version(message, alive->start_ts);
     kvrpcpb_TxnHeartBeatRequest_set_advise_lock_ttl(message, beat->ttl_ms);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *

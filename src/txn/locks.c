@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "region/message.h"
 #include "txn/key_error.h"
-#include "txn/message.h"
 #include "txn/resolver_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -48,15 +48,16 @@ locks_encode(struct tk_job *job, const struct tk_piece *piece,
     upb_StringView start;
     upb_StringView end;
 
-    if (message == NULL || !tk_txn_key(codec, arena, piece->start, &start) ||
-        !tk_txn_end(codec, arena, piece->end, &end)) {
+    if (message == NULL ||
+        !tk_message_key(codec, arena, piece->start, &start) ||
+        !tk_message_end(codec, arena, piece->end, &end)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_ScanLockRequest_set_max_version(message, locks->max_version);
     kvrpcpb_ScanLockRequest_set_start_key(message, start);
     kvrpcpb_ScanLockRequest_set_end_key(message, end);
     kvrpcpb_ScanLockRequest_set_limit(message, locks->limit);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -91,7 +92,8 @@ locks_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {

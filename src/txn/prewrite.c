@@ -175,7 +175,8 @@ answer(struct tk_job *job, const struct tk_piece *piece, tikv_slice response,
     const kvrpcpb_KeyError *const *errors;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
     size_t count;
 
     round->pieces_count++;

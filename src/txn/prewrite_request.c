@@ -44,8 +44,8 @@ put_mutations(struct tk_prewrite *round, const struct tk_piece *piece,
             kvrpcpb_PrewriteRequest_add_mutations(message, arena->upb);
         upb_StringView key;
 
-        if (to == NULL || !tk_txn_key(&commit->client->router.codec, arena,
-                                      tk_entry_key(from->handle), &key)) {
+        if (to == NULL || !tk_message_key(&commit->client->router.codec, arena,
+                                          tk_entry_key(from->handle), &key)) {
             return false;
         }
         kvrpcpb_Mutation_set_op(to, from->op);
@@ -79,8 +79,8 @@ put_secondaries(struct tk_commit *commit, struct tk_arena *arena,
             mutation->op == kvrpcpb_CheckNotExists) {
             continue;
         }
-        if (!tk_txn_key(&commit->client->router.codec, arena,
-                        tk_entry_key(mutation->handle), &key) ||
+        if (!tk_message_key(&commit->client->router.codec, arena,
+                            tk_entry_key(mutation->handle), &key) ||
             !kvrpcpb_PrewriteRequest_add_secondaries(message, key,
                                                      arena->upb)) {
             return false;
@@ -135,8 +135,8 @@ tk_prewrite_encode(struct tk_job *job, const struct tk_piece *piece,
     upb_StringView primary;
 
     if (message == NULL || !put_mutations(round, piece, arena, message) ||
-        !tk_txn_key(&commit->client->router.codec, arena, commit->primary,
-                    &primary)) {
+        !tk_message_key(&commit->client->router.codec, arena, commit->primary,
+                        &primary)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_PrewriteRequest_set_primary_lock(message, primary);
@@ -163,5 +163,5 @@ tk_prewrite_encode(struct tk_job *job, const struct tk_piece *piece,
         kvrpcpb_PrewriteRequest_set_max_commit_ts(message,
                                                   commit->max_commit_ts);
     }
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }

@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "txn/message.h"
+#include "region/message.h"
 #include "txn/resolver_inner.h"
 
 /* Transactions below are cleaned key by key: their locks are few, and looking

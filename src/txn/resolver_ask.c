@@ -11,8 +11,8 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "region/message.h"
 #include "txn/key_error.h"
-#include "txn/message.h"
 #include "txn/resolver_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -165,7 +165,7 @@ batch_encode(struct tk_job *job, const struct tk_piece *piece,
         kvrpcpb_TxnInfo_set_status(info, ending->commit_ts);
         kvrpcpb_TxnInfo_set_is_txn_file(info, ending->is_txn_file);
     }
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -175,7 +175,8 @@ batch_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {

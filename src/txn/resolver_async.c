@@ -10,8 +10,8 @@
  * nothing worse (lesson 31). No lock; the runner's thread.
  */
 #include "base/error.h"
+#include "region/message.h"
 #include "txn/key_error.h"
-#include "txn/message.h"
 #include "txn/resolver_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -65,14 +65,14 @@ recovery_encode(struct tk_job *job, const struct tk_piece *piece,
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; i < piece->count; i++) {
-        if (!tk_txn_key(&recovery->resolver->client->router.codec, arena,
-                        recovery->keys[piece->first + i], &keys[i])) {
+        if (!tk_message_key(&recovery->resolver->client->router.codec, arena,
+                            recovery->keys[piece->first + i], &keys[i])) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
     }
     kvrpcpb_CheckSecondaryLocksRequest_set_start_version(message,
                                                          recovery->start_ts);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -126,7 +126,8 @@ recovery_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
     size_t count;
 
     if (error != NULL) {

@@ -19,8 +19,8 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "region/message.h"
 #include "txn/key_error.h"
-#include "txn/message.h"
 #include "txn/resolver_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -108,8 +108,8 @@ fill_keys(const struct clean *clean, const struct tk_piece *piece,
     size_t i;
 
     for (i = 0; keys != NULL && i < piece->count; i++) {
-        if (!tk_txn_key(&clean->resolver->client->router.codec, arena,
-                        clean->keys[piece->first + i], &keys[i])) {
+        if (!tk_message_key(&clean->resolver->client->router.codec, arena,
+                            clean->keys[piece->first + i], &keys[i])) {
             return false;
         }
     }
@@ -135,7 +135,7 @@ resolve_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_ResolveLockRequest_set_start_version(message, cleaning->start_ts);
     kvrpcpb_ResolveLockRequest_set_commit_version(message, cleaning->commit_ts);
     kvrpcpb_ResolveLockRequest_set_is_txn_file(message, cleaning->is_txn_file);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -159,7 +159,7 @@ unlock_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_PessimisticRollbackRequest_set_for_update_ts(
         message,
         cleaning->for_update_ts == 0 ? UINT64_MAX : cleaning->for_update_ts);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static const kvrpcpb_KeyError *
@@ -182,7 +182,8 @@ clean_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {

@@ -12,8 +12,8 @@
  * Lock: resolver.lock, for cache and flights.
  */
 #include "base/error.h"
+#include "region/message.h"
 #include "txn/key_error.h"
-#include "txn/message.h"
 #include "txn/resolver_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -115,8 +115,9 @@ ask_encode(struct tk_job *job, const struct tk_piece *piece,
     upb_StringView primary;
 
     (void)piece;
-    if (message == NULL || !tk_txn_key(&ask->resolver->client->router.codec,
-                                       arena, question->primary, &primary)) {
+    if (message == NULL ||
+        !tk_message_key(&ask->resolver->client->router.codec, arena,
+                        question->primary, &primary)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_CheckTxnStatusRequest_set_primary_key(message, primary);
@@ -133,7 +134,7 @@ ask_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_CheckTxnStatusRequest_set_verify_is_primary(message, true);
     kvrpcpb_CheckTxnStatusRequest_set_is_txn_file(message,
                                                   question->is_txn_file);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 static tikv_error *
@@ -200,7 +201,8 @@ ask_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     (void)piece;
     if (error != NULL) {

@@ -11,8 +11,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "pd/oracle.h"
+#include "region/message.h"
 #include "txn/key_error.h"
-#include "txn/message.h"
 #include "txn/snapshot_inner.h"
 #include "wire/proto.h"
 

@@ -15,7 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "txn/message.h"
+#include "region/message.h"
 #include "txn/snapshot_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -77,15 +77,15 @@ get_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_GetRequest *message = kvrpcpb_GetRequest_new(arena->upb);
     upb_StringView key;
 
-    if (message == NULL ||
-        !tk_txn_key(codec_of(gets), arena, gets_key(job, piece->first), &key)) {
+    if (message == NULL || !tk_message_key(codec_of(gets), arena,
+                                           gets_key(job, piece->first), &key)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     kvrpcpb_GetRequest_set_key(message, key);
     kvrpcpb_GetRequest_set_version(message,
                                    gets->reading.snapshot->options.version);
     kvrpcpb_GetRequest_set_need_commit_ts(message, gets->with_commit_ts);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 /* Found, or known not to be there. */
@@ -117,7 +117,7 @@ read_get(struct gets *gets, struct want *want,
     tk_reading_details(&gets->reading,
                        kvrpcpb_GetResponse_exec_details_v2(answer));
     if (!kvrpcpb_GetResponse_not_found(answer)) {
-        value = tk_txn_bytes(kvrpcpb_GetResponse_value(answer));
+        value = tk_message_bytes(kvrpcpb_GetResponse_value(answer));
     }
     return take(gets, want, value, kvrpcpb_GetResponse_commit_ts(answer));
 }
@@ -142,7 +142,8 @@ get_answer(struct tk_job *job, const struct tk_piece *piece,
     struct gets *gets = gets_of(job);
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     return error != NULL
                ? error
@@ -168,15 +169,15 @@ batch_encode(struct tk_job *job, const struct tk_piece *piece,
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; i < piece->count; i++) {
-        if (!tk_txn_key(codec_of(gets), arena, gets_key(job, piece->first + i),
-                        &keys[i])) {
+        if (!tk_message_key(codec_of(gets), arena,
+                            gets_key(job, piece->first + i), &keys[i])) {
             return tk_error_immortal(TIKV_ERR_MEMORY);
         }
     }
     kvrpcpb_BatchGetRequest_set_version(
         message, gets->reading.snapshot->options.version);
     kvrpcpb_BatchGetRequest_set_need_commit_ts(message, gets->with_commit_ts);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 /* The item of the piece with that key. */
@@ -213,14 +214,14 @@ read_pair(struct gets *gets, const struct tk_piece *piece,
         return tk_reading_problem(&gets->reading, &gets->job, problem,
                                   (tikv_slice){ NULL, 0 });
     }
-    if (tk_codec_response_key(codec_of(gets),
-                              tk_txn_bytes(kvrpcpb_KvPair_key(pair)), &key)) {
+    if (tk_codec_response_key(
+            codec_of(gets), tk_message_bytes(kvrpcpb_KvPair_key(pair)), &key)) {
         want = find(gets, piece, key);
     }
     return want == NULL
                ? tk_error(TIKV_ERR_PROTOCOL,
                           "KvBatchGet: a key that was not asked for")
-               : take(gets, want, tk_txn_bytes(kvrpcpb_KvPair_value(pair)),
+               : take(gets, want, tk_message_bytes(kvrpcpb_KvPair_value(pair)),
                       kvrpcpb_KvPair_commit_ts(pair));
 }
 
@@ -277,7 +278,8 @@ batch_answer(struct tk_job *job, const struct tk_piece *piece,
     struct gets *gets = gets_of(job);
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     return error != NULL ? error
                          : keep(gets, arena, read_batch(gets, piece, message));

@@ -17,7 +17,7 @@
  */
 #include "base/alloc.h"
 #include "base/error.h"
-#include "txn/message.h"
+#include "region/message.h"
 #include "txn/snapshot_inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -98,13 +98,13 @@ bounds(const struct scan *scan, const struct tk_piece *piece,
     const struct tk_key_codec *codec = &router_of(scan)->codec;
 
     if (!scan->options->reverse) {
-        return tk_txn_key(codec, arena, piece->start, start) &&
-               tk_txn_end(codec, arena, piece->end, end);
+        return tk_message_key(codec, arena, piece->start, start) &&
+               tk_message_end(codec, arena, piece->end, end);
     }
-    return tk_txn_key(codec, arena, piece->start, end) &&
+    return tk_message_key(codec, arena, piece->start, end) &&
            (piece->end.len == 0 && codec->mode == TK_KEYS_TXN_V1
                 ? above_all(scan, arena, start)
-                : tk_txn_end(codec, arena, piece->end, start));
+                : tk_message_end(codec, arena, piece->end, start));
 }
 
 static tikv_error *
@@ -127,7 +127,7 @@ scan_encode(struct tk_job *job, const struct tk_piece *piece,
     kvrpcpb_ScanRequest_set_key_only(message, scan->options->keys_only);
     kvrpcpb_ScanRequest_set_reverse(message, scan->options->reverse);
     kvrpcpb_ScanRequest_set_sample_step(message, scan->options->sample_step);
-    return tk_txn_encode(job, arena, message, body);
+    return tk_message_encode(job, arena, message, body);
 }
 
 /* ---- answers ---- */
@@ -179,7 +179,8 @@ scan_answer(struct tk_job *job, const struct tk_piece *piece,
     const kvrpcpb_KeyError *problem;
     struct tk_arena *arena;
     void *message;
-    tikv_error *error = tk_txn_decode(job, response, frame, &arena, &message);
+    tikv_error *error =
+        tk_message_decode(job, response, frame, &arena, &message);
 
     if (error != NULL) {
         return error;
@@ -280,13 +281,13 @@ read_row(struct scan *scan, const kvrpcpb_KvPair *pair)
         if (error != NULL) {
             return error;
         }
-    } else if (!tk_codec_response_key(&router_of(scan)->codec,
-                                      tk_txn_bytes(kvrpcpb_KvPair_key(pair)),
-                                      &row.key)) {
+    } else if (!tk_codec_response_key(
+                   &router_of(scan)->codec,
+                   tk_message_bytes(kvrpcpb_KvPair_key(pair)), &row.key)) {
         return tk_error(TIKV_ERR_PROTOCOL,
                         "KvScan: a key outside of the keyspace");
     } else if (!scan->options->keys_only) {
-        row.value = tk_txn_bytes(kvrpcpb_KvPair_value(pair));
+        row.value = tk_message_bytes(kvrpcpb_KvPair_value(pair));
     }
     return add_row(scan, &row);
 }

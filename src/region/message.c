@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between messages and keys of the user's. No state; any thread. */
-#include "txn/message.h"
+#include "region/message.h"
 
 #include "base/error.h"
 
@@ -14,8 +14,8 @@ encode(const struct tk_key_codec *codec, struct tk_arena *arena, encode_fn *fn,
     struct tk_buf buf;
     char *copy = NULL;
 
-    if (codec->mode == TK_KEYS_TXN_V1) {
-        *out = upb_StringView_FromDataAndSize((const char *)key.data, key.len);
+    if (codec->mode == TK_KEYS_RAW_V1 || codec->mode == TK_KEYS_TXN_V1) {
+        *out = tk_message_view(key);
         return true;
     }
     tk_buf_init(&buf, SIZE_MAX / 4);
@@ -32,22 +32,22 @@ encode(const struct tk_key_codec *codec, struct tk_arena *arena, encode_fn *fn,
 }
 
 bool
-tk_txn_key(const struct tk_key_codec *codec, struct tk_arena *arena,
-           tikv_slice key, upb_StringView *out)
+tk_message_key(const struct tk_key_codec *codec, struct tk_arena *arena,
+               tikv_slice key, upb_StringView *out)
 {
     return encode(codec, arena, tk_codec_request_key, key, out);
 }
 
 bool
-tk_txn_end(const struct tk_key_codec *codec, struct tk_arena *arena,
-           tikv_slice end, upb_StringView *out)
+tk_message_end(const struct tk_key_codec *codec, struct tk_arena *arena,
+               tikv_slice end, upb_StringView *out)
 {
     return encode(codec, arena, tk_codec_request_end, end, out);
 }
 
 tikv_error *
-tk_txn_encode(struct tk_job *job, struct tk_arena *arena, const void *message,
-              tikv_slice *body)
+tk_message_encode(struct tk_job *job, struct tk_arena *arena,
+                  const void *message, tikv_slice *body)
 {
     struct tk_encoded encoded = { NULL, 0 };
 
@@ -63,8 +63,9 @@ tk_txn_encode(struct tk_job *job, struct tk_arena *arena, const void *message,
 }
 
 tikv_error *
-tk_txn_decode(struct tk_job *job, tikv_slice response, struct tk_frame *frame,
-              struct tk_arena **arena, void **message)
+tk_message_decode(struct tk_job *job, tikv_slice response,
+                  struct tk_frame *frame, struct tk_arena **arena,
+                  void **message)
 {
     const struct tk_command_row *row = tk_command_row(job->command);
 
