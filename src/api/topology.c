@@ -153,7 +153,7 @@ list_page(tikv_client *client, struct tk_op *op, tikv_range range, size_t limit,
         tikv_range encoded = { tk_buf_slice(&keys[0]), tk_buf_slice(&keys[1]) };
 
         error = tk_pd_regions_in(client->router.pd, op, &encoded, 1, wanted,
-                                 arena, &page, &count);
+                                 TK_PD_LEADER, arena, &page, &count);
     }
     *more = count == wanted;
     for (i = 0; i < count && error == NULL; i++) {

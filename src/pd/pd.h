@@ -60,6 +60,12 @@ tk_pd_timestamp(struct tk_pd *pd, struct tk_op *op, uint64_t *out);
 
 /* ---- regions and stores (PD-5); keys as PD knows them ---- */
 
+/* Who may answer what is asked about regions. Members that do not lead, and
+ * routers, know less and later: what they answer can be old. They are asked
+ * only where the settings allow it; what they do not know the leader is asked
+ * at once. Whoever finds an answer old asks again, the leader. */
+enum tk_pd_source { TK_PD_LEADER, TK_PD_ANYBODY };
+
 /* Messages live in the arena. `leader` is NULL when none is known. */
 struct tk_pd_region {
     const struct metapb_Region *region;
@@ -69,17 +75,29 @@ struct tk_pd_region {
     const struct metapb_Peer *const *pending;
     size_t pending_count;
     const struct metapb_Buckets *buckets; /* NULL: none */
+    bool is_hearsay; /* not from the leader: it can be old */
 };
 
 /* `out->region` is NULL when PD knows no region for the key. */
 tikv_error *
 tk_pd_region_by_key(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
-                    struct tk_arena *arena, struct tk_pd_region *out);
+                    enum tk_pd_source source, struct tk_arena *arena,
+                    struct tk_pd_region *out)
+    __attribute__((warn_unused_result));
 
 /* The region before the one that holds `key`. */
 tikv_error *
 tk_pd_region_before(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
-                    struct tk_arena *arena, struct tk_pd_region *out);
+                    enum tk_pd_source source, struct tk_arena *arena,
+                    struct tk_pd_region *out)
+    __attribute__((warn_unused_result));
+
+/* `out->region` is NULL when PD knows no region of that id. */
+tikv_error *
+tk_pd_region_by_id(struct tk_pd *pd, struct tk_op *op, uint64_t id,
+                   enum tk_pd_source source, struct tk_arena *arena,
+                   struct tk_pd_region *out)
+    __attribute__((warn_unused_result));
 
 /* Regions that hold keys of the ranges, at most `limit`; of each range they
  * begin with the one that holds its start. Ranges ascend and do not overlap.
@@ -87,8 +105,9 @@ tk_pd_region_before(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
  * gaps. UNSUPPORTED: this PD is too old to be asked so. */
 tikv_error *
 tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
-                 size_t ranges_count, uint32_t limit, struct tk_arena *arena,
-                 struct tk_pd_region **out, size_t *count);
+                 size_t ranges_count, uint32_t limit, enum tk_pd_source source,
+                 struct tk_arena *arena, struct tk_pd_region **out,
+                 size_t *count) __attribute__((warn_unused_result));
 
 /* NULL in *out when PD says there is no such store. */
 tikv_error *

@@ -43,29 +43,21 @@ real_leader(const struct metapb_Peer *leader)
     return leader != NULL && metapb_Peer_id(leader) != 0 ? leader : NULL;
 }
 
+/* GetRegion, GetPrevRegion, GetRegionByID: their answers are the same. */
 static tikv_error *
-find(struct tk_pd *pd, struct tk_op *op, enum tk_command command,
-     tikv_slice key, struct tk_arena *arena, struct tk_pd_region *out)
+find(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
+     struct tk_arena *arena, struct tk_pd_region *out)
 {
-    pdpb_GetRegionRequest *request = pdpb_GetRegionRequest_new(arena->upb);
-    struct tk_pd_ask ask = { command, { NULL, 0 }, is_absent };
     const pdpb_GetRegionResponse *answer;
     const pdpb_PeerStats *const *down;
     const void *message;
     tikv_error *error;
 
     memset(out, 0, sizeof(*out));
-    if (request != NULL) {
-        pdpb_GetRegionRequest_set_header(request, tk_pd_header(pd, arena));
-        pdpb_GetRegionRequest_set_region_key(request, view(key));
-        pdpb_GetRegionRequest_set_need_buckets(request, true);
-        ask.body = tk_arena_encode(arena, tk_command_row(command)->request,
-                                   request);
-    }
-    if (ask.body.data == NULL) {
+    if (ask->body.data == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_pd_call(pd, op, &ask, arena, &message);
+    error = tk_pd_call(pd, op, ask, arena, &message);
     if (error != NULL || message == NULL) {
         return error;
     }
@@ -84,18 +76,71 @@ find(struct tk_pd *pd, struct tk_op *op, enum tk_command command,
     return out->down == NULL ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
 }
 
+static struct tk_encoded
+encode_key(struct tk_pd *pd, tikv_slice key, struct tk_arena *arena)
+{
+    pdpb_GetRegionRequest *request = pdpb_GetRegionRequest_new(arena->upb);
+
+    if (request == NULL) {
+        return (struct tk_encoded){ NULL, 0 };
+    }
+    pdpb_GetRegionRequest_set_header(request, tk_pd_header(pd, arena));
+    pdpb_GetRegionRequest_set_region_key(request, view(key));
+    pdpb_GetRegionRequest_set_need_buckets(request, true);
+    return tk_arena_encode(arena, tk_command_row(TK_CMD_PD_GET_REGION)->request,
+                           request);
+}
+
+static struct tk_encoded
+encode_id(struct tk_pd *pd, uint64_t id, struct tk_arena *arena)
+{
+    pdpb_GetRegionByIDRequest *request =
+        pdpb_GetRegionByIDRequest_new(arena->upb);
+
+    if (request == NULL) {
+        return (struct tk_encoded){ NULL, 0 };
+    }
+    pdpb_GetRegionByIDRequest_set_header(request, tk_pd_header(pd, arena));
+    pdpb_GetRegionByIDRequest_set_region_id(request, id);
+    pdpb_GetRegionByIDRequest_set_need_buckets(request, true);
+    return tk_arena_encode(
+        arena, tk_command_row(TK_CMD_PD_GET_REGION_BY_ID)->request, request);
+}
+
 tikv_error *
 tk_pd_region_by_key(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
-                    struct tk_arena *arena, struct tk_pd_region *out)
+                    enum tk_pd_source source, struct tk_arena *arena,
+                    struct tk_pd_region *out)
 {
-    return find(pd, op, TK_CMD_PD_GET_REGION, key, arena, out);
+    struct tk_pd_ask ask = { TK_CMD_PD_GET_REGION,
+                             encode_key(pd, key, arena), is_absent };
+
+    (void)source;
+    return find(pd, op, &ask, arena, out);
 }
 
 tikv_error *
 tk_pd_region_before(struct tk_pd *pd, struct tk_op *op, tikv_slice key,
-                    struct tk_arena *arena, struct tk_pd_region *out)
+                    enum tk_pd_source source, struct tk_arena *arena,
+                    struct tk_pd_region *out)
 {
-    return find(pd, op, TK_CMD_PD_GET_PREV_REGION, key, arena, out);
+    struct tk_pd_ask ask = { TK_CMD_PD_GET_PREV_REGION,
+                             encode_key(pd, key, arena), is_absent };
+
+    (void)source;
+    return find(pd, op, &ask, arena, out);
+}
+
+tikv_error *
+tk_pd_region_by_id(struct tk_pd *pd, struct tk_op *op, uint64_t id,
+                   enum tk_pd_source source, struct tk_arena *arena,
+                   struct tk_pd_region *out)
+{
+    struct tk_pd_ask ask = { TK_CMD_PD_GET_REGION_BY_ID,
+                             encode_id(pd, id, arena), is_absent };
+
+    (void)source;
+    return find(pd, op, &ask, arena, out);
 }
 
 static struct tk_encoded
@@ -130,8 +175,9 @@ encode_scan(struct tk_pd *pd, const tikv_range *ranges, size_t ranges_count,
 
 tikv_error *
 tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
-                 size_t ranges_count, uint32_t limit, struct tk_arena *arena,
-                 struct tk_pd_region **out, size_t *count)
+                 size_t ranges_count, uint32_t limit, enum tk_pd_source source,
+                 struct tk_arena *arena, struct tk_pd_region **out,
+                 size_t *count)
 {
     struct tk_pd_ask ask = { TK_CMD_PD_BATCH_SCAN_REGIONS,
                              encode_scan(pd, ranges, ranges_count, limit,
@@ -142,6 +188,7 @@ tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
     tikv_error *error;
     size_t i;
 
+    (void)source;
     *count = 0;
     if (ask.body.data == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
@@ -160,6 +207,7 @@ tk_pd_regions_in(struct tk_pd *pd, struct tk_op *op, const tikv_range *ranges,
         const pdpb_PeerStats *const *down =
             pdpb_Region_down_peers(list[i], &region->down_count);
 
+        region->is_hearsay = false;
         region->region = pdpb_Region_region(list[i]);
         region->leader = real_leader(pdpb_Region_leader(list[i]));
         region->buckets = pdpb_Region_buckets(list[i]);

@@ -360,7 +360,7 @@ open_stream(struct tk_pd *pd, struct tk_wakes *wakes)
     is_open = tk_conn_stream_open(
         leader,
         tk_command_row(home.is_apart ? TK_CMD_TSO_TSO : TK_CMD_PD_TSO)->path,
-        &stream->stream);
+        NULL, &stream->stream);
     tk_mutex_lock(&tso->lock);
     stream->is_open = is_open;
     if (is_open) {

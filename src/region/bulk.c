@@ -219,7 +219,7 @@ load_gaps(struct tk_cache *cache, struct tk_op *op, struct tk_load *load,
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     error = tk_pd_regions_in(cache->pd, op, gaps->all, gaps->count, REGIONS_MAX,
-                             gaps->arena, &regions, &count);
+                             TK_PD_LEADER, gaps->arena, &regions, &count);
     for (i = 0; i < count && error == NULL; i++) {
         struct tk_region *region = NULL;
 

@@ -269,7 +269,8 @@ ask_pd(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
 {
     bool is_end = before && key.len == 0;
     tikv_error *error =
-        tk_pd_region_by_key(cache->pd, op, region_key, arena, out);
+        tk_pd_region_by_key(cache->pd, op, region_key, TK_PD_LEADER, arena,
+                            out);
 
     if (error != NULL || out->region == NULL || !before) {
         return error;
@@ -279,7 +280,8 @@ ask_pd(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
         tikv_slice end = view_slice(metapb_Region_end_key(out->region));
 
         while (error == NULL && out->region != NULL && end.len != 0) {
-            error = tk_pd_region_by_key(cache->pd, op, end, arena, out);
+            error = tk_pd_region_by_key(cache->pd, op, end, TK_PD_LEADER, arena,
+                                        out);
             if (error == NULL && out->region != NULL) {
                 end = view_slice(metapb_Region_end_key(out->region));
             }
@@ -288,7 +290,8 @@ ask_pd(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
     }
     if (tk_slice_equal(view_slice(metapb_Region_start_key(out->region)),
                        region_key)) {
-        error = tk_pd_region_before(cache->pd, op, region_key, arena, out);
+        error = tk_pd_region_before(cache->pd, op, region_key, TK_PD_LEADER,
+                                    arena, out);
     }
     return error;
 }

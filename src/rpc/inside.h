@@ -276,7 +276,8 @@ tk_pipe_received(struct tk_stream *stream, tikv_slice data,
 /* ---- lone.c ---- */
 
 enum tk_submit
-tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request);
+tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request,
+               const char *const *metadata);
 
 /* Under the lock: nobody waits for this call any more. */
 void

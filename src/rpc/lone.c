@@ -191,12 +191,13 @@ settle(struct tk_pipe *pipe, struct tk_lone *lone, bool is_accepted,
 }
 
 enum tk_submit
-tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request)
+tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request,
+               const char *const *metadata)
 {
     struct tk_transport *transport = pipe->rpc->transport;
     const char *path = tk_command_row(request->parts.command)->path;
-    const char *metadata[] = { "tikv-forwarded-host", request->forward_to,
-                               NULL };
+    const char *forward[] = { "tikv-forwarded-host", request->forward_to,
+                              NULL };
     int64_t deadline = request->deadline;
     struct tk_lone *lone;
     struct tk_link *link;
@@ -217,7 +218,7 @@ tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request)
     is_accepted =
         link != NULL &&
         transport->ops->call(transport, link, path,
-                             metadata[1] == NULL ? NULL : metadata,
+                             forward[1] == NULL ? metadata : forward,
                              tk_buf_slice(&lone->bytes), deadline,
                              &lone->unary);
     settle(pipe, lone, is_accepted, error);

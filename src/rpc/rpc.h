@@ -112,6 +112,12 @@ tk_conn_state(struct tk_conn *conn);
 enum tk_submit
 tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold);
 
+/* The same as a call of its own, at once, with `metadata`: key, value, ...,
+ * NULL, or NULL; read during the call. */
+enum tk_submit
+tk_conn_submit_alone(struct tk_conn *conn, struct tk_request *request,
+                     const char *const *metadata);
+
 /* True: the network has forgotten the request and its memory is the caller's;
  * *never_sent tells whether its bytes surely never left (a request still in
  * the open message is cut out of it). False: done was entered or will be
@@ -129,10 +135,11 @@ bool
 tk_conn_is_busy(struct tk_conn *conn);
 
 /* Streams of other rooms (TSO): straight to the transport on the address's
- * link. The rules of transport.h hold. */
+ * link. The rules of transport.h hold. `metadata` is key, value, ..., NULL, or
+ * NULL; read during the call. */
 bool
 tk_conn_stream_open(struct tk_conn *conn, const char *path,
-                    struct tk_stream *stream);
+                    const char *const *metadata, struct tk_stream *stream);
 
 bool
 tk_conn_stream_send(struct tk_conn *conn, struct tk_stream *stream,

@@ -85,10 +85,22 @@ hold_until(struct tk_pipe *pipe, const struct tk_request *request)
 }
 
 enum tk_submit
+tk_conn_submit_alone(struct tk_conn *conn, struct tk_request *request,
+                     const char *const *metadata)
+{
+    enum tk_submit result =
+        tk_lone_submit(choose_pipe(conn), request, metadata);
+
+    want_sweep(conn->rpc);
+    tk_point(conn->rpc->rt);
+    return result;
+}
+
+enum tk_submit
 tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
 {
     struct tk_rpc *rpc = conn->rpc;
-    struct tk_pipe *pipe = choose_pipe(conn);
+    struct tk_pipe *pipe;
     bool is_urgent = request->is_urgent;
     enum tk_submit result;
     int64_t until = TK_NEVER;
@@ -96,14 +108,12 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
     /* A batch stream is one store's: what is passed on goes by itself. */
     if (tk_command_row(request->parts.command)->slot == 0 ||
         request->forward_to != NULL) {
-        result = tk_lone_submit(pipe, request);
-        want_sweep(rpc);
-        tk_point(rpc->rt);
-        return result;
+        return tk_conn_submit_alone(conn, request, NULL);
     }
     if (!hold && !is_urgent) {
         hold = rpc->transport->ops->is_delivering(rpc->transport);
     }
+    pipe = choose_pipe(conn);
     tk_mutex_lock(&pipe->lock);
     result = append(pipe, request);
     if (result != TK_SUBMIT_OK) {
@@ -188,7 +198,7 @@ tk_conn_is_busy(struct tk_conn *conn)
 
 bool
 tk_conn_stream_open(struct tk_conn *conn, const char *path,
-                    struct tk_stream *stream)
+                    const char *const *metadata, struct tk_stream *stream)
 {
     struct tk_transport *transport = conn->rpc->transport;
     tikv_error *error = NULL;
@@ -200,7 +210,7 @@ tk_conn_stream_open(struct tk_conn *conn, const char *path,
         tikv_error_free(error);
         return false;
     }
-    return transport->ops->open(transport, link, path, NULL, stream);
+    return transport->ops->open(transport, link, path, metadata, stream);
 }
 
 bool

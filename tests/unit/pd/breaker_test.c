@@ -98,7 +98,8 @@ find_region(struct world *w, int64_t timeout_ms)
     tikv_error *error;
 
     assert_true(tk_op_init(&op, w->exec, NULL, timeout_ms * TK_MS));
-    error = tk_pd_region_by_key(w->pd, &op, tk_slice("k", 1), arena, &region);
+    error = tk_pd_region_by_key(w->pd, &op, tk_slice("k", 1), TK_PD_LEADER,
+                                arena, &region);
     tk_op_fini(&op);
     tk_arena_unref(arena);
     return error;
