@@ -88,6 +88,7 @@ PERF_CLUSTER_SRC := $(wildcard perf/cluster/*.c) tests/fixture/grpc_client.c
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 SIM_SRC := $(wildcard tests/sim/*.c)
 DEMO_SRC := $(wildcard tests/demo/*.c)
+HOUR_SRC := $(wildcard tests/hour/*.c)
 
 PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
     $(if $(wildcard src/cli/tikv_playground.c),tikv-playground)
@@ -321,6 +322,9 @@ $(BUILD)/$1/perf/micro/%: $(BUILD)/$1/obj/perf/micro/%.o \
 $(BUILD)/$1/demo: $(call objects,$1,$(DEMO_SRC) \
     $(wildcard tests/fixture/playground.c)) $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,$$(LIBS))
+$(BUILD)/$1/tikv-hour: $(call objects,$1,$(HOUR_SRC) \
+    $(wildcard tests/fixture/playground.c)) $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,$$(LIBS))
 # The simulator reaches no gRPC code; --as-needed drops the library then.
 $(BUILD)/$1/tikv-sim: $(call objects,$1,$(SIM_SRC)) \
     $(BUILD)/$1/libtk-internal.a
@@ -339,7 +343,8 @@ PROGRAMS_$1 := $(addprefix $(BUILD)/$1/,$(PROGRAMS))
 PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
 -include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
     $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
-    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(PERF_CLUSTER_SRC) $(SIM_SRC) $(DEMO_SRC) $(HARNESS_SRC) \
+    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(PERF_CLUSTER_SRC) $(SIM_SRC) $(DEMO_SRC) \
+    $(HOUR_SRC) $(HARNESS_SRC) \
     $(FIXTURE_SRC) \
     $(ALL_TEST_SRC)))
 endef
@@ -407,6 +412,13 @@ KILL_TEST := $(BUILD)/check/tests/cluster/kill_test
 kills: $(KILL_TEST) $(BUILD)/check/tikv-playground ## tikv-playground --data, killed KILLS=200 times under load
 	$(Q)TK_KILLS=$(KILLS) TK_VARIANT='$(abspath $(BUILD)/check)' \
 	    $(KILL_TEST)
+
+# DURATION, in seconds, is another for `make perf`.
+HOUR_ARGS ?=
+.PHONY: hour
+hour: $(BUILD)/release/tikv-hour $(BUILD)/release/tikv-playground ## the client under load in a breaking world, DURATION=3600 s
+	$(Q)$(BUILD)/release/tikv-hour --duration $(or $(DURATION),3600) \
+	    $(HOUR_ARGS)
 
 LIVES ?= 1000
 LIFE_TEST := $(BUILD)/check/tests/cluster/serve_life_test
@@ -532,7 +544,7 @@ ANALYZED := $(sort $(INTERNAL_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) \
     $(BENCH_SRC) $(FLOOR_SRC) $(PERF_SHARED))
 FORMATTED := $(sort $(HEADERS) $(wildcard src/*/*.[ch] src/*/*/*.[ch] \
     perf/*.[ch] perf/*/*.[ch] examples/*.c tests/harness/*.[ch] \
-    tests/sim/*.[ch]) $(foreach d,unit client cluster torture abi, \
+    tests/sim/*.[ch] tests/hour/*.[ch]) $(foreach d,unit client cluster torture abi, \
     $(call deep,$d)))
 CLANG_TIDY ?= clang-tidy
 CLANG_FORMAT ?= clang-format
