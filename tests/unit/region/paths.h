@@ -7,6 +7,10 @@
  *            timeout; threshold=N (ms); lead=N (store, else 1); forward;
  *            slow=N; alone (one replica); learner4 (a fourth store, with
  *            a learner); on: the world of the row before goes on
+ *   states   in the mode, N a store: dead=N (and known to be), reborn=N
+ *            (another life than the record knows, and well), down=N, moved=N,
+ *            busy=N, behind=N (not ready for stale reads): what it answers
+ *            follows from the state, and there are no other answers
  *   answers  one word each, see path_error(); after the last all is well
  *   path     the stores asked: 2 plain, 2r replica read, 2s stale read,
  *            2>1 through store 2 to store 1
@@ -44,8 +48,10 @@ struct path {
 struct path_store {
     bool is_dead;
     bool is_stale; /* its life is another than the record knows */
+    bool is_reborn; /* and the new one is known */
     bool is_slow;
     int64_t wait_ms;
+    const char *state; /* decides on its answers, or NULL */
 };
 
 struct path_world {
@@ -89,6 +95,46 @@ path_number(const char *text, const char *word, uint32_t otherwise)
                : otherwise;
 }
 
+/* Each state word may come once per store: "busy=1 busy=2". */
+static inline void
+path_states(struct path_world *w, const char *mode)
+{
+    static const char *const words[] = { "dead=",  "reborn=", "down=",
+                                         "moved=", "busy=",   "behind=" };
+    size_t i;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const char *at = mode;
+
+        while ((at = strstr(at, words[i])) != NULL) {
+            struct path_store *store;
+
+            at += strlen(words[i]);
+            store = &w->stores[strtoul(at, NULL, 10) - 1];
+            store->is_dead |= i == 0;
+            store->is_reborn |= i == 1;
+            store->is_stale |= i == 1;
+            store->state = i < 2 ? store->state : words[i];
+        }
+    }
+}
+
+/* What a store in its state makes of a request; "" is well. */
+static inline const char *
+path_state_answer(const struct path_world *w, const struct tk_choice *choice)
+{
+    const char *state = w->stores[choice->target].state;
+
+    if (state == NULL || (state[0] == 'b' && state[1] == 'e' &&
+                          !choice->stale_read)) {
+        return "";
+    }
+    return state[0] == 'd'   ? "failed"
+           : state[0] == 'm' ? "not_found"
+           : state[1] == 'u' ? "busy"
+                             : "not_ready";
+}
+
 static inline void
 path_begin(struct path_world *w, const char *mode)
 {
@@ -115,6 +161,7 @@ path_begin(struct path_world *w, const char *mode)
     if (slow != 0) {
         w->stores[slow - 1].is_slow = true;
     }
+    path_states(w, mode);
     memset(&w->mode, 0, sizeof(w->mode));
     memset(w->pauses, 0, sizeof(w->pauses));
     w->way[0] = '\0';
@@ -154,7 +201,7 @@ path_see(struct path_world *w)
         replica->peer_id = 100 + i;
         replica->liveness = store->is_dead ? TK_DEAD : TK_ALIVE;
         replica->is_stale = store->is_stale;
-        replica->is_resolved = !store->is_stale;
+        replica->is_resolved = !store->is_stale || store->is_reborn;
         replica->is_slow = store->is_slow;
         replica->is_learner = w->has_learner && i == 3;
         replica->matches =
@@ -329,6 +376,22 @@ path_success(struct path_world *w)
     }
 }
 
+/* The answer to a choice; "" is well. */
+static inline void
+path_next(const struct path_world *w, const struct tk_choice *choice,
+          const char **at, char *word, size_t size)
+{
+    size_t len;
+
+    *at += strspn(*at, " ");
+    len = strcspn(*at, " ");
+    snprintf(word, size, "%.*s", (int)len, *at);
+    *at += len;
+    if (len == 0) {
+        snprintf(word, size, "%s", path_state_answer(w, choice));
+    }
+}
+
 /* Plays all answers; how it ended goes into `end`. */
 static inline void
 path_play(struct path_world *w, const char *answers, char *end, size_t size)
@@ -343,7 +406,6 @@ path_play(struct path_world *w, const char *answers, char *end, size_t size)
         struct tk_reaction reaction;
         struct tk_choice choice;
         char word[32];
-        int taken = 0;
 
         path_see(w);
         tk_selector_next(&w->selector, 0, &choice);
@@ -354,11 +416,11 @@ path_play(struct path_world *w, const char *answers, char *end, size_t size)
             break;
         }
         path_note(w, &choice);
-        if (sscanf(at, "%31s%n", word, &taken) != 1) {
+        path_next(w, &choice, &at, word, sizeof(word));
+        if (word[0] == '\0') {
             path_success(w);
             break;
         }
-        at += taken;
         if (strcmp(word, "late") == 0 || strcmp(word, "failed") == 0) {
             tk_selector_failed(&w->selector, word[0] == 'l', 10, &reaction);
         } else {
