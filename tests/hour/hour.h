@@ -200,6 +200,7 @@ struct hour {
     uint64_t duration_s;
     uint64_t seed;
     bool is_quiet;
+    bool is_terminal; /* standard error */
 
     struct hour_slot slots[HOUR_SLOTS];
     struct hour_counters counters;

@@ -166,7 +166,7 @@ watch(struct hour *hour)
         hour_watch(hour);
         hour_progress(hour, second);
     }
-    if (!hour->is_quiet) {
+    if (!hour->is_quiet && hour->is_terminal) {
         fputs("\r\033[K", stderr);
     }
 }
@@ -232,6 +232,7 @@ main(int argc, char **argv)
     struct words words = { 0 };
     int status;
 
+    hour.is_terminal = isatty(STDERR_FILENO) != 0;
     pthread_mutex_init(&hour.lock, NULL);
     pthread_cond_init(&hour.landed, NULL);
     tikv_error_free(tikv_config_new(&words.config));

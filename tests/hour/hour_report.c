@@ -245,23 +245,26 @@ hour_judge_growth(struct hour *hour)
 
 /* ---- texts ---- */
 
+/* On a terminal one line that is written over each second, elsewhere one each
+ * minute. */
 void
 hour_progress(struct hour *hour, uint64_t second)
 {
     const struct hour_counters *counters = &hour->counters;
     const struct hour_sample *now = &hour->samples[hour->samples_count - 1];
     uint64_t ended = hour_ended(hour);
+    bool is_due = !hour->is_quiet && (hour->is_terminal || second % 60 == 0);
 
-    if (!hour->is_quiet) {
+    if (is_due) {
         fprintf(stderr,
-                "\r%5" PRIu64 " s %8" PRIu64 " op/s %8" PRIu64
+                "%s%5" PRIu64 " s to go %8" PRIu64 " op/s %8" PRIu64
                 " transfers %6" PRIu64 " errors %5" PRIu64 " breaks %4" PRIu64
-                " restarts %7u KiB %" PRIu64 " wrong \033[K",
-                second, ended - hour->ended_before,
-                atomic_load(&counters->transfers),
+                " restarts %7u KiB %" PRIu64 " wrong%s",
+                hour->is_terminal ? "\r" : "", hour->duration_s - second,
+                ended - hour->ended_before, atomic_load(&counters->transfers),
                 atomic_load(&counters->errors), atomic_load(&counters->breaks),
                 atomic_load(&counters->restarts), now->rss_kb,
-                hour->complaints);
+                hour->complaints, hour->is_terminal ? "\033[K" : "\n");
     }
     hour->ended_before = ended;
 }
