@@ -264,6 +264,38 @@ prepare(struct tk_commit *commit, struct tk_op *op,
     return error;
 }
 
+/* One phase was asked for and not granted. Where an answer was lost, TiKV may
+ * have committed all at once, and a region that was split since lets the keys
+ * come again in several requests, each of which just succeeds. Those of an
+ * async commit are told the timestamp; else only the primary knows it. */
+static tikv_error *
+leave_one_phase(struct tk_commit *commit, struct tk_op *op)
+{
+    struct tk_txn_fate fate = { .state = TK_TXN_UNKNOWN };
+    struct tk_backoff backoff;
+    tikv_error *error = NULL;
+
+    if (commit->sent_one_phase && commit->some_unanswered &&
+        !commit->use_async) {
+        tk_backoff_init(&backoff, tk_txn_budget(&commit->client->router,
+                                                TK_BUDGET_PREWRITE_MS));
+        error = tk_resolver_ask(commit->client->resolver, op, &backoff,
+                                commit->start_ts, commit->primary, TK_ASK_LOOK,
+                                &fate);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    if (fate.state == TK_TXN_COMMITTED) {
+        commit->commit_ts = fate.commit_ts;
+        commit->in_one_phase = true;
+    } else {
+        commit->use_one_phase = false;
+        commit->summary.fallbacks |= TIKV_FALLBACK_1PC;
+    }
+    return NULL;
+}
+
 static tikv_error *
 prewrite(struct tk_commit *commit, struct tk_op *op,
          const struct tk_commit_hooks *hooks)
@@ -276,6 +308,9 @@ prewrite(struct tk_commit *commit, struct tk_op *op,
         tk_outcome_reach(&commit->outcome, TK_OUTCOME_SENT);
     }
     error = tk_commit_prewrite(commit, op, hooks);
+    if (error == NULL && commit->use_one_phase && !commit->in_one_phase) {
+        error = leave_one_phase(commit, op);
+    }
     commit->summary.prewrite_ns = (uint64_t)(tk_now(op->rt) - from);
     if (error != NULL) {
         return error;

@@ -86,6 +86,7 @@ struct tk_commit {
     size_t all_count;         /* mutations at the start */
     bool use_async;
     bool use_one_phase;
+    bool sent_one_phase;  /* a request that commits all by itself left */
     bool some_unanswered; /* an attempt of a prewrite may still be on its way */
     bool is_refused;      /* by TiKV, which would refuse it again */
     bool some_prewritten; /* some key is locked */

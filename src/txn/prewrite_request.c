@@ -158,6 +158,7 @@ tk_prewrite_encode(struct tk_job *job, const struct tk_piece *piece,
     if (commit->use_one_phase && is_all) {
         kvrpcpb_PrewriteRequest_set_try_one_pc(message, true);
         round->sent_one_phase = true;
+        commit->sent_one_phase = true;
     }
     if (commit->use_async || (commit->use_one_phase && is_all)) {
         kvrpcpb_PrewriteRequest_set_max_commit_ts(message,

@@ -151,12 +151,62 @@ commit__tells_the_truth_in_a_storm(void **state)
     }
 }
 
+/* Committed in one request whose answer is lost; then the region splits, and
+ * each half comes again in a request of its own. */
+static void
+one_phase_then_split(struct place *place)
+{
+    struct tk_txn_client *others[2];
+    int with_async;
+
+    for (with_async = 0; with_async < 2; with_async++) {
+        uint64_t start_ts = data_ts(place->router);
+        const char *first = with_async ? "c" : "a";
+        struct place other = { .w = place->w };
+        struct tk_txn_fate fate;
+        struct try try;
+
+        try_init(&try, place, ONE_PHASE);
+        try.rules.async_commit = with_async;
+        put_all(&try, with_async ? DATA_KEYS("c", "d") : DATA_KEYS("a", "b"));
+        world_fault(place->w,
+                    with_async ? "on=tikv.KvPrewrite when=first(1) "
+                                 "do=apply,split(d),apply,status(UNAVAILABLE)"
+                               : "on=tikv.KvPrewrite when=first(1) "
+                                 "do=apply,split(b),apply,status(UNAVAILABLE)");
+
+        world_ok(commit_at(&try, start_ts));
+        
+        tk_cluster_fault_remove(place->w->cluster, 0);
+        /* A client that has not heard of it asks TiKV. */
+        world_ok(tk_txn_client_new(&place->w->router, &other.client));
+        fate = fate_of(&other, start_ts, first);
+        assert_int_equal(fate.state, TK_TXN_COMMITTED);
+        assert_int_equal(fate.commit_ts, try.commit_ts);
+        finish(&try);
+        assert_int_equal(data_locks(place->router, NULL), 0);
+        try_fini(&try);
+        others[with_async] = other.client;
+    }
+    world_shut(place->w);
+    tk_txn_client_free(others[0]);
+    tk_txn_client_free(others[1]);
+}
+
+static void
+commit__tells_the_timestamp_of_a_lost_one_phase_commit(void **state)
+{
+    (void)state;
+    place_run(one_phase_then_split);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(lesson_7__every_lost_attempt_is_told_alike),
         harness_test(commit__tells_the_truth_in_a_storm),
+        harness_test(commit__tells_the_timestamp_of_a_lost_one_phase_commit),
     };
 
     return harness_run(tests);
