@@ -68,6 +68,42 @@ typedef struct tikv_txn tikv_txn;
 typedef tikv_error *
 tikv_txn_check_fn(uint64_t ts, void *arg);
 
+/* Of a write, for tikv_txn_filter_fn. */
+#define TIKV_WRITE_INSERT UINT32_C(1) /* the key has to be absent */
+#define TIKV_WRITE_LOCKED UINT32_C(2) /* by tikv_txn_lock(), too */
+
+/**
+ * May take writes out of the commit that are known to change nothing: sets
+ * `*is_needless`, which is false before. `value` is absent for a delete. A
+ * key that is also locked keeps its lock. An error ends the commit. Called
+ * for each write, in the order of the keys, on the committing thread, before
+ * anything is sent.
+ */
+typedef tikv_error *
+tikv_txn_filter_fn(tikv_slice key, tikv_slice value, uint32_t flags,
+                   bool *is_needless, void *arg);
+
+/* What is known of the end of a transaction. */
+typedef int32_t tikv_outcome;
+#define TIKV_OUTCOME_UNKNOWN INT32_C(0) /* still open: ask again later */
+#define TIKV_OUTCOME_COMMITTED INT32_C(1)
+#define TIKV_OUTCOME_ROLLED_BACK INT32_C(2)
+
+/**
+ * For programs that keep a log of their own beside the cluster. `log` runs
+ * once while the keys are being locked, on a worker or on the committing
+ * thread: commit waits for it, and an error of it ends the commit. When it
+ * sets `*is_skipped` there was nothing to log. Otherwise `logged` is told the
+ * end, on the committing thread, UNKNOWN for TIKV_ERR_UNDETERMINED. Async and
+ * one-phase commit are off with `log`.
+ */
+typedef tikv_error *
+tikv_txn_log_fn(uint64_t start_ts, tikv_slice primary, bool *is_skipped,
+                void *arg);
+typedef void
+tikv_txn_logged_fn(uint64_t start_ts, tikv_outcome outcome, uint64_t commit_ts,
+                   void *arg);
+
 /* How a transaction ended; it lives during the call that gets it. */
 typedef struct tikv_txn_summary {
     size_t struct_size;
@@ -77,12 +113,17 @@ typedef struct tikv_txn_summary {
     uint32_t mode;           /* TIKV_MODE_..., the last one tried */
     uint32_t fallbacks;      /* TIKV_FALLBACK_... */
     uint64_t keys_count;
-    uint64_t bytes_count;    /* of keys and values */
-    uint64_t regions_count;  /* requests of the first phase, about */
+    uint64_t bytes_count;   /* of keys and values */
+    uint64_t regions_count; /* requests of the first phase, about */
     uint64_t prewrite_ns;
     uint64_t commit_ns;
-    uint64_t resolve_ns; /* of prewrite_ns: about locks of others */
-    uint64_t rounds;     /* of prewrites; above 1: locks were met */
+    uint64_t resolve_ns;   /* of prewrite_ns: about locks of others */
+    uint64_t rounds;       /* of prewrites; above 1: locks were met */
+    uint64_t latch_ns;     /* before all else: the turn among own commits */
+    uint64_t floor_ns;     /* the timestamp before an async commit */
+    uint64_t timestamp_ns; /* the commit timestamp; both waits included */
+    uint64_t backoff_ns;   /* pauses of prewrites and of the primary's commit */
+    uint64_t attempts;     /* requests of these */
 } tikv_txn_summary;
 #define TIKV_MODE_NOTHING UINT32_C(0) /* nothing was written */
 #define TIKV_MODE_2PC UINT32_C(1)
@@ -94,6 +135,11 @@ typedef struct tikv_txn_summary {
 /* Told once when commit ends, on its thread. */
 typedef void
 tikv_txn_end_fn(const tikv_txn_summary *summary, void *arg);
+
+/* Told the bytes that the writes hold now whenever that has changed, by the
+ * thread that wrote. */
+typedef void
+tikv_txn_memory_fn(uint64_t bytes, void *arg);
 
 /* Told around work that goes on behind an ended transaction: `begins` on the
  * committing thread before commit returns, then false on a worker. */
@@ -120,11 +166,11 @@ typedef struct tikv_txn_options {
      * unlike real time, which saves a timestamp. Off by default. */
     tikv_switch causal;
 
-    uint32_t assertions;   /* TIKV_ASSERTIONS_... */
-    uint32_t locks;        /* TIKV_LOCKS_... */
-    uint32_t disk_full;    /* TIKV_DISK_FULL_... */
-    uint32_t reserved;     /* must be 0 */
-    uint64_t source;       /* Context.txn_source: a mark for change feeds */
+    uint32_t assertions; /* TIKV_ASSERTIONS_... */
+    uint32_t locks;      /* TIKV_LOCKS_... */
+    uint32_t disk_full;  /* TIKV_DISK_FULL_... */
+    uint32_t reserved;   /* must be 0 */
+    uint64_t source;     /* Context.txn_source: a mark for change feeds */
 
     /* The commit timestamp has to be above this one, which another cluster
      * gave: waits for PD to get there, up to `commit_after_ms` (0: 1000, a
@@ -144,11 +190,18 @@ typedef struct tikv_txn_options {
     tikv_txn_check_fn *commit_check;
     tikv_txn_end_fn *on_end;
     tikv_txn_background_fn *on_background;
-    void *arg; /* of the four */
+    tikv_txn_memory_fn *on_memory;
+    tikv_txn_filter_fn *filter;
+    tikv_txn_log_fn *log;
+    tikv_txn_logged_fn *logged;
+    void *arg; /* of them all */
 } tikv_txn_options;
 #define TIKV_TXN_OPTIONS_INIT                                                  \
-    { TIKV_CALL_INIT_SIZED(sizeof(tikv_txn_options)),                          \
-      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
+    {                                                                          \
+        TIKV_CALL_INIT_SIZED(sizeof(tikv_txn_options)), 0, 0, 0, 0, 0, 0, 0,   \
+            0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL,     \
+            NULL, NULL                                                         \
+    }
 
 /* INIT for languages without a C preprocessor. */
 TIKV_API void
@@ -182,6 +235,16 @@ tikv_txn_run(tikv_client *client, const tikv_txn_options *options,
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_txn_begin(tikv_client *client, const tikv_txn_options *options,
                tikv_txn **out);
+
+/**
+ * From now on these options hold in place of those that begin was given: all
+ * but start_ts and attempts_count, and of the call source, group, tag, trace
+ * and priority. `commit_after_ts` only rises. Texts stay in memory until the
+ * transaction is freed. TIKV_ERR_STATE when the transaction has ended,
+ * TIKV_ERR_TOO_LARGE when more was written than max_bytes.
+ */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_txn_set_options(tikv_txn *txn, const tikv_txn_options *options);
 
 /**
  * Makes the writes visible, all at once. Blocks.
@@ -284,6 +347,15 @@ tikv_txn_count(tikv_txn *txn);
 TIKV_API uint64_t
 tikv_txn_size(tikv_txn *txn);
 
+/* Bytes of memory that the writes hold. */
+TIKV_API uint64_t
+tikv_txn_memory(tikv_txn *txn);
+
+/* Nothing was written so far that would stay if all savepoints were taken
+ * back. */
+TIKV_API bool
+tikv_txn_is_read_only(tikv_txn *txn);
+
 /**
  * Savepoints nest. `*savepoint` counts from 1. Releasing one keeps the writes
  * since, going back takes them away; both end it together with those made
@@ -300,11 +372,6 @@ TIKV_API TIKV_MUST_USE tikv_error *
 tikv_txn_savepoint_rollback(tikv_txn *txn, size_t savepoint);
 
 /* ---- what became of it ---- */
-
-typedef int32_t tikv_outcome;
-#define TIKV_OUTCOME_UNKNOWN INT32_C(0) /* still open: ask again later */
-#define TIKV_OUTCOME_COMMITTED INT32_C(1)
-#define TIKV_OUTCOME_ROLLED_BACK INT32_C(2)
 
 /**
  * Asks the cluster what became of a transaction whose commit answered

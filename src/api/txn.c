@@ -140,6 +140,27 @@ tikv_txn_begin(tikv_client *client, const tikv_txn_options *options,
 }
 
 tikv_error *
+tikv_txn_set_options(tikv_txn *txn, const tikv_txn_options *options)
+{
+    tikv_error *error = tk_txn_door_refusal(txn);
+    tikv_txn_options copy;
+
+    if (error != NULL) {
+        return error;
+    }
+    error = tk_exec_enter(txn->exec);
+    if (error != NULL) {
+        return error;
+    }
+    error = tk_txn_read_options(txn->client->router.config, options, &copy);
+    if (error == NULL) {
+        error = tk_txn_set_options(txn, &copy);
+    }
+    tk_exec_leave(txn->exec);
+    return error;
+}
+
+tikv_error *
 tikv_txn_commit(tikv_txn *txn, const tikv_call *call, uint64_t *commit_ts)
 {
     struct tk_txn_door door;

@@ -83,6 +83,18 @@ tikv_txn_size(tikv_txn *txn)
     return txn == NULL ? 0 : tk_txn_size(txn);
 }
 
+uint64_t
+tikv_txn_memory(tikv_txn *txn)
+{
+    return txn == NULL ? 0 : tk_txn_memory(txn);
+}
+
+bool
+tikv_txn_is_read_only(tikv_txn *txn)
+{
+    return txn == NULL || tk_txn_is_read_only(txn);
+}
+
 tikv_error *
 tikv_txn_savepoint(tikv_txn *txn, size_t *savepoint)
 {

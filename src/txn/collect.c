@@ -106,9 +106,34 @@ settle_primary(struct tk_collected *out)
     return NULL;
 }
 
+/* Asks the program about a write; `item` is marked when it is needless. */
+static tikv_error *
+ask(struct tk_collect_filter filter, struct tk_buffer_item *item)
+{
+    bool is_needless = false;
+    tikv_slice value = item->value;
+    uint32_t flags = 0;
+    tikv_error *error;
+
+    if (filter.fn == NULL || value.data == NULL) {
+        return NULL;
+    }
+    flags |= (item->flags & TK_KEY_PRESUME_ABSENT) != 0 ? TIKV_WRITE_INSERT : 0;
+    flags |= (item->flags & TK_KEY_LOCKED) != 0 ? TIKV_WRITE_LOCKED : 0;
+    if (value.len == 0) {
+        value.data = NULL;
+    }
+    error = filter.fn(item->key, value, flags, &is_needless, filter.arg);
+    if (error == NULL && is_needless) {
+        item->flags |= TK_KEY_IGNORE;
+    }
+    return error;
+}
+
 tikv_error *
 tk_collect(const struct tk_buffer *buffer, bool is_pessimistic,
-           tikv_slice primary, struct tk_collected *out)
+           tikv_slice primary, struct tk_collect_filter filter,
+           struct tk_collected *out)
 {
     const tikv_slice open_end = { NULL, 0 };
     struct tk_buffer_iter iter;
@@ -117,12 +142,17 @@ tk_collect(const struct tk_buffer *buffer, bool is_pessimistic,
     *out = (struct tk_collected){ .primary = TK_NO_PRIMARY };
     tk_buffer_iterate(buffer, TK_WALK_ALL, open_end, open_end, false, &iter);
     while (error == NULL && iter.is_valid) {
-        int op = tk_collect_op(&iter.item, is_pessimistic);
+        struct tk_buffer_item item = iter.item;
+        int op;
 
-        if (op >= 0 && !add(out, &iter.item, op, primary)) {
-            return tk_error_immortal(TIKV_ERR_MEMORY);
+        error = ask(filter, &item);
+        op = tk_collect_op(&item, is_pessimistic);
+        if (error == NULL && op >= 0 && !add(out, &item, op, primary)) {
+            error = tk_error_immortal(TIKV_ERR_MEMORY);
         }
-        error = tk_buffer_iter_next(&iter);
+        if (error == NULL) {
+            error = tk_buffer_iter_next(&iter);
+        }
     }
     return error == NULL ? settle_primary(out) : error;
 }

@@ -7,6 +7,8 @@
 #ifndef TK_TXN_COLLECT_H
 #define TK_TXN_COLLECT_H
 
+#include <tikv/txn.h>
+
 #include "txn/buffer.h"
 #include "txn/buffer_mutations.h"
 
@@ -21,16 +23,23 @@ struct tk_collected {
     bool has_shared;
 };
 
+/* The program's say in what is needless (TXN-3); `fn` may be NULL. */
+struct tk_collect_filter {
+    tikv_txn_filter_fn *fn;
+    void *arg;
+};
+
 /* The op of a key, a number of kvrpcpb.Op, or -1 for none. */
 int
 tk_collect_op(const struct tk_buffer_item *item, bool is_pessimistic);
 
 /* `primary` is the key chosen by locking, or absent. UNSUPPORTED when only
- * shared locks could be the primary; MEMORY. Pair with tk_collected_fini(),
- * also on error. */
+ * shared locks could be the primary; MEMORY; the filter's. Pair with
+ * tk_collected_fini(), also on error. */
 tikv_error *
 tk_collect(const struct tk_buffer *buffer, bool is_pessimistic,
-           tikv_slice primary, struct tk_collected *out)
+           tikv_slice primary, struct tk_collect_filter filter,
+           struct tk_collected *out)
     __attribute__((warn_unused_result));
 
 void

@@ -106,8 +106,10 @@ collect(struct tk_commit *commit, struct tk_op *op,
         const struct tk_commit_hooks *hooks)
 {
     const tikv_slice not_chosen = { NULL, 0 };
+    const struct tk_collect_filter filter = { commit->rules.filter,
+                                              commit->rules.arg };
     tikv_error *error =
-        tk_collect(commit->buffer, false, not_chosen, &commit->keys);
+        tk_collect(commit->buffer, false, not_chosen, filter, &commit->keys);
 
     (void)op;
     (void)hooks;
@@ -176,6 +178,7 @@ choose_strategy(struct tk_commit *commit)
     const struct tk_config *config = commit->client->router.config;
     const struct tk_collected *keys = &commit->keys;
     bool is_plain = keys->has_shared || commit->rules.commit_check != NULL ||
+                    commit->rules.log != NULL ||
                     keys->checks_count == commit->all_count ||
                     strcmp(config->txn_scope, "global") != 0;
 
@@ -200,7 +203,10 @@ set_limits(struct tk_commit *commit, struct tk_op *op)
     uint64_t ts = 0;
 
     if (!commit->rules.causal || commit->rules.commit_after_ts != 0) {
+        int64_t from = tk_now(op->rt);
+
         error = tk_commit_timestamp(commit, op, &ts);
+        commit->summary.floor_ns = (uint64_t)(tk_now(op->rt) - from);
         if (error != NULL) {
             return error;
         }
@@ -221,6 +227,8 @@ static tikv_error *
 take_latches(struct tk_commit *commit, struct tk_op *op)
 {
     struct tk_latches *latches = commit->client->writes->latches;
+    int64_t from = tk_now(op->rt);
+    tikv_error *error;
     size_t i;
 
     if (latches == NULL) {
@@ -234,7 +242,9 @@ take_latches(struct tk_commit *commit, struct tk_op *op)
         tk_latch_ticket_add(&commit->latch,
                             tk_entry_key(tk_commit_at(commit, i)->handle));
     }
-    return tk_latches_lock(latches, op, &commit->latch);
+    error = tk_latches_lock(latches, op, &commit->latch);
+    commit->summary.latch_ns = (uint64_t)(tk_now(op->rt) - from);
+    return error;
 }
 
 static tikv_error *
@@ -307,7 +317,11 @@ prewrite(struct tk_commit *commit, struct tk_op *op,
     if (is_point) {
         tk_outcome_reach(&commit->outcome, TK_OUTCOME_SENT);
     }
-    error = tk_commit_prewrite(commit, op, hooks);
+    error = tk_commit_log_start(commit, op);
+    if (error == NULL) {
+        error = tk_commit_log_join(commit, op,
+                                   tk_commit_prewrite(commit, op, hooks));
+    }
     if (error == NULL && commit->use_one_phase && !commit->in_one_phase) {
         error = leave_one_phase(commit, op);
     }
@@ -335,9 +349,11 @@ timestamp(struct tk_commit *commit, struct tk_op *op,
           const struct tk_commit_hooks *hooks)
 {
     const struct tk_commit_rules *rules = &commit->rules;
+    int64_t from = tk_now(op->rt);
     tikv_error *error = tk_commit_timestamp(commit, op, &commit->commit_ts);
 
     (void)hooks;
+    commit->summary.timestamp_ns += (uint64_t)(tk_now(op->rt) - from);
     if (error == NULL) {
         error = check_age(commit);
     }
@@ -539,6 +555,7 @@ tk_commit_run(struct tk_commit *commit, struct tk_op *op,
         tk_latches_unlock(commit->client->writes->latches, &commit->latch,
                           commit->commit_ts);
     }
+    tk_commit_log_end(commit);
     commit->summary.mode = mode_of(commit);
     commit->summary.commit_ts = commit->commit_ts;
     error = commit->error;

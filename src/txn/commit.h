@@ -66,9 +66,14 @@ struct tk_commit_rules {
     int64_t commit_after_ms; /* below 0: does not wait */
     tikv_txn_check_fn *schema_check;
     tikv_txn_check_fn *commit_check;
+    tikv_txn_filter_fn *filter;
+    tikv_txn_log_fn *log; /* these two may be NULL each */
+    tikv_txn_logged_fn *logged;
     void *arg;
     tikv_slice context; /* fields of kvrpcpb.Context for every request */
 };
+
+struct tk_commit_log;
 
 struct tk_commit {
     struct tk_txn_client *client;
@@ -96,6 +101,7 @@ struct tk_commit {
     uint64_t commit_ts;
     bool in_one_phase;
     struct tk_latch_ticket latch; /* no places: none are held */
+    struct tk_commit_log *log;    /* NULL: none was begun */
 
     tikv_txn_summary summary;
 };

@@ -65,6 +65,23 @@ tk_commit_prewrite(struct tk_commit *commit, struct tk_op *op,
                    const struct tk_commit_hooks *hooks)
     __attribute__((warn_unused_result));
 
+/* ---- commit_log.c ---- */
+
+/* Lets the program's log begin, if there is one. */
+tikv_error *
+tk_commit_log_start(struct tk_commit *commit, struct tk_op *op)
+    __attribute__((warn_unused_result));
+
+/* Waits for it. `error` is that of the prewrites: then a log that did not
+ * begin yet is left out. Gives `error`, or why the log failed. */
+tikv_error *
+tk_commit_log_join(struct tk_commit *commit, struct tk_op *op,
+                   tikv_error *error) __attribute__((warn_unused_result));
+
+/* Tells it the end; it is over then. */
+void
+tk_commit_log_end(struct tk_commit *commit);
+
 /* ---- finish.c ---- */
 
 /* Commits the primary, and what lies beside it in one request. *expired: the

@@ -247,6 +247,7 @@ static tikv_error *
 drive_primary(struct finish *finish, struct tk_op *op, size_t first, size_t end)
 {
     struct tk_commit *commit = finish->commit;
+    tikv_error *error;
 
     tk_commit_job(commit, &finish->job, &commit_ops, TK_CMD_KV_COMMIT,
                   end - first, TK_BUDGET_PRIMARY_MS);
@@ -254,7 +255,11 @@ drive_primary(struct finish *finish, struct tk_op *op, size_t first, size_t end)
     finish->job.piece_bytes_max = 0;
     finish->first = first;
     finish->was_cut = false;
-    return tk_drive(&commit->client->router, op, &finish->job, NULL);
+    error = tk_drive(&commit->client->router, op, &finish->job, NULL);
+    commit->summary.attempts += finish->job.attempts;
+    commit->summary.backoff_ns +=
+        (uint64_t)(finish->job.backoff.total_ms * TK_MS);
+    return error;
 }
 
 tikv_error *

@@ -278,6 +278,7 @@ drive(struct tk_prewrite *round, struct tk_op *op, bool is_first)
         &round->job, NULL);
     tk_shield_fini(&shield);
     commit->summary.rounds++;
+    commit->summary.attempts += round->job.attempts;
     commit->summary.regions_count += round->pieces_count;
     commit->some_unanswered |= round->job.unanswered != 0 || round->has_doubt;
     return error;
@@ -353,6 +354,8 @@ tk_commit_prewrite(struct tk_commit *commit, struct tk_op *op,
             break;
         }
     }
+    commit->summary.backoff_ns +=
+        (uint64_t)(round.job.backoff.total_ms * TK_MS);
     tikv_error_free(round.assertion);
     tk_lock_set_fini(&round.locks);
     tk_free(round.todo);

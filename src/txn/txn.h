@@ -25,23 +25,34 @@
 
 enum tk_txn_phase { TK_TXN_OPEN, TK_TXN_ENDING, TK_TXN_ENDED };
 
+/* Copies of a call's texts. */
+struct tk_txn_texts {
+    struct tk_txn_texts *next;
+    uint8_t bytes[];
+};
+
 struct tikv_txn {
     _Atomic uint32_t refs;
     struct tk_txn_client *client; /* only inside the exec */
     struct tk_exec *exec;         /* counted */
     uint64_t start_ts;            /* fixed, as all down to `lock` */
     struct tk_snapshot *snapshot;
-    tikv_call call; /* source, group, tag, priority; own memory */
-    struct tk_commit_rules rules;
-    uint8_t context[32]; /* rules.context */
+
+    struct tk_mutex lock;    /* rank LEAF */
+    enum tk_txn_phase phase; /* guarded by lock, as all down to `primary` */
+    tikv_call call;          /* source, group, tag, priority; in `texts` */
+    struct tk_txn_texts *texts;
+    struct tk_commit_rules rules; /* of who ends it, as all that follows */
+    uint8_t context[32];          /* rules.context */
     tikv_txn_end_fn *on_end;
     tikv_txn_background_fn *on_background;
+    tikv_txn_memory_fn *on_memory;
     void *arg;
+    struct tk_buffer *buffer;
+    size_t told_memory; /* to on_memory */
+    bool was_read_only;
 
-    struct tk_mutex lock;     /* rank LEAF */
-    enum tk_txn_phase phase;  /* guarded by lock */
-    struct tk_buffer *buffer; /* guarded by lock while OPEN */
-    tikv_slice primary;       /* written before is_named, then fixed */
+    tikv_slice primary; /* written before is_named, then fixed */
     _Atomic bool is_named;
     _Atomic uint64_t commit_ts;
 
@@ -50,12 +61,6 @@ struct tikv_txn {
     struct tk_chore chore;
     struct tk_keepalive alive;
 };
-
-/* Checks the options and reads them; ARGUMENT. `call` gets their call. */
-tikv_error *
-tk_txn_read_options(const struct tk_config *config,
-                    const tikv_txn_options *options, tikv_txn_options *out)
-    __attribute__((warn_unused_result));
 
 /* `options` were read. Waits only for a timestamp, where they name none. */
 tikv_error *
@@ -69,11 +74,6 @@ tk_txn_ref(tikv_txn *txn);
 void
 tk_txn_unref(tikv_txn *txn);
 
-/* `call` of the application, which may be NULL, with what the transaction
- * knows where it says nothing. */
-void
-tk_txn_call(const tikv_txn *txn, const tikv_call *call, tikv_call *out);
-
 /* Absent before a commit ended. */
 tikv_slice
 tk_txn_primary(const tikv_txn *txn);
@@ -84,6 +84,13 @@ tk_txn_count(tikv_txn *txn);
 
 uint64_t
 tk_txn_size(tikv_txn *txn);
+
+uint64_t
+tk_txn_memory(tikv_txn *txn);
+
+/* Also true of one that has ended so. */
+bool
+tk_txn_is_read_only(tikv_txn *txn);
 
 /* NULL under the lock, or STATE without it. */
 tikv_error *
@@ -100,6 +107,32 @@ tk_txn_commit(tikv_txn *txn, struct tk_op *op, uint64_t *commit_ts)
 
 void
 tk_txn_rollback(tikv_txn *txn);
+
+/* ---- txn_options.c ---- */
+
+/* Checks the options and reads them; ARGUMENT. `call` gets their call. */
+tikv_error *
+tk_txn_read_options(const struct tk_config *config,
+                    const tikv_txn_options *options, tikv_txn_options *out)
+    __attribute__((warn_unused_result));
+
+/* `options` were read. False without memory: nothing changed. Under the lock,
+ * or before anybody knows the transaction. */
+bool
+tk_txn_apply_options(tikv_txn *txn, const tikv_txn_options *options);
+
+/* The same of an open transaction: STATE, TOO_LARGE, MEMORY. */
+tikv_error *
+tk_txn_set_options(tikv_txn *txn, const tikv_txn_options *options)
+    __attribute__((warn_unused_result));
+
+void
+tk_txn_free_texts(tikv_txn *txn);
+
+/* `call` of the application, which may be NULL, with what the transaction
+ * knows where it says nothing. */
+void
+tk_txn_call(tikv_txn *txn, const tikv_call *call, tikv_call *out);
 
 /* ---- txn_write.c: memory work alone ---- */
 

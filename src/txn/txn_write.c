@@ -7,10 +7,20 @@
 
 #include "base/error.h"
 
+/* Lets go of the lock, and tells the memory without it. */
 static tikv_error *
 finish(tikv_txn *txn, tikv_error *error)
 {
+    size_t bytes = tk_buffer_footprint(txn->buffer);
+    tikv_txn_memory_fn *tell =
+        bytes != txn->told_memory ? txn->on_memory : NULL;
+    void *arg = txn->arg;
+
+    txn->told_memory = bytes;
     tk_mutex_unlock(&txn->lock);
+    if (tell != NULL) {
+        tell(bytes, arg);
+    }
     return error;
 }
 

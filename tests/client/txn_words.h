@@ -109,4 +109,27 @@ txn_settle(struct kv *kv)
     kv->client = NULL;
 }
 
+/* Locks in the whole cluster, as a client sees it that knows of nothing. */
+static inline size_t
+txn_locks(const struct kv *kv)
+{
+    const tikv_range all = { KV_ABSENT, KV_ABSENT };
+    tikv_client *client = kv_client(kv, NULL);
+    tikv_locks *locks;
+    size_t count;
+
+    kv_ok(tikv_locks_scan(client, all, 0, 0, NULL, &locks));
+    count = tikv_locks_count(locks);
+    tikv_locks_free(locks);
+    tikv_client_close(client);
+    return count;
+}
+
+/* Nothing is left of what went on behind the calls: it is waited for. */
+#define txn_leaves_no_lock(kv)                                                 \
+    do {                                                                       \
+        txn_settle(kv);                                                        \
+        assert_int_equal(txn_locks(kv), 0);                                    \
+    } while (0)
+
 #endif

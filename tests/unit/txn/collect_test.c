@@ -6,6 +6,8 @@
 
 #include "kvrpcpb.upb.h"
 
+static const struct tk_collect_filter no_filter = { NULL, NULL };
+
 static int
 op_of(const char *value, uint16_t flags, bool is_pessimistic)
 {
@@ -55,7 +57,7 @@ collect__walks_in_order_and_counts(void **state)
     mark(buffer, "a", TK_KEY_SET(TK_KEY_READABLE));
     mark(buffer, "b", TK_KEY_ASSERT_THAT_EXISTS);
     mark(buffer, "c", TK_KEY_ASSERT_UNKNOWN);
-    assert_null(tk_collect(buffer, false, NOTHING, &keys));
+    assert_null(tk_collect(buffer, false, NOTHING, no_filter, &keys));
     assert_int_equal(keys.mutations.count, 3);
     assert_int_equal(keys.primary, 0);
     assert_int_equal(keys.bytes, 3 + 5);
@@ -76,7 +78,7 @@ collect__takes_the_primary_that_was_chosen(void **state)
     (void)state;
     put(buffer, "a", "1");
     put(buffer, "b", "1");
-    assert_null(tk_collect(buffer, true, tk_slice_text("b"), &keys));
+    assert_null(tk_collect(buffer, true, tk_slice_text("b"), no_filter, &keys));
     assert_int_equal(keys.primary, 1);
     tk_collected_fini(&keys);
     tk_buffer_free(buffer);
@@ -91,12 +93,12 @@ collect__never_makes_a_check_the_primary_unless_all_are(void **state)
     (void)state;
     mark(buffer, "a", TK_KEY_PRESUME);
     drop(buffer, "a");
-    assert_null(tk_collect(buffer, false, NOTHING, &keys));
+    assert_null(tk_collect(buffer, false, NOTHING, no_filter, &keys));
     assert_int_equal(keys.primary, 0);
     assert_int_equal(keys.checks_count, 1);
     tk_collected_fini(&keys);
     put(buffer, "b", "1");
-    assert_null(tk_collect(buffer, false, NOTHING, &keys));
+    assert_null(tk_collect(buffer, false, NOTHING, no_filter, &keys));
     assert_int_equal(keys.primary, 1);
     assert_int_equal(keys.checks_count, 1);
     tk_collected_fini(&keys);
@@ -113,13 +115,14 @@ collect__refuses_a_shared_lock_as_primary(void **state)
 
     (void)state;
     mark(buffer, "a", shared);
-    expect_code(tk_collect(buffer, true, NOTHING, &keys), TIKV_ERR_UNSUPPORTED);
-    tk_collected_fini(&keys);
-    put(buffer, "b", "1");
-    expect_code(tk_collect(buffer, true, tk_slice_text("a"), &keys),
+    expect_code(tk_collect(buffer, true, NOTHING, no_filter, &keys),
                 TIKV_ERR_UNSUPPORTED);
     tk_collected_fini(&keys);
-    assert_null(tk_collect(buffer, true, NOTHING, &keys));
+    put(buffer, "b", "1");
+    expect_code(tk_collect(buffer, true, tk_slice_text("a"), no_filter, &keys),
+                TIKV_ERR_UNSUPPORTED);
+    tk_collected_fini(&keys);
+    assert_null(tk_collect(buffer, true, NOTHING, no_filter, &keys));
     assert_int_equal(keys.primary, 1);
     assert_true(keys.has_shared);
     tk_collected_fini(&keys);

@@ -176,7 +176,7 @@ one_phase_then_split(struct place *place)
                                  "do=apply,split(b),apply,status(UNAVAILABLE)");
 
         world_ok(commit_at(&try, start_ts));
-        
+
         tk_cluster_fault_remove(place->w->cluster, 0);
         /* A client that has not heard of it asks TiKV. */
         world_ok(tk_txn_client_new(&place->w->router, &other.client));
