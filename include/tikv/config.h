@@ -16,7 +16,12 @@
  * pd.members_refresh_ms     60000     100 .. 3600000
  * pd.low_resolution_ms    * 2000      10 .. 3600000
  * pd.breaker_percent      * 0         0 .. 100, 0 is never
+ * pd.router               * true      a switch
+ * pd.follower_handle      * false     a switch
  * tso.batch_max_count       10000     1 .. 100000
+ * tso.batch_wait_us       * 0         0 .. 10000
+ * tso.inflight_count      * 1         1 .. 64
+ * tso.follower_proxy      * false     a switch
  * txn.scope                 global    a text, empty is global
  * call.timeout_ms         * 20000     1 .. 3600000
  * backoff.raw_ms          * 20000     1 .. 3600000

@@ -22,7 +22,12 @@ struct tk_config {
     tk_setting pd_members_refresh_ms;
     tk_setting pd_low_resolution_ms;
     tk_setting pd_breaker_percent;
+    tk_setting pd_router;
+    tk_setting pd_follower_handle;
     tk_setting tso_batch_max_count;
+    tk_setting tso_batch_wait_us;
+    tk_setting tso_inflight_count;
+    tk_setting tso_follower_proxy;
     tk_setting call_timeout_ms;
     tk_setting backoff_raw_ms;
     tk_setting backoff_txn_read_ms;

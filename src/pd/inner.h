@@ -19,7 +19,6 @@ struct pdpb_RequestHeader;
 struct tsopb_RequestHeader;
 struct tk_round;
 struct tk_tso_stream;
-struct tk_tso_batch;
 
 struct tk_addresses {
     char **text;
@@ -27,12 +26,15 @@ struct tk_addresses {
 };
 
 #define TK_MEMBERS_MAX 64
+#define TK_ADDRESS_MAX 144
 
 struct tk_members {
     struct tk_mutex lock;
     struct tk_addresses configured; /* fixed after open */
     /* The rest is guarded by the lock. */
     struct tk_addresses known; /* learned ones first, then the configured */
+    size_t learned_count;
+    int64_t benched_until[TK_MEMBERS_MAX]; /* of those learned */
     struct tk_conn *leader;    /* counted; NULL: none known */
     bool has_round;
     struct tk_waiters waiters;
@@ -40,25 +42,37 @@ struct tk_members {
     bool round_mismatch;
     char round_reason[160];
     struct tk_alarm alarm;
+    _Atomic int64_t failing_since; /* the leader does not answer; 0: it does;
+                                    * written under the lock */
     struct tk_breaker breaker; /* of what is asked about regions */
     bool is_closed;
+};
+
+/* Batches in the order in which they were begun. */
+struct tk_tso_batches {
+    struct tk_tso_batch *oldest;
+    struct tk_tso_batch *youngest;
 };
 
 struct tk_tso {
     struct tk_mutex lock;
     /* All guarded by the lock. */
-    struct tk_tso_request *first;
-    struct tk_tso_request *last;
-    size_t queued_count;
-    struct tk_tso_stream *stream; /* NULL: none */
+    struct tk_tso_batches queue; /* the youngest is being filled */
+    size_t queued_count;         /* requests in it */
+    struct tk_tso_batch *spare;  /* batches to be used again */
+    uint64_t serial;             /* of the batch begun last */
+    struct tk_tso_stream *streams;
     bool is_opening;
-    struct tk_tso_batch *oldest; /* sent, in order, not answered */
-    struct tk_tso_batch *youngest;
-    size_t batches_count;
+    size_t flying_count; /* batches sent and not answered, of all streams */
+    int64_t sent_at;     /* the last of them */
+    int64_t round_trip;  /* of batches, smoothed; 0: not known yet */
+    int64_t open_again_at; /* streams beside the leader's that are missing */
     uint64_t newest;   /* the largest timestamp handed out so far */
     int64_t newest_at; /* when it came */
     struct tk_alarm alarm; /* the watchdog */
     int64_t sweep_at;      /* no request has an earlier deadline */
+    struct tk_alarm filler; /* a batch has waited long enough for more */
+    int64_t queue_since;    /* the queue is not empty since */
     bool is_closed;
 };
 
@@ -107,6 +121,52 @@ tk_members_refresh(struct tk_pd *pd, struct tk_op *op)
 void
 tk_members_close(struct tk_pd *pd);
 
+/* ---- followers.c ---- */
+
+/* How the leader is asked: itself, through a member that passes on what only
+ * the leader can answer, or through all of them (timestamps only). */
+enum tk_plan { TK_PLAN_LEADER, TK_PLAN_AROUND, TK_PLAN_SPREAD };
+
+/* Takes no lock. */
+enum tk_plan
+tk_members_plan(struct tk_pd *pd);
+
+/* A member that does not lead and has not been benched, counted; NULL: there
+ * is none. */
+struct tk_conn *
+tk_members_follower(struct tk_pd *pd);
+
+/* It failed to answer: not asked about regions for a while. */
+void
+tk_members_bench(struct tk_pd *pd, struct tk_conn *follower);
+
+/* Whom to ask what the leader must answer, counted; NULL: nobody is known.
+ * *leader is counted too; NULL: it is the leader that is asked. */
+struct tk_conn *
+tk_members_way(struct tk_pd *pd, struct tk_conn **leader);
+
+/* A member answered a probe, or not. Under members.lock. */
+void
+tk_members_note(struct tk_pd *pd, const struct tk_conn *conn, bool answered);
+
+struct tk_tso_home;
+
+/* Where timestamps are to be asked for by the plan, at most
+ * TK_TSO_HOMES_MAX; 0: nobody is known. */
+size_t
+tk_members_homes(struct tk_pd *pd, struct tk_tso_home *homes);
+
+struct tk_pd_forward {
+    const char *metadata[5];
+    char url[160];
+};
+
+/* Metadata of a call that is passed on to `leader` (NULL: it is not), and that
+ * a follower may answer itself. NULL: none is needed. */
+const char *const *
+tk_pd_forward(struct tk_pd *pd, struct tk_conn *leader, bool follower_answers,
+              struct tk_pd_forward *out);
+
 void
 tk_members_fini(struct tk_pd *pd);
 
@@ -152,8 +212,9 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
 /* The same to one server, once. */
 tikv_error *
 tk_pd_call_at(struct tk_pd *pd, struct tk_op *op, struct tk_conn *to,
-              const struct tk_pd_ask *ask, struct tk_arena *arena,
-              const void **out) __attribute__((warn_unused_result));
+              const char *const *metadata, const struct tk_pd_ask *ask,
+              struct tk_arena *arena, const void **out)
+    __attribute__((warn_unused_result));
 
 /* The nth pause of kind pdRPC, in ms. */
 int64_t
@@ -171,13 +232,21 @@ tk_tso_move(struct tk_pd *pd);
 void
 tk_tso_close(struct tk_pd *pd);
 
+void
+tk_tso_fini(struct tk_pd *pd);
+
 /* ---- service.c ---- */
 
 /* Where timestamps come from, as a stream needs it. */
 struct tk_tso_home {
+    struct tk_conn *conn; /* counted by whoever got it; NULL: nobody known */
+    struct tk_conn *leader; /* counted; whom `conn` is to pass requests on to;
+                             * NULL: it gives timestamps itself */
     bool is_apart;
     uint32_t group_id;
 };
+
+#define TK_TSO_HOMES_MAX 8
 
 /* Asks PD's leader who gives timestamps. An error ends the op; what could not
  * be found out is none. */
@@ -185,9 +254,9 @@ tikv_error *
 tk_service_look(struct tk_pd *pd, struct tk_op *op)
     __attribute__((warn_unused_result));
 
-/* The connection to who gives them, counted; NULL: nobody is known. */
-struct tk_conn *
-tk_service_tso(struct tk_pd *pd, struct tk_tso_home *home);
+/* Who gives them. */
+struct tk_tso_home
+tk_service_tso(struct tk_pd *pd);
 
 /* `callee`: the address that is meant, which the server checks; or NULL. */
 struct tsopb_RequestHeader *

@@ -20,7 +20,8 @@
 
 #include "pdpb.upb.h"
 
-enum { PROBE_MS = 1000, OPEN_PAUSE_MS = 100, OPEN_PAUSE_MAX_MS = 1000 };
+enum { PROBE_MS = 1000, OPEN_PAUSE_MS = 100, OPEN_PAUSE_MAX_MS = 1000,
+       HEALTH_MS = 1000 };
 
 struct probe {
     struct tk_request request; /* first */
@@ -102,7 +103,7 @@ first_url(const pdpb_Member *member, upb_StringView *out)
 /* The members an answer names, then the configured ones as a last resort. */
 static bool
 list_known(struct tk_pd *pd, const pdpb_GetMembersResponse *answer,
-           struct tk_addresses *known)
+           struct tk_addresses *known, size_t *learned_count)
 {
     const struct tk_addresses *configured = &pd->members.configured;
     size_t count;
@@ -118,6 +119,7 @@ list_known(struct tk_pd *pd, const pdpb_GetMembersResponse *answer,
             return false;
         }
     }
+    *learned_count = known->count;
     for (i = 0; i < configured->count; i++) {
         if (!tk_addresses_add(known, configured->text[i],
                               strlen(configured->text[i]))) {
@@ -138,11 +140,12 @@ adopt(struct tk_round *round, const pdpb_GetMembersResponse *answer,
     struct tk_conn *leader = NULL;
     struct tk_conn *old = NULL;
     struct tk_waiter *waiters = NULL;
+    size_t learned_count = 0;
     bool is_first = false;
     upb_StringView url;
 
     if (first_url(pdpb_GetMembersResponse_leader(answer), &url) &&
-        list_known(pd, answer, &known) &&
+        list_known(pd, answer, &known, &learned_count) &&
         tk_addresses_add(&leading, url.data, url.size) && leading.count == 1) {
         leader = tk_rpc_conn(pd->rpc, leading.text[0]);
     }
@@ -155,7 +158,13 @@ adopt(struct tk_round *round, const pdpb_GetMembersResponse *answer,
             round->is_won = true;
             previous = pd->members.known;
             pd->members.known = known;
+            pd->members.learned_count = learned_count;
+            memset(pd->members.benched_until, 0,
+                   sizeof(pd->members.benched_until));
             known = previous;
+            if (pd->members.leader != leader) {
+                pd->members.failing_since = 0;
+            }
             old = pd->members.leader;
             pd->members.leader = leader;
             if (!round->hears_all) {
@@ -222,10 +231,14 @@ static void
 probe_done(struct tk_request *request, const struct tk_reply *reply,
            struct tk_wakes *wakes)
 {
-    struct tk_round *round = ((struct probe *)(void *)request)->round;
+    struct probe *probe = (struct probe *)(void *)request;
+    struct tk_round *round = probe->round;
     struct tk_pd *pd = round->pd;
     struct tk_arena *arena;
 
+    tk_mutex_lock(&pd->members.lock);
+    tk_members_note(pd, probe->conn, reply->status == TK_REPLY_OK);
+    tk_mutex_unlock(&pd->members.lock);
     if (reply->status != TK_REPLY_OK) {
         tk_mutex_lock(&pd->members.lock);
         snprintf(round->reason, sizeof(round->reason), "%s",
@@ -366,6 +379,15 @@ tk_members_refresh(struct tk_pd *pd, struct tk_op *op)
     return run_round(pd, op, false);
 }
 
+/* A leader that is asked through others is looked after. */
+static int64_t
+until_refresh(struct tk_pd *pd)
+{
+    return tk_members_plan(pd) == TK_PLAN_AROUND
+               ? HEALTH_MS * TK_MS
+               : tk_config_ns(&pd->config->pd_members_refresh_ms);
+}
+
 static void
 refresh_by_alarm(struct tk_timer *timer)
 {
@@ -386,10 +408,8 @@ refresh_by_alarm(struct tk_timer *timer)
     tk_mutex_lock(&members->lock);
     stopper = tk_alarm_end(
         &members->alarm,
-        members->is_closed
-            ? TK_NEVER
-            : tk_after(tk_now(pd->rt),
-                       tk_config_ns(&pd->config->pd_members_refresh_ms)));
+        members->is_closed ? TK_NEVER
+                           : tk_after(tk_now(pd->rt), until_refresh(pd)));
     tk_mutex_unlock(&members->lock);
     if (stopper != NULL) {
         tk_wakes_ring(&wakes, stopper);

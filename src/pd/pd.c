@@ -61,7 +61,7 @@ tk_pd_free(struct tk_pd *pd)
     if (pd != NULL) {
         tk_members_fini(pd);
         tk_service_fini(pd);
-        tk_mutex_fini(&pd->tso.lock);
+        tk_tso_fini(pd);
         tk_free(pd);
     }
 }

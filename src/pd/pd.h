@@ -18,6 +18,7 @@
 #include "wire/arena.h"
 
 struct tk_pd;
+struct tk_tso_batch;
 struct metapb_Region;
 struct metapb_Peer;
 struct metapb_Store;
@@ -39,9 +40,10 @@ struct tk_tso_request {
     /* Exactly once; no lock held, may not park. error is the callee's. */
     void (*done)(struct tk_tso_request *, uint64_t ts, tikv_error *error,
                  struct tk_wakes *);
-    struct tk_tso_request *next; /* pd's */
+    struct tk_tso_request *next; /* pd's, up to floor */
     struct tk_tso_request *prev;
-    void *batch;
+    struct tk_tso_batch *batch;
+    uint64_t serial;
     uint64_t floor;   /* the newest timestamp known when it was asked for */
     int64_t deadline; /* done comes with TIMEOUT soon after; 0: never */
 };

@@ -114,7 +114,8 @@ attempt_done(struct tk_request *request, const struct tk_reply *reply,
  * reference of `conn`, which may be NULL. */
 static tikv_error *
 send_once(struct tk_pd *pd, struct tk_op *op, struct tk_conn *conn,
-          const struct tk_pd_ask *ask, struct attempt *attempt)
+          const char *const *metadata, const struct tk_pd_ask *ask,
+          struct attempt *attempt)
 {
     int64_t until =
         tk_after(tk_now(pd->rt), tk_config_ns(&pd->config->pd_timeout_ms));
@@ -133,7 +134,7 @@ send_once(struct tk_pd *pd, struct tk_op *op, struct tk_conn *conn,
     attempt->request.parts.command = ask->command;
     attempt->request.parts.body = tk_slice(ask->body.data, ask->body.len);
     attempt->request.deadline = until < op->deadline ? until : op->deadline;
-    submitted = tk_conn_submit(conn, &attempt->request, false);
+    submitted = tk_conn_submit_alone(conn, &attempt->request, metadata);
     tk_conn_unref(conn);
     if (submitted != TK_SUBMIT_OK) {
         attempt->status = submitted == TK_SUBMIT_CLOSED ? TK_REPLY_CLOSED
@@ -368,6 +369,24 @@ report(struct tk_pd *pd, const struct tk_pd_ask *ask,
     tk_mutex_unlock(&pd->members.lock);
 }
 
+/* Itself, or through another while it cannot be reached. */
+static tikv_error *
+send_to_leader(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
+               struct attempt *attempt)
+{
+    struct tk_conn *leader;
+    struct tk_conn *conn = tk_members_way(pd, &leader);
+    struct tk_pd_forward forward;
+    tikv_error *error =
+        send_once(pd, op, conn, tk_pd_forward(pd, leader, false, &forward),
+                  ask, attempt);
+
+    if (leader != NULL) {
+        tk_conn_unref(leader);
+    }
+    return error;
+}
+
 tikv_error *
 tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
            struct tk_arena *arena, const void **out)
@@ -384,7 +403,7 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
             error = tk_error(TIKV_ERR_PD, "PD: is not asked about regions for "
                                           "now, too many requests failed");
         } else if (error == NULL) {
-            error = send_once(pd, op, tk_members_leader(pd), ask, &attempt);
+            error = send_to_leader(pd, op, ask, &attempt);
             report(pd, ask, error == NULL ? &attempt : NULL);
         }
         if (error != NULL) {
@@ -409,8 +428,8 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
 
 tikv_error *
 tk_pd_call_at(struct tk_pd *pd, struct tk_op *op, struct tk_conn *to,
-              const struct tk_pd_ask *ask, struct tk_arena *arena,
-              const void **out)
+              const char *const *metadata, const struct tk_pd_ask *ask,
+              struct tk_arena *arena, const void **out)
 {
     struct attempt attempt;
     tikv_error *cause = NULL;
@@ -418,7 +437,7 @@ tk_pd_call_at(struct tk_pd *pd, struct tk_op *op, struct tk_conn *to,
 
     if (error == NULL) {
         tk_conn_ref(to);
-        error = send_once(pd, op, to, ask, &attempt);
+        error = send_once(pd, op, to, metadata, ask, &attempt);
     }
     if (error == NULL) {
         (void)judge(pd, ask, &attempt, arena, out, &cause);

@@ -100,7 +100,7 @@ find_group(struct tk_pd *pd, struct tk_op *op, struct tk_conn *server,
     if (ask.body.data == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_pd_call_at(pd, op, server, &ask, arena, &answer);
+    error = tk_pd_call_at(pd, op, server, NULL, &ask, arena, &answer);
     if (error != NULL) {
         return error;
     }
@@ -154,7 +154,7 @@ look(struct tk_pd *pd, struct tk_op *op, struct tk_conn *leader,
     static const uint8_t empty[1];
     struct tk_pd_ask ask = { TK_CMD_PD_GET_CLUSTER_INFO, { empty, 0 }, NULL };
     const void *info = NULL;
-    tikv_error *error = tk_pd_call_at(pd, op, leader, &ask, arena, &info);
+    tikv_error *error = tk_pd_call_at(pd, op, leader, NULL, &ask, arena, &info);
 
     if (tikv_error_code(error) == TIKV_ERR_UNSUPPORTED) {
         tikv_error_free(error);
@@ -202,20 +202,23 @@ tk_service_look(struct tk_pd *pd, struct tk_op *op)
     return NULL;
 }
 
-struct tk_conn *
-tk_service_tso(struct tk_pd *pd, struct tk_tso_home *home)
+struct tk_tso_home
+tk_service_tso(struct tk_pd *pd)
 {
-    struct tk_conn *primary;
+    struct tk_tso_home home = { NULL, NULL, false, 0 };
 
     tk_mutex_lock(&pd->tso.lock);
-    primary = pd->service.primary;
-    home->is_apart = primary != NULL;
-    home->group_id = pd->service.group_id;
-    if (primary != NULL) {
-        tk_conn_ref(primary);
+    home.conn = pd->service.primary;
+    home.is_apart = home.conn != NULL;
+    home.group_id = pd->service.group_id;
+    if (home.conn != NULL) {
+        tk_conn_ref(home.conn);
     }
     tk_mutex_unlock(&pd->tso.lock);
-    return primary != NULL ? primary : tk_members_leader(pd);
+    if (home.conn == NULL) {
+        home.conn = tk_members_leader(pd);
+    }
+    return home;
 }
 
 struct tsopb_RequestHeader *

@@ -11,39 +11,66 @@
 
 enum { QUICK_TRIES = 20, QUICK_PAUSE_MS = 100, QUEUE_FACTOR = 2 };
 
+/* Into the batch that is being filled. Under the lock. */
+static bool
+enqueue(struct tk_pd *pd, struct tk_tso_request *request)
+{
+    struct tk_tso *tso = &pd->tso;
+    size_t max = (size_t)tk_config_int(&pd->config->tso_batch_max_count);
+    struct tk_tso_batch *batch = tso->queue.youngest;
+
+    if (tso->is_closed || tso->queued_count >= QUEUE_FACTOR * max) {
+        return false;
+    }
+    if (batch == NULL || batch->count >= max) {
+        batch = tk_tso_begin(tso);
+    }
+    if (batch == NULL) {
+        return false;
+    }
+    if (tso->queued_count++ == 0 &&
+        tk_config_int(&pd->config->tso_batch_wait_us) != 0) {
+        tso->queue_since = tk_now(pd->rt);
+    }
+    request->floor = tso->newest;
+    request->batch = batch;
+    request->serial = batch->serial;
+    request->next = NULL;
+    request->prev = batch->last;
+    if (batch->last != NULL) {
+        batch->last->next = request;
+    } else {
+        batch->first = request;
+    }
+    batch->last = request;
+    batch->count++;
+    return true;
+}
+
 bool
 tk_pd_tso_submit(struct tk_pd *pd, struct tk_tso_request *request)
 {
     struct tk_tso *tso = &pd->tso;
-    int64_t max =
-        QUEUE_FACTOR * tk_config_int(&pd->config->tso_batch_max_count);
     struct tk_wakes wakes;
+    bool has_room;
 
-    request->batch = NULL;
-    request->next = NULL;
     tk_mutex_lock(&tso->lock);
-    if (tso->is_closed || tso->queued_count >= (size_t)max) {
+    if (!enqueue(pd, request)) {
         tk_mutex_unlock(&tso->lock);
         return false;
     }
-    request->floor = tso->newest;
-    request->prev = tso->last;
-    if (tso->last != NULL) {
-        tso->last->next = request;
-    } else {
-        tso->first = request;
-    }
-    tso->last = request;
-    tso->queued_count++;
     if (request->deadline != 0 && request->deadline < tso->sweep_at) {
         tso->sweep_at = request->deadline;
         tk_alarm_hasten(&tso->alarm, request->deadline);
         tk_alarm_arm(&tso->alarm, request->deadline);
     }
+    has_room = tk_tso_has_room(pd);
     tk_mutex_unlock(&tso->lock);
-    tk_wakes_init(&wakes, pd->rt);
-    tk_tso_pump(pd, &wakes);
-    tk_wakes_flush(&wakes);
+    if (has_room) {
+        tk_wakes_init(&wakes, pd->rt);
+        tk_tso_pump(pd, &wakes);
+        tk_wakes_flush(&wakes);
+    }
     tk_point(pd->rt);
     return true;
 }
@@ -55,7 +82,7 @@ tk_pd_tso_take_back(struct tk_pd *pd, struct tk_tso_request *request)
     bool is_ours;
 
     tk_mutex_lock(&tso->lock);
-    is_ours = !tk_tso_is_leaving(request);
+    is_ours = tk_tso_has(request);
     if (is_ours) {
         tk_tso_unlink(tso, request);
     }
