@@ -45,6 +45,8 @@
  * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000
  * region.sweep_ms         * 10000     10 .. 3600000
+ * region.preload            false     a switch
+ * region.refresh_ms         0         0 .. 86400000, 0 is never
  * retry.per_second_max    * 0         0 .. 1000000, 0 is unlimited
  * region.forwarding       * false     a switch
  * stores.refresh_ms       * 60000     100 .. 3600000

@@ -50,6 +50,8 @@ struct tk_config {
     tk_setting rpc_compression; /* 0 none, 1 gzip */
     tk_setting region_cache_ttl_ms;
     tk_setting region_sweep_ms;
+    tk_setting region_preload;
+    tk_setting region_refresh_ms;
     tk_setting region_forwards;
     tk_setting retry_per_second_max;
     tk_setting stores_inflight_max;

@@ -35,14 +35,6 @@ struct gaps {
     size_t count;
 };
 
-static bool
-is_usable(const struct tk_region *region, int64_t now)
-{
-    return atomic_load_explicit(&region->state, memory_order_relaxed) ==
-               TK_INVALID_OK &&
-           atomic_load_explicit(&region->expires, memory_order_relaxed) > now;
-}
-
 /* Under the lock: the usable record that holds `key`. */
 static const struct tk_region *
 holder(struct tk_cache *cache, tikv_slice key, int64_t now)
@@ -51,7 +43,7 @@ holder(struct tk_cache *cache, tikv_slice key, int64_t now)
     const struct tk_region *region =
         (const struct tk_region *)(const void *)entry;
 
-    return region != NULL && is_usable(region, now) &&
+    return region != NULL && tk_region_is_usable(region, now) &&
                    (region->end.len == 0 ||
                     tk_slice_compare(key, region->end) < 0)
                ? region
@@ -116,7 +108,8 @@ find_hole_end(struct tk_cache *cache, tikv_slice from, tikv_slice end,
 
     while (entry != NULL && (*steps)++ < STEPS_MAX &&
            (end.len == 0 || tk_slice_compare(entry->key, end) < 0)) {
-        if (is_usable((const struct tk_region *)(const void *)entry, now)) {
+        if (tk_region_is_usable((const struct tk_region *)(const void *)entry,
+                                now)) {
             return copy_key(gaps, entry->key, 0, out);
         }
         entry = tk_map_next(&cache->map, entry->key, false);
@@ -186,23 +179,57 @@ encode_gaps(struct tk_cache *cache, struct gaps *gaps)
     return is_good;
 }
 
-/* A record that is as new and in use stays as it is, with its leader. */
-static void
-put_in(struct tk_cache *cache, struct tk_region *region)
+bool
+tk_cache_add(struct tk_cache *cache, struct tk_region *region)
 {
-    const struct tk_region *known;
-    bool is_in;
+    int64_t now = tk_now(cache->rt);
+    struct tk_region *known;
+    bool is_known;
+    bool is_in = false;
 
     tk_mutex_lock(&cache->lock);
     known = tk_cache_by_id(cache, region->id);
-    is_in = (known == NULL || known->version != region->version ||
-             known->conf_ver != region->conf_ver ||
-             !is_usable(known, tk_now(cache->rt))) &&
-            tk_cache_insert(cache, region);
+    is_known = known != NULL && known->version == region->version &&
+               known->conf_ver == region->conf_ver &&
+               tk_region_is_usable(known, now);
+    if (!is_known) {
+        is_in = tk_cache_insert(cache, region);
+    } else if (!tk_region_is_marked(known, TK_REGION_MORTAL)) {
+        atomic_store_explicit(&known->expires, tk_region_expiry(cache, now),
+                              memory_order_relaxed);
+    }
     tk_mutex_unlock(&cache->lock);
     if (!is_in) {
         tk_region_free(region);
     }
+    return is_in || is_known;
+}
+
+tikv_error *
+tk_cache_add_all(struct tk_cache *cache, const struct tk_pd_region *all,
+                 size_t count, bool *found, bool *was_old)
+{
+    tikv_error *error = NULL;
+    size_t i;
+
+    for (i = 0; i < count && error == NULL; i++) {
+        struct tk_region *region = NULL;
+
+        if (all[i].region == NULL) {
+            continue;
+        }
+        /* Bounds that are no keys of ours are the lookup's to complain of. */
+        error = tk_region_new(cache, &all[i], NULL, &region);
+        if (error != NULL && tikv_error_code(error) == TIKV_ERR_PROTOCOL) {
+            tikv_error_free(error);
+            error = NULL;
+        }
+        if (region != NULL) {
+            *found = true;
+            *was_old |= !tk_cache_add(cache, region) && all[i].is_hearsay;
+        }
+    }
+    return error;
 }
 
 static tikv_error *
@@ -210,33 +237,25 @@ load_gaps(struct tk_cache *cache, struct tk_op *op, struct tk_load *load,
           bool *found)
 {
     struct gaps *gaps = (struct gaps *)(void *)load;
+    enum tk_pd_source source = TK_PD_ANYBODY;
     struct tk_pd_region *regions;
     tikv_error *error;
+    bool was_old;
     size_t count;
-    size_t i;
 
     if (!encode_gaps(cache, gaps)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_pd_regions_in(cache->pd, op, gaps->all, gaps->count, REGIONS_MAX,
-                             TK_PD_LEADER, gaps->arena, &regions, &count);
-    for (i = 0; i < count && error == NULL; i++) {
-        struct tk_region *region = NULL;
-
-        if (regions[i].region == NULL) {
-            continue;
+    do {
+        was_old = false;
+        error = tk_pd_regions_in(cache->pd, op, gaps->all, gaps->count,
+                                 REGIONS_MAX, source, gaps->arena, &regions,
+                                 &count);
+        if (error == NULL) {
+            error = tk_cache_add_all(cache, regions, count, found, &was_old);
         }
-        /* Bounds that are no keys of ours are the lookup's to complain of. */
-        error = tk_region_new(cache, &regions[i], NULL, &region);
-        if (error != NULL && tikv_error_code(error) == TIKV_ERR_PROTOCOL) {
-            tikv_error_free(error);
-            error = NULL;
-        }
-        if (region != NULL) {
-            put_in(cache, region);
-            *found = true;
-        }
-    }
+        source = TK_PD_LEADER;
+    } while (error == NULL && was_old);
     return error;
 }
 

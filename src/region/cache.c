@@ -14,9 +14,7 @@
 #include "region/backoff.h"
 #include "region/cache_inner.h"
 
-#include "metapb.upb.h"
-
-enum { KEY_MAX = 1 << 20, LAST_KEY_LEN = 64 };
+enum { KEY_MAX = 1 << 20 };
 
 /* So long a lookup waits for a record that is only to be read anew. */
 #define RELOAD_NS (1000 * TK_MS)
@@ -51,6 +49,7 @@ tk_cache_free(struct tk_cache *cache)
         return;
     }
     tk_cache_sweep_stop(cache);
+    tk_cache_refresh_stop(cache);
     for (i = 0; i < cache->index_size; i++) {
         while (cache->index[i] != NULL) {
             struct tk_region *region = cache->index[i];
@@ -230,120 +229,6 @@ tk_cache_bucket(struct tk_cache *cache, tikv_slice key, struct tk_buf *start,
     return is_found;
 }
 
-/* The key that PD is asked for; `before` and no key: the end of our keys. */
-static void
-pd_key(const struct tk_cache *cache, tikv_slice key, bool before,
-       struct tk_buf *out)
-{
-    struct tk_buf end;
-    size_t i;
-
-    if (!before || key.len != 0) {
-        tk_codec_region_key(&cache->codec, out, key);
-        return;
-    }
-    if (cache->codec.mode == TK_KEYS_RAW_V1 ||
-        cache->codec.mode == TK_KEYS_TXN_V1) {
-        /* No greatest key: from far up, to_the_end() goes on. */
-        for (i = 0; i < LAST_KEY_LEN; i++) {
-            tk_buf_append(out, "\xff", 1);
-        }
-        return;
-    }
-    tk_buf_init(&end, KEY_MAX);
-    tk_codec_request_end(&cache->codec, &end, key);
-    tk_key_encode(out, tk_buf_slice(&end));
-    out->failed |= end.failed;
-    tk_buf_fini(&end);
-}
-
-static tikv_slice
-view_slice(upb_StringView view)
-{
-    return (tikv_slice){ (const uint8_t *)view.data, view.size };
-}
-
-static tikv_error *
-ask_pd(struct tk_cache *cache, struct tk_op *op, tikv_slice key, bool before,
-       tikv_slice region_key, struct tk_arena *arena, struct tk_pd_region *out)
-{
-    bool is_end = before && key.len == 0;
-    tikv_error *error =
-        tk_pd_region_by_key(cache->pd, op, region_key, TK_PD_LEADER, arena,
-                            out);
-
-    if (error != NULL || out->region == NULL || !before) {
-        return error;
-    }
-    if (is_end && (cache->codec.mode == TK_KEYS_RAW_V1 ||
-                   cache->codec.mode == TK_KEYS_TXN_V1)) {
-        tikv_slice end = view_slice(metapb_Region_end_key(out->region));
-
-        while (error == NULL && out->region != NULL && end.len != 0) {
-            error = tk_pd_region_by_key(cache->pd, op, end, TK_PD_LEADER, arena,
-                                        out);
-            if (error == NULL && out->region != NULL) {
-                end = view_slice(metapb_Region_end_key(out->region));
-            }
-        }
-        return error;
-    }
-    if (tk_slice_equal(view_slice(metapb_Region_start_key(out->region)),
-                       region_key)) {
-        error = tk_pd_region_before(cache->pd, op, region_key, TK_PD_LEADER,
-                                    arena, out);
-    }
-    return error;
-}
-
-struct lookup {
-    struct tk_load load; /* first */
-    tikv_slice key;
-    bool before;
-};
-
-/* One lookup at PD, put into the cache. *found is false when PD knows no
- * region that can be used. */
-static tikv_error *
-load_one(struct tk_cache *cache, struct tk_op *op, struct tk_load *load,
-         bool *found)
-{
-    const struct lookup *lookup = (struct lookup *)(void *)load;
-    tikv_slice key = lookup->key;
-    bool before = lookup->before;
-    struct tk_arena *arena = tk_arena_new();
-    struct tk_pd_region facts;
-    struct tk_region *region = NULL;
-    struct tk_buf region_key;
-    tikv_error *error;
-    bool is_in = false;
-
-    *found = false;
-    tk_buf_init(&region_key, KEY_MAX);
-    pd_key(cache, key, before, &region_key);
-    if (arena == NULL || region_key.failed) {
-        error = tk_error_immortal(TIKV_ERR_MEMORY);
-    } else {
-        error = ask_pd(cache, op, key, before, tk_buf_slice(&region_key),
-                       arena, &facts);
-    }
-    if (error == NULL && facts.region != NULL) {
-        error = tk_region_new(cache, &facts, NULL, &region);
-    }
-    if (region != NULL) {
-        *found = true;
-        tk_mutex_lock(&cache->lock);
-        is_in = tk_cache_insert(cache, region);
-        tk_mutex_unlock(&cache->lock);
-        if (!is_in) {
-            tk_region_free(region);
-        }
-    }
-    tk_buf_fini(&region_key);
-    tk_arena_unref(arena);
-    return error;
-}
-
 tikv_error *
 tk_cache_fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
              bool before, struct tk_load *load, bool *mine, bool *found)
@@ -416,7 +301,7 @@ pause_for(struct tk_op *op, struct tk_backoff *backoff,
 /* A record that can be used may have to be read anew: tries, for so long. When
  * PD does not help the old one serves, and the wish stays. */
 static void
-reload(struct tk_cache *cache, struct tk_op *op, struct lookup *lookup)
+reload(struct tk_cache *cache, struct tk_op *op, struct tk_lookup *lookup)
 {
     int64_t deadline = op->deadline;
     int64_t until = tk_after(tk_now(op->rt), RELOAD_NS);
@@ -442,7 +327,7 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 bool before, struct tk_backoff *backoff, struct tk_route *out,
                 struct tk_buf *start, struct tk_buf *end)
 {
-    struct lookup lookup = { { load_one }, key, before };
+    struct tk_lookup lookup = { { tk_cache_load_key }, key, before, false };
     bool has_reloaded = false;
     unsigned loads = 0;
 
@@ -468,6 +353,7 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                              &is_found);
         loads += is_mine;
         if (error == NULL && is_mine && (!is_found || loads > 2)) {
+            lookup.leader_only = true;
             error = pause_for(op, backoff, TK_BACKOFF_REGION_MISS,
                               "no region", key);
         }

@@ -40,8 +40,9 @@ tk_cache_new(struct tk_runtime *rt, struct tk_pd *pd, struct tk_stores *stores,
              const struct tk_key_codec *codec, const struct tk_config *config,
              struct tk_log *log);
 
-/* Starts taking out what has ended, every region.sweep_ms. Ends with the
- * exec; tk_cache_free() waits for the timer. */
+/* Starts taking out what has ended, every region.sweep_ms, and if it is so
+ * set loads all regions, now (region.preload) or every region.refresh_ms.
+ * Ends with the exec; tk_cache_free() waits for the timers. */
 void
 tk_cache_start(struct tk_cache *cache, struct tk_exec *exec);
 
@@ -65,6 +66,15 @@ tk_cache_locate(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
                 bool before, struct tk_backoff *backoff, struct tk_route *out,
                 struct tk_buf *start, struct tk_buf *end);
 
+/* The region of that id, from the cache or PD, which then is cached too; with
+ * `from_pd` PD's leader is asked and the cache left as it is. REGION: there is
+ * none. For tools and for what only bears an id: a key may have moved to
+ * another region, its lookup goes by the key. */
+tikv_error *
+tk_cache_locate_id(struct tk_cache *cache, struct tk_op *op, uint64_t id,
+                   bool from_pd, struct tk_route *out, struct tk_buf *start,
+                   struct tk_buf *end) __attribute__((warn_unused_result));
+
 /* Whether a lookup would be answered by the cache. */
 bool
 tk_cache_has(struct tk_cache *cache, tikv_slice key);
@@ -84,6 +94,12 @@ struct tk_wants {
 tikv_error *
 tk_cache_fill(struct tk_cache *cache, struct tk_op *op,
               const struct tk_wants *wants) __attribute__((warn_unused_result));
+
+/* All regions of our keys, from PD: what is not known, or older, comes in,
+ * what is as new lives on. What is newer than PD's word stays. */
+tikv_error *
+tk_cache_refresh(struct tk_cache *cache, struct tk_op *op)
+    __attribute__((warn_unused_result));
 
 /* Reasons, for tests and the log. */
 enum tk_invalid {

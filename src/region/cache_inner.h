@@ -95,6 +95,10 @@ struct tk_cache {
     struct tk_alarm sweep_alarm;
     bool is_sweeping; /* the work is queued or runs */
     bool is_closed;
+    struct tk_alarm refresh_alarm;
+    bool is_refreshing;
+    /* The work's, which is queued only once at a time. */
+    struct tk_work refresh;
 };
 
 /* What the one whose flight it is does at PD; *found when something that can
@@ -103,6 +107,23 @@ struct tk_load {
     tikv_error *(*run)(struct tk_cache *, struct tk_op *, struct tk_load *,
                        bool *found);
 };
+
+/* ---- load.c ---- */
+
+/* Of the region that holds `key`, or the keys just below it. */
+struct tk_lookup {
+    struct tk_load load; /* first; tk_cache_load_key() */
+    tikv_slice key;
+    bool before;
+    bool leader_only; /* hearsay was tried, and did not help */
+};
+
+/* One lookup at PD, put into the cache. *found is false when PD knows no
+ * region that can be used. */
+tikv_error *
+tk_cache_load_key(struct tk_cache *cache, struct tk_op *op,
+                  struct tk_load *load, bool *found)
+    __attribute__((warn_unused_result));
 
 /* ---- cache.c ---- */
 
@@ -172,6 +193,15 @@ tk_peer_is_fresh(const struct tk_peer *peer)
            !atomic_load_explicit(&peer->store->is_out, memory_order_relaxed);
 }
 
+/* Not invalid, not to be read anew, not ended. */
+static inline bool
+tk_region_is_usable(const struct tk_region *region, int64_t now)
+{
+    return atomic_load_explicit(&region->state, memory_order_relaxed) ==
+               TK_INVALID_OK &&
+           atomic_load_explicit(&region->expires, memory_order_relaxed) > now;
+}
+
 /* When a record made or used now ends. */
 int64_t
 tk_region_expiry(const struct tk_cache *cache, int64_t now);
@@ -196,6 +226,20 @@ tk_cache_publish(struct tk_cache *cache, struct tk_region *gone);
 struct tk_region *
 tk_cache_by_id(struct tk_cache *cache, uint64_t id);
 
+/* ---- bulk.c; no lock held ---- */
+
+/* Takes a record over: one that is as new and in use stays as it is, with its
+ * leader, and lives on. False: the cache knows something newer. */
+bool
+tk_cache_add(struct tk_cache *cache, struct tk_region *region);
+
+/* What a scan of PD said. *found: some can be used. *was_old: some were
+ * hearsay and older than what is known: the leader knows better. */
+tikv_error *
+tk_cache_add_all(struct tk_cache *cache, const struct tk_pd_region *all,
+                 size_t count, bool *found, bool *was_old)
+    __attribute__((warn_unused_result));
+
 /* ---- sweep.c ---- */
 
 /* Under the lock: there is something that may end. */
@@ -204,5 +248,14 @@ tk_cache_sweep_later(struct tk_cache *cache);
 
 void
 tk_cache_sweep_stop(struct tk_cache *cache);
+
+/* ---- refresh.c ---- */
+
+void
+tk_cache_refresh_start(struct tk_cache *cache);
+
+/* After tk_cache_sweep_stop(). */
+void
+tk_cache_refresh_stop(struct tk_cache *cache);
 
 #endif

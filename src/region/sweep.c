@@ -160,6 +160,7 @@ tk_cache_start(struct tk_cache *cache, struct tk_exec *exec)
     cache->exec = exec;
     cache->sweep.run = run;
     tk_alarm_init(&cache->sweep_alarm, cache->rt, cache, tick);
+    tk_cache_refresh_start(cache);
 }
 
 void
