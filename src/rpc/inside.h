@@ -67,8 +67,9 @@ struct tk_message {
     uint32_t cap;
 };
 
-/* One unary call. Recycled, never freed before its pipe: a late cancel finds
- * memory. Guarded by the pipe's lock, but for `unary`. */
+/* One unary call. Recycled, and freed only while none of the pipe's is in
+ * use: a late cancel finds memory. Guarded by the pipe's lock, but for
+ * `unary`. */
 struct tk_lone {
     struct tk_unary unary;
     struct tk_pipe *pipe;
@@ -138,6 +139,8 @@ struct tk_conn {
     _Atomic uint32_t guard; /* relaxed; first of the pipes on duty */
     uint32_t pipes_count;   /* of all guards */
     char *address;
+    struct tk_conn *base; /* of a route: whose links it uses; else NULL */
+    char *forward_to;     /* of a route */
     struct tk_pipe pipes[];
 };
 
@@ -173,6 +176,12 @@ struct tk_rpc {
     bool is_kept; /* upkeep is armed, or fired and not yet over */
 };
 
+static inline struct tk_conn *
+tk_rpc_first(struct tk_rpc *rpc)
+{
+    return atomic_load_explicit(&rpc->conns, memory_order_acquire);
+}
+
 /* The first of the pipes on duty. */
 static inline struct tk_pipe *
 tk_conn_first(struct tk_conn *conn)
@@ -187,9 +196,21 @@ tk_conn_first(struct tk_conn *conn)
 void
 tk_rpc_want(struct tk_rpc *rpc, int64_t when);
 
-/* The pipe's link, made at the first use. NULL: *out tells why. */
+/* ---- conn.c ---- */
+
+/* The pipe's link, made at the first use; of a route's pipe, that of its
+ * base. NULL: *out tells why. */
 struct tk_link *
 tk_pipe_link(struct tk_pipe *pipe, tikv_error **out);
+
+/* The route to `forward_to` over `base`, made at the first time; NULL without
+ * memory or when closed. It lives as long as the rpc. */
+struct tk_conn *
+tk_conn_route(struct tk_conn *base, const char *forward_to);
+
+/* Nothing of it is in use; its links are let go of. */
+void
+tk_conn_free(struct tk_conn *conn);
 
 /* ---- upkeep.c ---- */
 
@@ -212,6 +233,10 @@ tk_message_init(struct tk_message *message, uint32_t cap);
 
 void
 tk_message_fini(struct tk_message *message);
+
+/* Gives the memory back; it grows again at the next append. */
+void
+tk_message_shrink(struct tk_message *message);
 
 /* False: a bound, or no memory; nothing was added then. */
 bool
@@ -289,5 +314,9 @@ tk_lone_cancel_all(struct tk_pipe *pipe);
 
 void
 tk_lone_free_all(struct tk_pipe *pipe);
+
+/* Under the lock: the same, if none of them is in use. */
+void
+tk_lone_shrink(struct tk_pipe *pipe);
 
 #endif

@@ -3,7 +3,8 @@
  * Unary calls: the commands without a place in the batch stream. They take a
  * slot like all others, so deadline, take back and close are the same. The
  * call's own memory outlives its request: when nobody waits any more it is
- * cancelled and goes back to the free list after its done.
+ * cancelled and goes back to the free list after its done, and to the system
+ * when its pipe comes to rest.
  * Lock: the pipe's; the transport is called without it, which `calls` tells.
  */
 #include <stddef.h>
@@ -260,6 +261,20 @@ tk_lone_cancel_all(struct tk_pipe *pipe)
         retire(pipe, lone);
     }
     tk_mutex_unlock(&pipe->lock);
+}
+
+void
+tk_lone_shrink(struct tk_pipe *pipe)
+{
+    struct tk_lone *lone;
+
+    for (lone = pipe->lones; lone != NULL; lone = lone->next_of_all) {
+        if (!lone->is_done || lone->calls != 0 || lone->is_listed) {
+            return;
+        }
+    }
+    pipe->lones_free = NULL;
+    tk_lone_free_all(pipe);
 }
 
 void

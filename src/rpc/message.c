@@ -75,6 +75,13 @@ tk_message_fini(struct tk_message *message)
     *message = (struct tk_message){ 0 };
 }
 
+void
+tk_message_shrink(struct tk_message *message)
+{
+    tk_message_fini(message);
+    tk_buf_init(&message->bytes, TK_MESSAGE_BYTES_HARD);
+}
+
 /* A buffer that once held something huge does not keep it for ever. */
 static void
 recycle(struct tk_message *message)
@@ -100,7 +107,8 @@ tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
                           (size_t)TK_MESSAGE_BYTES_MAX) {
         return false;
     }
-    if (count == open->cap && !reserve(open, open->cap * 2)) {
+    if (count == open->cap &&
+        !reserve(open, count == 0 ? pipe->rpc->cap : count * 2)) {
         return false;
     }
     tk_batch_append(&open->bytes, parts);

@@ -74,6 +74,8 @@ static void
 open_stream(struct tk_pipe *pipe)
 {
     struct tk_transport *transport = pipe->rpc->transport;
+    const char *forward[] = { "tikv-forwarded-host", pipe->conn->forward_to,
+                              NULL };
     int64_t now = tk_now(pipe->rpc->rt);
     tikv_error *error = NULL;
     struct tk_link *link;
@@ -92,7 +94,9 @@ open_stream(struct tk_pipe *pipe)
     tk_mutex_unlock(&pipe->lock);
     link = tk_pipe_link(pipe, &error);
     is_open = link != NULL &&
-              transport->ops->open(transport, link, PATH, NULL, &pipe->stream);
+              transport->ops->open(transport, link, PATH,
+                                   forward[1] == NULL ? NULL : forward,
+                                   &pipe->stream);
     tk_mutex_lock(&pipe->lock);
     pipe->calls--;
     if (is_open) {

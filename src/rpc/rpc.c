@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rpc as a whole: connections by address, the one timer that sweeps them
- * while anything is in flight (10 ms; 1 ms while something is held), the idle
- * function of the transport, and the end. Rest and age are upkeep.c's.
+ * The rpc as a whole: the one timer that sweeps connections while anything is
+ * in flight (10 ms; 1 ms while something is held), the idle function of the
+ * transport, and the end. Rest and age are upkeep.c's.
  *
  * Connections are pushed in front of a list and stay until the rpc is freed,
  * so walks need no lock. Lock: rank RPC, for the list's writers, the timer
@@ -14,12 +14,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "rpc/inside.h"
-
-static struct tk_conn *
-first_conn(struct tk_rpc *rpc)
-{
-    return atomic_load_explicit(&rpc->conns, memory_order_acquire);
-}
 
 /* ---- the timer ---- */
 
@@ -85,7 +79,7 @@ sweep(struct tk_timer *timer)
 
     sweep_begin(rpc);
     tk_wakes_init(&wakes, rpc->rt);
-    for (conn = first_conn(rpc); conn != NULL; conn = conn->next) {
+    for (conn = tk_rpc_first(rpc); conn != NULL; conn = conn->next) {
         for (i = 0; i < conn->pipes_count; i++) {
             int64_t when = tk_pipe_sweep(&conn->pipes[i], now, &wakes);
 
@@ -136,7 +130,7 @@ send_all(struct tk_rpc *rpc, struct tk_wakes *wakes)
     if (atomic_load_explicit(&rpc->open_pipes, memory_order_relaxed) == 0) {
         return;
     }
-    for (conn = first_conn(rpc); conn != NULL; conn = conn->next) {
+    for (conn = tk_rpc_first(rpc); conn != NULL; conn = conn->next) {
         for (i = 0; i < conn->pipes_count; i++) {
             send_open(&conn->pipes[i], wakes);
         }
@@ -175,158 +169,12 @@ tk_rpc_flush(struct tk_rpc *rpc, const struct tk_request *awaited)
     tk_pipe_kick(pipe);
 }
 
-/* ---- connections ---- */
-
-struct tk_link *
-tk_pipe_link(struct tk_pipe *pipe, tikv_error **out)
-{
-    struct tk_rpc *rpc = pipe->rpc;
-    struct tk_link *link =
-        atomic_load_explicit(&pipe->link, memory_order_acquire);
-
-    if (link != NULL) {
-        return link;
-    }
-    tk_mutex_lock(&rpc->lock);
-    link = atomic_load_explicit(&pipe->link, memory_order_relaxed);
-    if (link == NULL) {
-        *out = rpc->transport->ops->connect(rpc->transport, pipe->conn->address,
-                                            pipe->ordinal, &link);
-        if (*out != NULL) {
-            link = NULL;
-        } else {
-            tk_upkeep_want(rpc);
-        }
-        atomic_store_explicit(&pipe->link, link, memory_order_release);
-    }
-    tk_mutex_unlock(&rpc->lock);
-    return link;
-}
-
-static void
-free_conn(struct tk_conn *conn)
-{
-    uint32_t i;
-
-    for (i = 0; i < conn->pipes_count; i++) {
-        tk_pipe_fini(&conn->pipes[i]);
-    }
-    tk_free(conn->address);
-    tk_free(conn);
-}
-
-static struct tk_conn *
-new_conn(struct tk_rpc *rpc, const char *address)
-{
-    uint32_t wanted = rpc->pipes_count * rpc->guards_count;
-    struct tk_conn *conn = (struct tk_conn *)tk_calloc(
-        sizeof(*conn) + wanted * sizeof(struct tk_pipe));
-    tikv_error *error = NULL;
-
-    if (conn == NULL) {
-        return NULL;
-    }
-    conn->rpc = rpc;
-    conn->address = tk_strdup(address);
-    if (conn->address == NULL) {
-        tk_free(conn);
-        return NULL;
-    }
-    while (error == NULL && conn->pipes_count < wanted) {
-        error = tk_pipe_init(&conn->pipes[conn->pipes_count], conn,
-                             conn->pipes_count);
-        conn->pipes_count++;
-    }
-    if (error != NULL) {
-        tikv_error_free(error);
-        free_conn(conn);
-        return NULL;
-    }
-    return conn;
-}
-
-static struct tk_conn *
-find_conn(struct tk_rpc *rpc, const char *address)
-{
-    struct tk_conn *conn = first_conn(rpc);
-
-    while (conn != NULL && strcmp(conn->address, address) != 0) {
-        conn = conn->next;
-    }
-    return conn;
-}
-
 void
 tk_rpc_on_health(struct tk_rpc *rpc, void (*fn)(void *arg, tikv_slice health),
                  void *arg)
 {
     rpc->health_arg = arg;
     atomic_store_explicit(&rpc->health, fn, memory_order_release);
-}
-
-struct tk_conn *
-tk_rpc_conn(struct tk_rpc *rpc, const char *address)
-{
-    struct tk_conn *conn;
-
-    tk_mutex_lock(&rpc->lock);
-    conn = rpc->closing ? NULL : find_conn(rpc, address);
-    if (conn == NULL && !rpc->closing) {
-        conn = new_conn(rpc, address);
-        if (conn != NULL) {
-            conn->next = first_conn(rpc);
-            atomic_store_explicit(&rpc->conns, conn, memory_order_release);
-        }
-    }
-    if (conn != NULL) {
-        tk_conn_ref(conn);
-    }
-    tk_mutex_unlock(&rpc->lock);
-    return conn;
-}
-
-void
-tk_conn_ref(struct tk_conn *conn)
-{
-    atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
-}
-
-void
-tk_conn_unref(struct tk_conn *conn)
-{
-    if (conn != NULL) {
-        atomic_fetch_sub_explicit(&conn->refs, 1, memory_order_release);
-    }
-}
-
-const char *
-tk_conn_address(const struct tk_conn *conn)
-{
-    return conn->address;
-}
-
-enum tk_link_state
-tk_conn_state(struct tk_conn *conn)
-{
-    struct tk_transport *transport = conn->rpc->transport;
-    enum tk_link_state best = TK_LINK_RESTS;
-    uint32_t i;
-
-    if (transport->ops->state == NULL) {
-        return TK_LINK_RESTS;
-    }
-    for (i = 0; i < conn->pipes_count; i++) {
-        struct tk_link *link = atomic_load_explicit(&conn->pipes[i].link,
-                                                    memory_order_acquire);
-        enum tk_link_state state =
-            link == NULL ? TK_LINK_RESTS
-                         : transport->ops->state(transport, link);
-
-        if (best == TK_LINK_RESTS || state == TK_LINK_READY) {
-            best = state;
-        }
-    }
-    return best;
 }
 
 /* ---- life ---- */
@@ -393,7 +241,7 @@ fail_pipes(struct tk_rpc *rpc)
     struct tk_conn *conn;
     uint32_t i;
 
-    for (conn = first_conn(rpc); conn != NULL; conn = conn->next) {
+    for (conn = tk_rpc_first(rpc); conn != NULL; conn = conn->next) {
         for (i = 0; i < conn->pipes_count; i++) {
             fail_all(&conn->pipes[i]);
         }
@@ -451,9 +299,9 @@ tk_rpc_free(struct tk_rpc *rpc)
         return;
     }
     tk_rpc_close(rpc);
-    for (conn = first_conn(rpc); conn != NULL; conn = next) {
+    for (conn = tk_rpc_first(rpc); conn != NULL; conn = next) {
         next = conn->next;
-        free_conn(conn);
+        tk_conn_free(conn);
     }
     rpc->transport->ops->free(rpc->transport);
     tk_mutex_fini(&rpc->lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Slots are linked by their numbers, so the table may move when it grows. It
- * grows by doubling and never shrinks: at steady state nothing is allocated.
+ * grows by doubling and is given back only when its pipe comes to rest: at
+ * steady state nothing is allocated.
  * The free list is a queue, not a stack: an id is repeated as late as can be.
  * Guarded by the pipe's lock.
  */
@@ -69,6 +70,18 @@ tk_slots_fini(struct tk_slots *slots)
 {
     tk_free(slots->at);
     slots->at = NULL;
+}
+
+/* What others read without the lock stays as it is. */
+void
+tk_slots_shrink(struct tk_slots *slots)
+{
+    if (slots->busy == 0 && slots->ghosts.head == TK_SLOT_NONE) {
+        tk_free(slots->at);
+        slots->at = NULL;
+        slots->made = 0;
+        chain_init(&slots->free);
+    }
 }
 
 static void

@@ -75,6 +75,11 @@ tk_slots_init(struct tk_slots *slots, uint32_t max);
 void
 tk_slots_fini(struct tk_slots *slots);
 
+/* Gives the memory back if nothing is known of any request. The stream is
+ * over: ids begin anew. */
+void
+tk_slots_shrink(struct tk_slots *slots);
+
 /* A slot for `request`, in no list and OPEN; NULL: full, or no memory. */
 struct tk_slot *
 tk_slots_take(struct tk_slots *slots, struct tk_request *request);

@@ -105,10 +105,14 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
     enum tk_submit result;
     int64_t until = TK_NEVER;
 
-    /* A batch stream is one store's: what is passed on goes by itself. */
-    if (tk_command_row(request->parts.command)->slot == 0 ||
-        request->forward_to != NULL) {
+    if (tk_command_row(request->parts.command)->slot == 0) {
         return tk_conn_submit_alone(conn, request, NULL);
+    }
+    if (request->forward_to != NULL) {
+        conn = tk_conn_route(conn, request->forward_to);
+        if (conn == NULL) {
+            return TK_SUBMIT_BUSY;
+        }
     }
     if (!hold && !is_urgent) {
         hold = rpc->transport->ops->is_delivering(rpc->transport);

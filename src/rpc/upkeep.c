@@ -5,13 +5,15 @@
  * renewed. Nothing of it is on the way of a request.
  *
  * At rest: a pipe that took no request for rpc.idle_ms ends its stream, then
- * lets go of its link's connection. A request that comes meanwhile waits for
- * the end of that stream and goes out on the next: it does not fail.
+ * lets go of its link's connection and of its memory. A request that comes
+ * meanwhile waits for the end of that stream and goes out on the next: it does
+ * not fail.
  *
  * Change of guard: a connection has its pipes twice where it can get too old.
  * When the connection of one on duty is stale, the others take over what is
  * new, on connections of their own; those relieved serve what they have and
- * come to rest. There is no next change before that.
+ * come to rest. There is no next change before that. A route follows the
+ * connection whose links it uses.
  *
  * Threads: the timer's. Locks: RPC for the timer, STREAM for one pipe.
  */
@@ -89,6 +91,17 @@ end_stream(struct tk_pipe *pipe)
     tk_mutex_lock(&pipe->lock);
 }
 
+/* Lock held, nothing in flight, no stream. An address that is never asked
+ * again must cost next to nothing: stores that come back come by new ones. */
+static void
+shrink(struct tk_pipe *pipe)
+{
+    tk_slots_shrink(&pipe->slots);
+    tk_message_shrink(&pipe->open);
+    tk_message_shrink(&pipe->out);
+    tk_lone_shrink(pipe);
+}
+
 /* True: nothing of it is left on the network that it knows of. */
 static bool
 rest_pipe(struct tk_pipe *pipe, int64_t now, int64_t patience)
@@ -98,7 +111,7 @@ rest_pipe(struct tk_pipe *pipe, int64_t now, int64_t patience)
         atomic_load_explicit(&pipe->link, memory_order_acquire);
     bool is_down;
 
-    if (link == NULL) {
+    if (link == NULL && pipe->conn->base == NULL) {
         return true;
     }
     tk_mutex_lock(&pipe->lock);
@@ -112,9 +125,12 @@ rest_pipe(struct tk_pipe *pipe, int64_t now, int64_t patience)
             end_stream(pipe);
         }
         is_down = pipe->state == TK_PIPE_DOWN && is_unused(pipe);
+        if (is_down) {
+            shrink(pipe);
+        }
     }
     tk_mutex_unlock(&pipe->lock);
-    if (is_down && transport->ops->rest != NULL) {
+    if (is_down && link != NULL && transport->ops->rest != NULL) {
         transport->ops->rest(transport, link, false);
     }
     return is_down;
@@ -159,8 +175,8 @@ change_guard(struct tk_rpc *rpc, struct tk_conn *conn, uint32_t guard)
     atomic_store_explicit(&conn->guard, guard, memory_order_relaxed);
 }
 
-void
-tk_conn_renew(struct tk_conn *conn)
+static void
+renew(struct tk_conn *conn)
 {
     struct tk_transport *transport = conn->rpc->transport;
     uint32_t i;
@@ -180,6 +196,19 @@ tk_conn_renew(struct tk_conn *conn)
     }
 }
 
+void
+tk_conn_renew(struct tk_conn *conn)
+{
+    struct tk_conn *route = tk_rpc_first(conn->rpc);
+
+    renew(conn);
+    for (; route != NULL; route = route->next) {
+        if (route->base == conn) {
+            renew(route);
+        }
+    }
+}
+
 static void
 care(struct tk_rpc *rpc, struct tk_conn *conn, int64_t now)
 {
@@ -195,8 +224,13 @@ care(struct tk_rpc *rpc, struct tk_conn *conn, int64_t now)
 
         are_relieved = are_relieved && (is_on_duty || is_at_rest);
     }
-    if (rpc->guards_count == 2 && are_relieved &&
-        is_stale(rpc, conn, guard, now)) {
+    if (!are_relieved) {
+        return;
+    }
+    if (conn->base != NULL) {
+        guard = atomic_load_explicit(&conn->base->guard, memory_order_relaxed);
+        atomic_store_explicit(&conn->guard, guard, memory_order_relaxed);
+    } else if (rpc->guards_count == 2 && is_stale(rpc, conn, guard, now)) {
         change_guard(rpc, conn, guard == 0 ? rpc->pipes_count : 0);
     }
 }
@@ -215,8 +249,7 @@ tick(struct tk_timer *timer)
     struct tk_conn *conn;
     int64_t now = tk_now(rt);
 
-    conn = atomic_load_explicit(&rpc->conns, memory_order_acquire);
-    for (; conn != NULL; conn = conn->next) {
+    for (conn = tk_rpc_first(rpc); conn != NULL; conn = conn->next) {
         care(rpc, conn, now);
     }
     tk_mutex_lock(&rpc->lock);

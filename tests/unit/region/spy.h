@@ -44,6 +44,7 @@ struct spy {
     struct {
         struct tk_stream *stream;
         size_t link;
+        bool is_forwarded;
     } streams[SPY_STREAMS];
     struct spy_note notes[SPY_NOTES];
     size_t count;
@@ -102,7 +103,7 @@ spy_note(struct spy *spy, enum tk_command command, tikv_slice request,
 /* A BatchCommandsRequest: requests in field 1, each in the field that is its
  * slot. */
 static inline void
-spy_note_batch(struct spy *spy, tikv_slice bytes)
+spy_note_batch(struct spy *spy, tikv_slice bytes, bool is_forwarded)
 {
     struct tk_cursor cursor = tk_cursor(bytes);
     struct tk_field field;
@@ -118,7 +119,7 @@ spy_note_batch(struct spy *spy, tikv_slice bytes)
         }
         command = tk_command_by_slot(slot.number);
         if (command != TK_COMMANDS) {
-            spy_note(spy, command, slot.bytes, false);
+            spy_note(spy, command, slot.bytes, is_forwarded);
         }
     }
 }
@@ -226,6 +227,7 @@ spy_open(struct tk_transport *transport, struct tk_link *link,
         assert_true(i < SPY_STREAMS);
     }
     spy->streams[i].stream = stream;
+    spy->streams[i].is_forwarded = metadata != NULL;
     spy->streams[i].link =
         strcmp(path, "/tikvpb.Tikv/BatchCommands") == 0 ? spy_place(spy, link)
                                                         : SPY_LINKS;
@@ -244,7 +246,7 @@ spy_send(struct tk_transport *transport, struct tk_stream *stream,
     for (i = 0; i < SPY_STREAMS; i++) {
         if (spy->streams[i].stream == stream &&
             spy->streams[i].link != SPY_LINKS) {
-            spy_note_batch(spy, bytes);
+            spy_note_batch(spy, bytes, spy->streams[i].is_forwarded);
         }
     }
     tk_mutex_unlock(&spy->lock);

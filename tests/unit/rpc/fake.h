@@ -138,8 +138,21 @@ struct fake_message {
     size_t count;
 };
 
+/* A stream that is passed on to a host. */
+struct fake_route {
+    struct tk_stream *stream; /* NULL: over, or none */
+    char host[64];
+    uint64_t ids[FAKE_IDS_MAX]; /* of its last message */
+    size_t count;
+    size_t opens;
+};
+
+enum { FAKE_ROUTES_MAX = 4 };
+
 struct fake_transport {
     struct tk_transport base;
+    struct fake_route routes[FAKE_ROUTES_MAX]; /* by host */
+    size_t connects;
     struct tk_stream *stream; /* open, NULL: none */
     size_t opens;
     size_t cancels;
@@ -159,6 +172,7 @@ struct fake_transport {
     size_t sends;
     struct tk_unary *unary;
     char path[64];
+    char forwarded_to[64];
     void (*idle)(void *, struct tk_wakes *);
     void *idle_arg;
 };
@@ -174,6 +188,7 @@ fake_connect(struct tk_transport *transport, const char *address,
              uint32_t ordinal, struct tk_link **out)
 {
     (void)ordinal;
+    fake_of(transport)->connects++;
     if (fake_of(transport)->refuses_connect) {
         *out = NULL;
         return tk_error(TIKV_ERR_SECURITY, "no way to %s", address);
@@ -218,9 +233,14 @@ fake_call(struct tk_transport *transport, struct tk_link *link,
     struct fake_transport *fake = fake_of(transport);
 
     (void)link;
-    (void)metadata;
     (void)bytes;
     (void)deadline;
+    fake->forwarded_to[0] = '\0';
+    if (metadata != NULL) {
+        assert_string_equal(metadata[0], "tikv-forwarded-host");
+        snprintf(fake->forwarded_to, sizeof(fake->forwarded_to), "%s",
+                 metadata[1]);
+    }
     if (fake->is_closed) {
         return false;
     }
@@ -238,6 +258,25 @@ fake_call_cancel(struct tk_transport *transport, struct tk_unary *unary)
 }
 
 static bool
+fake_open_route(struct fake_transport *fake, const char *const *metadata,
+                struct tk_stream *stream)
+{
+    struct fake_route *route = fake->routes;
+
+    assert_string_equal(metadata[0], "tikv-forwarded-host");
+    assert_null(metadata[2]);
+    while (route->opens != 0 && strcmp(route->host, metadata[1]) != 0) {
+        route++;
+        assert_true(route < fake->routes + FAKE_ROUTES_MAX);
+    }
+    assert_null(route->stream);
+    snprintf(route->host, sizeof(route->host), "%s", metadata[1]);
+    route->stream = stream;
+    route->opens++;
+    return true;
+}
+
+static bool
 fake_open(struct tk_transport *transport, struct tk_link *link,
           const char *path, const char *const *metadata,
           struct tk_stream *stream)
@@ -245,11 +284,13 @@ fake_open(struct tk_transport *transport, struct tk_link *link,
     struct fake_transport *fake = fake_of(transport);
 
     (void)link;
-    (void)metadata;
     if (fake->is_closed) {
         return false;
     }
     assert_string_equal(path, "/tikvpb.Tikv/BatchCommands");
+    if (metadata != NULL) {
+        return fake_open_route(fake, metadata, stream);
+    }
     assert_null(fake->stream);
     fake->stream = stream;
     fake->opens++;
@@ -294,7 +335,19 @@ fake_send(struct tk_transport *transport, struct tk_stream *stream,
 {
     struct fake_transport *fake = fake_of(transport);
     bool refuses = fake->refuses_send;
+    size_t i;
 
+    for (i = 0; i < FAKE_ROUTES_MAX; i++) {
+        if (fake->routes[i].stream == stream) {
+            struct fake_message message;
+
+            fake_keep(&message, bytes);
+            tk_buf_fini(&message.bytes);
+            memcpy(fake->routes[i].ids, message.ids, sizeof(message.ids));
+            fake->routes[i].count = message.count;
+            return true;
+        }
+    }
     assert_ptr_equal(fake->stream, stream);
     if (!refuses) {
         assert_true(fake->sends < FAKE_MESSAGES_MAX);
@@ -335,8 +388,16 @@ fake_close(struct tk_transport *transport)
     struct tk_stream *stream = fake->stream;
     struct tk_unary *unary = fake->unary;
     struct tk_wakes wakes = { 0 };
+    size_t i;
 
     fake->is_closed = true;
+    for (i = 0; i < FAKE_ROUTES_MAX; i++) {
+        if (fake->routes[i].stream != NULL) {
+            fake->routes[i].stream->closed(fake->routes[i].stream, &status,
+                                           &wakes);
+            fake->routes[i].stream = NULL;
+        }
+    }
     fake->stream = NULL;
     fake->unary = NULL;
     if (stream != NULL) {
@@ -441,6 +502,16 @@ fake_end(struct fake *fake, int grpc, const char *details, bool never_sent)
 
     fake->transport.stream = NULL;
     stream->closed(stream, &status, &fake->wakes);
+}
+
+static inline void
+fake_end_unary(struct fake *fake)
+{
+    struct tk_status status = { 0, "", false };
+    struct tk_unary *unary = fake->transport.unary;
+
+    fake->transport.unary = NULL;
+    unary->done(unary, &status, (tikv_slice){ NULL, 0 }, NULL, &fake->wakes);
 }
 
 static void

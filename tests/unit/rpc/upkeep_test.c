@@ -27,11 +27,14 @@ rest__comes_after_three_minutes(void **state)
 {
     struct asked asked;
     struct fake fake;
+    int64_t living;
 
     (void)state;
     fake_start_with(&fake, 128, 64, 180000, 0);
+    living = tk_alloc_live();
     fake_advance(&fake.runtime, 10 * MINUTE);
     ask_and_answer(&fake, &asked);
+    assert_true(tk_alloc_live() > living);
     fake_advance(&fake.runtime, 3 * MINUTE - TK_MS);
     assert_int_equal(fake.transport.cancels, 0);
     fake_advance(&fake.runtime, MINUTE);
@@ -40,6 +43,9 @@ rest__comes_after_three_minutes(void **state)
     fake_end(&fake, 1, "ended by the client", false);
     fake_advance(&fake.runtime, MINUTE);
     assert_true(fake.transport.rests > 0);
+    /* Tables and messages are given back: an address that nobody uses any
+     * more costs less than one that was never used. */
+    assert_true(tk_alloc_live() < living);
     /* Nobody asks for a stream. */
     assert_int_equal(fake.transport.opens, 1);
     ask_and_answer(&fake, &asked);
