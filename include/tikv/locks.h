@@ -34,6 +34,10 @@ typedef struct tikv_lock_info {
     uint64_t min_commit_ts;
     int32_t kind;     /* TIKV_LOCK_... */
     int32_t is_async; /* 1: of an async commit */
+
+    /* tikv_locks_held_up() only: the transaction or the version of the
+     * snapshot that it is in the way of. */
+    uint64_t waiter_ts;
 } tikv_lock_info;
 
 /* About `limit` locks (0: 1024) of transactions that began at `max_version`
@@ -67,6 +71,39 @@ TIKV_API TIKV_MUST_USE tikv_error *
 tikv_locks_resolve(tikv_client *client, tikv_range range,
                    uint64_t max_version, const tikv_call *call,
                    uint64_t *count);
+
+/* The locks that calls of this client are held up by at this moment, each as
+ * often as it is in somebody's way, 1024 at the most; tikv_locks_next() of
+ * them is false. Does not block. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_locks_held_up(tikv_client *client, tikv_locks **out);
+
+/* What this client did about locks so far, by number; new ones come without
+ * new functions, unknown ones are 0. */
+typedef int32_t tikv_locks_field;
+enum {
+    TIKV_LOCKS_READERS = 1,     /* rounds of reads that met locks */
+    TIKV_LOCKS_WRITERS = 2,     /* rounds of writes that met locks */
+    TIKV_LOCKS_ENDED = 3,       /* locks whose transaction was over */
+    TIKV_LOCKS_ALIVE = 4,       /* locks that had to be waited for */
+    TIKV_LOCKS_WAITS = 5,       /* pauses */
+    TIKV_LOCKS_KNOWN = 6,       /* ends of transactions known already */
+    TIKV_LOCKS_ASKED = 7,       /* requests for them: CheckTxnStatus */
+    TIKV_LOCKS_COMMITTED = 8,   /* answers: it is committed */
+    TIKV_LOCKS_ROLLED_BACK = 9, /* answers: it is rolled back */
+    TIKV_LOCKS_RECOVERIES = 10, /* async commits decided by their keys */
+    TIKV_LOCKS_SECONDARIES = 11,    /* requests: CheckSecondaryLocks */
+    TIKV_LOCKS_REGION_CLEANED = 12, /* requests: ResolveLock of a region */
+    TIKV_LOCKS_KEYS_CLEANED = 13,   /* ResolveLock of keys */
+    TIKV_LOCKS_BATCH_CLEANED = 14,  /* ResolveLock of many transactions */
+    TIKV_LOCKS_UNLOCKED = 15,       /* PessimisticRollback */
+    TIKV_LOCKS_LEFT = 16,    /* cleanings that reads did not wait for */
+    TIKV_LOCKS_DROPPED = 17, /* of those: too many, left to others */
+    TIKV_LOCKS_QUEUED = 18   /* of those: not begun yet, now */
+};
+
+TIKV_API uint64_t
+tikv_locks_u64(const tikv_client *client, tikv_locks_field field);
 
 TIKV_END_DECLS
 

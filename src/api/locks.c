@@ -12,6 +12,7 @@
 #include "base/slice.h"
 #include "pd/oracle.h"
 #include "txn/locks.h"
+#include "txn/resolver.h"
 
 #define KEY_MAX (1 << 20)
 #define PAGE_COUNT 1024
@@ -131,7 +132,8 @@ tikv_locks_at(const tikv_locks *locks, size_t place, tikv_lock_info *out)
                              .for_update_ts = lock->for_update_ts,
                              .min_commit_ts = lock->min_commit_ts,
                              .kind = lock->kind,
-                             .is_async = lock->is_async };
+                             .is_async = lock->is_async,
+                             .waiter_ts = lock->waiter_ts };
     memcpy(out, &info, size);
     return true;
 }
@@ -179,4 +181,48 @@ tikv_locks_resolve(tikv_client *client, tikv_range range, uint64_t max_version,
         *count = met;
     }
     return error;
+}
+
+tikv_error *
+tikv_locks_held_up(tikv_client *client, tikv_locks **out)
+{
+    tikv_error *error = tk_door_refusal(client);
+    tikv_locks *locks;
+
+    if (out == NULL) {
+        tikv_error_free(error);
+        return tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
+    }
+    *out = NULL;
+    if (error != NULL) {
+        return error;
+    }
+    locks = tk_calloc(sizeof(*locks));
+    if (locks == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    tk_lock_set_init(&locks->set);
+    tk_buf_init(&locks->next, KEY_MAX);
+    locks->ended = true;
+    error =
+        tk_resolver_held_up(client->txns->resolver, PAGE_COUNT, &locks->set);
+    if (error != NULL) {
+        tikv_locks_free(locks);
+        return error;
+    }
+    *out = locks;
+    return NULL;
+}
+
+uint64_t
+tikv_locks_u64(const tikv_client *client, tikv_locks_field field)
+{
+    /* In the order of the numbers. */
+    _Static_assert((int)TIKV_LOCKS_QUEUED == (int)TK_RESOLVER_STATS,
+                   "fields and statistics are the same");
+
+    return client == NULL || field < 1 || field > (int32_t)TK_RESOLVER_STATS
+               ? 0
+               : tk_resolver_stat(client->txns->resolver,
+                                  (enum tk_resolver_stat)(field - 1));
 }

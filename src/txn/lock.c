@@ -189,6 +189,31 @@ tk_lock_set_add(struct tk_lock_set *set, const struct tk_key_codec *codec,
 }
 
 bool
+tk_lock_set_copy(struct tk_lock_set *set, const struct tk_lock *lock,
+                 uint64_t waiter_ts)
+{
+    struct tk_lock copy = *lock;
+    tikv_error *error = NULL;
+
+    if (!grow(set)) {
+        return false;
+    }
+    error = copy_bytes(set, lock->key, &copy.key);
+    if (error == NULL) {
+        error = copy_bytes(set, lock->primary, &copy.primary);
+    }
+    if (error != NULL) {
+        tikv_error_free(error);
+        return false;
+    }
+    copy.secondaries = NULL;
+    copy.secondaries_count = 0;
+    copy.waiter_ts = waiter_ts;
+    set->data[set->count++] = copy;
+    return true;
+}
+
+bool
 tk_lock_is_met(const kvrpcpb_KeyError *error)
 {
     return error != NULL && kvrpcpb_KeyError_has_locked(error);

@@ -34,10 +34,11 @@ struct tk_lock {
     uint64_t for_update_ts;
     uint64_t min_commit_ts;
     uint64_t last_update_ms; /* ago, while the request waited; 0: not told */
+    uint64_t waiter_ts;      /* of a copy: the transaction it holds up */
     const tikv_slice *secondaries; /* of an async-commit primary */
     size_t secondaries_count;
-    uint8_t kind; /* enum tk_lock_kind */
-    bool is_async;    /* async commit */
+    uint8_t kind;  /* enum tk_lock_kind */
+    bool is_async; /* async commit */
     bool is_txn_file;
 };
 
@@ -72,6 +73,12 @@ tikv_error *
 tk_lock_set_add(struct tk_lock_set *set, const struct tk_key_codec *codec,
                 const struct kvrpcpb_LockInfo *info, tikv_slice key)
     __attribute__((warn_unused_result));
+
+/* Copies a lock of another set, without its secondaries. False without
+ * memory. */
+bool
+tk_lock_set_copy(struct tk_lock_set *set, const struct tk_lock *lock,
+                 uint64_t waiter_ts);
 
 /* Whether the error is nothing but a lock in the way; see tk_lock_set_add(). */
 bool

@@ -111,8 +111,15 @@ tikv_error *
 tk_resolver_wait(struct tk_resolver *resolver, struct tk_op *op,
                  struct tk_resolve *resolve, enum tk_backoff_kind kind)
 {
-    return tk_resolver_pause(resolver, op, resolve->backoff, kind,
-                             resolve->wait_ms, "a lock is in the way");
+    struct tk_hold_up hold_up;
+    tikv_error *error;
+
+    tk_resolver_count(resolver, TK_RESOLVER_WAITS, 1);
+    tk_hold_up_enter(resolver, &hold_up, resolve);
+    error = tk_resolver_pause(resolver, op, resolve->backoff, kind,
+                              resolve->wait_ms, "a lock is in the way");
+    tk_hold_up_leave(resolver, &hold_up);
+    return error;
 }
 
 /* ---- one call ---- */
@@ -166,6 +173,7 @@ shorten(struct tk_resolve *resolve, int64_t ms)
 static void
 wait_for(struct round *round, const struct tk_lock *lock, uint64_t ttl_ms)
 {
+    tk_resolver_count(round->resolver, TK_RESOLVER_ALIVE, 1);
     shorten(round->resolve,
             tk_status_left_ms(round->resolver, lock->start_ts, ttl_ms));
 }
@@ -243,6 +251,7 @@ settle(struct round *round, const struct group *group,
     };
     tikv_error *error = pass(round, lock->start_ts, status->commit_ts);
 
+    tk_resolver_count(round->resolver, TK_RESOLVER_ENDED, group->count);
     if (status->keys_count != 0) {
         /* Recovered just now: these are all of them. */
         cleaning.how = TK_CLEAN_KEYS;
@@ -412,13 +421,19 @@ tk_resolver_resolve(struct tk_resolver *resolver, struct tk_op *op,
 {
     struct round round = { resolver, op, resolve, NULL };
     const struct tk_lock **sorted = NULL;
+    struct tk_hold_up hold_up;
     tikv_error *error;
     size_t i;
 
     resolve->wait_ms = 0;
+    resolve->locks = locks;
     if (locks->count == 0) {
         return NULL;
     }
+    tk_resolver_count(
+        resolver, resolve->for_read ? TK_RESOLVER_READERS : TK_RESOLVER_WRITERS,
+        1);
+    tk_hold_up_enter(resolver, &hold_up, resolve);
     sorted = tk_alloc_array(locks->count, sizeof(*sorted));
     round.keys = tk_alloc_array(locks->count, sizeof(*round.keys));
     if (sorted == NULL || round.keys == NULL) {
@@ -430,6 +445,7 @@ tk_resolver_resolve(struct tk_resolver *resolver, struct tk_op *op,
         qsort(sorted, locks->count, sizeof(*sorted), compare_locks);
         error = resolve_sorted(&round, sorted, locks->count);
     }
+    tk_hold_up_leave(resolver, &hold_up);
     tk_free(sorted);
     tk_free(round.keys);
     return error;

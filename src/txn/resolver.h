@@ -84,18 +84,21 @@ struct tk_resolve {
      * caller's and only grow. NULL for writers. */
     struct tk_ts_set *bypass;
     struct tk_ts_set *access;
+
+    /* Set by the resolver: what the caller is held up by, until it has waited
+     * (tk_resolver_held_up()). */
+    const struct tk_lock_set *locks;
 };
 
 /* Resolves what can be. ABORTED: a lock is of the caller's own transaction,
  * which others took apart. */
 tikv_error *
 tk_resolver_resolve(struct tk_resolver *resolver, struct tk_op *op,
-                    struct tk_resolve *resolve,
-                    const struct tk_lock_set *locks)
+                    struct tk_resolve *resolve, const struct tk_lock_set *locks)
     __attribute__((warn_unused_result));
 
-/* After a round: sleeps as long as `resolve` says, at most, by the growing
- * pauses of `kind`, within the budget. */
+/* After a round, whose locks are still there: sleeps as long as `resolve`
+ * says, at most, by the growing pauses of `kind`, within the budget. */
 tikv_error *
 tk_resolver_wait(struct tk_resolver *resolver, struct tk_op *op,
                  struct tk_resolve *resolve, enum tk_backoff_kind kind)
@@ -146,5 +149,41 @@ tk_resolver_ask(struct tk_resolver *resolver, struct tk_op *op,
 void
 tk_resolver_learn(struct tk_resolver *resolver, uint64_t start_ts,
                   const struct tk_txn_fate *fate);
+
+/* ---- looking at it ---- */
+
+/* What the resolver did so far, and what it has to do. */
+enum tk_resolver_stat {
+    TK_RESOLVER_READERS,        /* rounds of readers */
+    TK_RESOLVER_WRITERS,        /* rounds of writers */
+    TK_RESOLVER_ENDED,          /* locks whose transaction was over */
+    TK_RESOLVER_ALIVE,          /* locks that had to be waited for */
+    TK_RESOLVER_WAITS,          /* pauses */
+    TK_RESOLVER_KNOWN,          /* fates that the cache knew */
+    TK_RESOLVER_ASKED,          /* requests: CheckTxnStatus */
+    TK_RESOLVER_COMMITTED,      /* their answers: committed */
+    TK_RESOLVER_ROLLED_BACK,    /* rolled back */
+    TK_RESOLVER_RECOVERIES,     /* async commits decided by secondaries */
+    TK_RESOLVER_SECONDARIES,    /* requests: CheckSecondaryLocks */
+    TK_RESOLVER_REGION_CLEANED, /* ResolveLock of whole regions */
+    TK_RESOLVER_KEYS_CLEANED,   /* ResolveLock of keys */
+    TK_RESOLVER_BATCH_CLEANED,  /* ResolveLock of many transactions */
+    TK_RESOLVER_UNLOCKED,       /* PessimisticRollback */
+    TK_RESOLVER_LEFT,           /* cleanings that readers left behind */
+    TK_RESOLVER_DROPPED,        /* of those: there was too much to do */
+    TK_RESOLVER_QUEUED,         /* of those: waiting now */
+    TK_RESOLVER_STATS
+};
+
+uint64_t
+tk_resolver_stat(const struct tk_resolver *resolver,
+                 enum tk_resolver_stat stat);
+
+/* Copies the locks that hold up a caller at this moment into `out`, `limit`
+ * at the most: each with the caller it holds up. */
+tikv_error *
+tk_resolver_held_up(struct tk_resolver *resolver, size_t limit,
+                    struct tk_lock_set *out)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -199,6 +199,7 @@ send_batch(struct batch *batch)
     static const struct tk_job_ops ops = { .key = batch_key,
                                            .encode = batch_encode,
                                            .answer = batch_answer };
+    tikv_error *error;
 
     if (batch->count == 0) {
         return NULL;
@@ -206,8 +207,11 @@ send_batch(struct batch *batch)
     tk_resolver_job(batch->resolver, &batch->job, &ops, TK_CMD_KV_RESOLVE_LOCK,
                     batch->backoff);
     batch->job.items_count = tk_keys_sort(batch->keys, batch->count);
-    return tk_resolver_drive(batch->resolver, batch->op, &batch->job,
-                             batch->backoff);
+    error = tk_resolver_drive(batch->resolver, batch->op, &batch->job,
+                              batch->backoff);
+    tk_resolver_count(batch->resolver, TK_RESOLVER_BATCH_CLEANED,
+                      batch->job.attempts);
+    return error;
 }
 
 /* A lock's transaction is ended, unless the lock before was of the same. */

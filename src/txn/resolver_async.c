@@ -156,6 +156,7 @@ ask_secondaries(struct recovery *recovery, struct tk_op *op,
                                            .weight = recovery_weight,
                                            .encode = recovery_encode,
                                            .answer = recovery_answer };
+    tikv_error *error;
 
     if (count == 0) {
         return NULL;
@@ -164,7 +165,10 @@ ask_secondaries(struct recovery *recovery, struct tk_op *op,
                     TK_CMD_KV_CHECK_SECONDARY_LOCKS, backoff);
     recovery->job.items_count = count;
     recovery->job.piece_bytes_max = PIECE_BYTES;
-    return tk_resolver_drive(recovery->resolver, op, &recovery->job, backoff);
+    error = tk_resolver_drive(recovery->resolver, op, &recovery->job, backoff);
+    tk_resolver_count(recovery->resolver, TK_RESOLVER_SECONDARIES,
+                      recovery->job.attempts);
+    return error;
 }
 
 /* All that the answers say together. */
@@ -200,6 +204,7 @@ tk_async_recover(struct tk_resolver *resolver, struct tk_op *op,
     size_t count;
 
     *fell_back = false;
+    tk_resolver_count(resolver, TK_RESOLVER_RECOVERIES, 1);
     keys = upb_Arena_Malloc(status->primary.arena->upb,
                             (primary->secondaries_count + 1) * sizeof(*keys));
     if (keys == NULL) {

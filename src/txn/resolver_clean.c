@@ -44,6 +44,7 @@ struct tk_clean_flight {
     uint64_t start_ts;
     uint64_t commit_ts;
     bool is_txn_file;
+    bool is_left;
     struct tk_waiters waiters;
     struct tk_clean_flight *next;
 };
@@ -134,6 +135,10 @@ resolve_encode(struct tk_job *job, const struct tk_piece *piece,
     }
     kvrpcpb_ResolveLockRequest_set_start_version(message, cleaning->start_ts);
     kvrpcpb_ResolveLockRequest_set_commit_version(message, cleaning->commit_ts);
+    /* Who knows how answers at once and goes on by itself; who does not,
+     * reads over it (LR-9). */
+    kvrpcpb_ResolveLockRequest_set_is_async(
+        message, cleaning->is_left && cleaning->how == TK_CLEAN_REGION);
     kvrpcpb_ResolveLockRequest_set_is_txn_file(message, cleaning->is_txn_file);
     return tk_message_encode(job, arena, message, body);
 }
@@ -217,6 +222,7 @@ send_keys(struct tk_resolver *resolver, struct tk_op *op,
     struct clean clean = { .resolver = resolver,
                            .cleaning = cleaning,
                            .keys = keys };
+    tikv_error *error;
 
     tk_resolver_job(resolver, &clean.job, is_unlock ? &unlocks : &resolves,
                     is_unlock ? TK_CMD_KV_PESSIMISTIC_ROLLBACK
@@ -225,7 +231,14 @@ send_keys(struct tk_resolver *resolver, struct tk_op *op,
     clean.job.items_count = count;
     clean.job.piece_count_max = PIECE_COUNT;
     clean.job.piece_bytes_max = PIECE_BYTES;
-    return tk_resolver_drive(resolver, op, &clean.job, backoff);
+    error = tk_resolver_drive(resolver, op, &clean.job, backoff);
+    tk_resolver_count(resolver,
+                      is_unlock ? TK_RESOLVER_UNLOCKED
+                      : cleaning->how == TK_CLEAN_KEYS
+                          ? TK_RESOLVER_KEYS_CLEANED
+                          : TK_RESOLVER_REGION_CLEANED,
+                      clean.job.attempts);
+    return error;
 }
 
 /* ---- region by region ---- */
@@ -239,7 +252,8 @@ find_flight(struct tk_resolver *resolver, const struct tk_clean_flight *like)
     while (flight != NULL && (flight->region_id != like->region_id ||
                               flight->start_ts != like->start_ts ||
                               flight->commit_ts != like->commit_ts ||
-                              flight->is_txn_file != like->is_txn_file)) {
+                              flight->is_txn_file != like->is_txn_file ||
+                              flight->is_left != like->is_left)) {
         flight = flight->next;
     }
     return flight;
@@ -274,7 +288,8 @@ clean_region(struct tk_resolver *resolver, struct tk_op *op,
     struct tk_clean_flight mine = { .region_id = region_id,
                                     .start_ts = cleaning->start_ts,
                                     .commit_ts = cleaning->commit_ts,
-                                    .is_txn_file = cleaning->is_txn_file };
+                                    .is_txn_file = cleaning->is_txn_file,
+                                    .is_left = cleaning->is_left };
     struct tk_clean_flight *other;
     struct tk_waiter waiter;
     tikv_error *error;
@@ -376,6 +391,7 @@ copy_item(const tikv_call *call, const struct tk_cleaning *cleaning)
     item->next = NULL;
     item->size = size;
     item->cleaning = *cleaning;
+    item->cleaning.is_left = true;
     item->cleaning.keys = item->keys;
     at = (uint8_t *)(void *)item->keys + slices;
     for (i = 0; i < cleaning->count; i++) {
@@ -467,6 +483,8 @@ run_cleaner(struct tk_work *work, bool refused)
     struct tk_clean_item *item;
 
     while ((item = pop(resolver, cleaner)) != NULL) {
+        atomic_fetch_sub_explicit(&resolver->stats[TK_RESOLVER_QUEUED], 1,
+                                  memory_order_relaxed);
         if (!refused && !tk_exec_is_closing(resolver->client->router.exec)) {
             run_item(resolver, item);
         }
@@ -489,21 +507,19 @@ hire(struct tk_resolver *resolver)
     return NULL;
 }
 
-void
-tk_clean_later(struct tk_resolver *resolver, const tikv_call *call,
-               const struct tk_cleaning *cleaning)
+/* False: it is queued already, or there is too much to do. *cleaner is who
+ * has to be told of it, or NULL. */
+static bool
+enqueue(struct tk_resolver *resolver, struct tk_clean_item *item,
+        struct tk_cleaner **cleaner)
 {
-    struct tk_clean_item *item =
-        cleaning->count == 0 ? NULL : copy_item(call, cleaning);
-    struct tk_cleaner *cleaner = NULL;
-    bool is_in = false;
+    bool fits;
+    bool is_new;
 
-    if (item == NULL) {
-        return;
-    }
     tk_mutex_lock(&resolver->lock);
-    if (resolver->queued_bytes + item->size <= QUEUE_BYTES &&
-        !is_queued(resolver, cleaning)) {
+    fits = resolver->queued_bytes + item->size <= QUEUE_BYTES;
+    is_new = fits && !is_queued(resolver, &item->cleaning);
+    if (is_new) {
         if (resolver->last == NULL) {
             resolver->first = item;
         } else {
@@ -511,11 +527,33 @@ tk_clean_later(struct tk_resolver *resolver, const tikv_call *call,
         }
         resolver->last = item;
         resolver->queued_bytes += item->size;
-        is_in = true;
-        cleaner = hire(resolver);
+        tk_resolver_count(resolver, TK_RESOLVER_QUEUED, 1);
+        *cleaner = hire(resolver);
     }
     tk_mutex_unlock(&resolver->lock);
-    if (!is_in) {
+    if (!fits) {
+        tk_resolver_count(resolver, TK_RESOLVER_DROPPED, 1);
+    }
+    return is_new;
+}
+
+void
+tk_clean_later(struct tk_resolver *resolver, const tikv_call *call,
+               const struct tk_cleaning *cleaning)
+{
+    struct tk_clean_item *item =
+        cleaning->count == 0 ? NULL : copy_item(call, cleaning);
+    struct tk_cleaner *cleaner = NULL;
+
+    if (cleaning->count == 0) {
+        return;
+    }
+    tk_resolver_count(resolver, TK_RESOLVER_LEFT, 1);
+    if (item == NULL) {
+        tk_resolver_count(resolver, TK_RESOLVER_DROPPED, 1);
+        return;
+    }
+    if (!enqueue(resolver, item, &cleaner)) {
         tk_free(item);
     }
     if (cleaner != NULL &&

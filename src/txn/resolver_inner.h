@@ -3,7 +3,7 @@
  * What the files of the resolver share: resolver.c takes locks in hand,
  * resolver_status.c asks what became of a transaction, resolver_async.c lets
  * the secondaries of an async commit decide, resolver_clean.c removes locks,
- * now or behind the reader's back.
+ * now or behind the reader's back, resolver_view.c shows what goes on.
  *
  * Lock: resolver.lock, rank LEAF, for what is marked; nothing is called
  * under it.
@@ -18,6 +18,7 @@
 #include "txn/status_cache.h"
 
 struct tk_ask_flight;
+struct tk_hold_up;
 struct tk_clean_flight;
 struct tk_clean_item;
 
@@ -36,6 +37,8 @@ struct tk_resolver {
     struct tk_status_cache cache;     /* lock */
     struct tk_ask_flight *asking;     /* lock: questions on their way */
     struct tk_clean_flight *cleaning; /* lock: regions being cleaned */
+    struct tk_hold_up *held_up;       /* lock: callers in a round */
+    _Atomic uint64_t stats[TK_RESOLVER_STATS]; /* relaxed */
 
     /* What is left to clean behind readers' backs. */
     struct tk_clean_item *first; /* lock */
@@ -43,6 +46,30 @@ struct tk_resolver {
     size_t queued_bytes;         /* lock */
     struct tk_cleaner cleaners[TK_CLEANERS];
 };
+
+static inline void
+tk_resolver_count(struct tk_resolver *resolver, enum tk_resolver_stat stat,
+                  uint64_t number)
+{
+    atomic_fetch_add_explicit(&resolver->stats[stat], number,
+                              memory_order_relaxed);
+}
+
+/* ---- who is held up ---- */
+
+/* A caller in a round or in the pause after it, on its stack. */
+struct tk_hold_up {
+    const struct tk_resolve *resolve;
+    struct tk_hold_up *next;
+};
+
+void
+tk_hold_up_enter(struct tk_resolver *resolver, struct tk_hold_up *hold_up,
+                 const struct tk_resolve *resolve);
+
+/* Of this very entry: others of the same transaction stay (lesson 37). */
+void
+tk_hold_up_leave(struct tk_resolver *resolver, struct tk_hold_up *hold_up);
 
 /* ---- jobs ---- */
 
@@ -149,6 +176,7 @@ struct tk_cleaning {
     uint64_t commit_ts;     /* 0: rolled back */
     uint64_t for_update_ts; /* unlock: the greatest */
     bool is_txn_file;
+    bool is_left;           /* nobody waits for it: TiKV need not either */
     const tikv_slice *keys; /* ascending, no doubles */
     size_t count;
 };

@@ -232,9 +232,15 @@ send_question(struct tk_resolver *resolver, struct tk_op *op,
                     backoff);
     ask.job.items_count = 1;
     error = tk_resolver_drive(resolver, op, &ask.job, backoff);
-    return error == NULL && tk_fate_is_final(out->fate)
-               ? tk_status_save(resolver, question->start_ts, out->commit_ts)
-               : error;
+    tk_resolver_count(resolver, TK_RESOLVER_ASKED, ask.job.attempts);
+    if (error != NULL || !tk_fate_is_final(out->fate)) {
+        return error;
+    }
+    tk_resolver_count(resolver,
+                      out->commit_ts != 0 ? TK_RESOLVER_COMMITTED
+                                          : TK_RESOLVER_ROLLED_BACK,
+                      1);
+    return tk_status_save(resolver, question->start_ts, out->commit_ts);
 }
 
 /* ---- asking once ---- */
@@ -338,6 +344,7 @@ tk_status_ask(struct tk_resolver *resolver, struct tk_op *op,
     tk_mutex_lock(&resolver->lock);
     if (look(resolver, question->start_ts, out)) {
         tk_mutex_unlock(&resolver->lock);
+        tk_resolver_count(resolver, TK_RESOLVER_KNOWN, 1);
         return NULL;
     }
     other = find_flight(resolver, question);

@@ -27,6 +27,12 @@ struct spy_note {
     uint64_t max_execution_ms;
     char source[48];
     enum tk_command command;
+    size_t ignored; /* transactions whose locks need not be looked at */
+    size_t passed;  /* and those whose locks are read through */
+    /* Of a ResolveLock. */
+    size_t keys;
+    uint64_t commit_version;
+    bool is_async;
 };
 
 struct spy {
@@ -57,6 +63,20 @@ spy_of(struct tk_transport *transport)
 }
 
 /* ---- what is noted ---- */
+
+static inline void
+spy_note_resolve(struct spy_note *note, struct tk_arena *arena,
+                 tikv_slice request)
+{
+    const kvrpcpb_ResolveLockRequest *message =
+        tk_arena_decode(arena, &kvrpcpb_ResolveLockRequest_msginit,
+                        request.data, request.len, NULL);
+
+    assert_non_null(message);
+    kvrpcpb_ResolveLockRequest_keys(message, &note->keys);
+    note->commit_version = kvrpcpb_ResolveLockRequest_commit_version(message);
+    note->is_async = kvrpcpb_ResolveLockRequest_is_async(message);
+}
 
 static inline void
 spy_note(struct spy *spy, enum tk_command command, tikv_slice request,
@@ -94,6 +114,11 @@ spy_note(struct spy *spy, enum tk_command command, tikv_slice request,
         };
         snprintf(note->source, sizeof(note->source), "%.*s", (int)source.size,
                  source.size == 0 ? "" : source.data);
+        kvrpcpb_Context_resolved_locks(context, &note->ignored);
+        kvrpcpb_Context_committed_locks(context, &note->passed);
+        if (command == TK_CMD_KV_RESOLVE_LOCK) {
+            spy_note_resolve(note, arena, request);
+        }
         spy->count++;
         break;
     }

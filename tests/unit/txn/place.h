@@ -37,6 +37,18 @@ place_main(struct world *w)
     tk_txn_client_free(place.client);
 }
 
+static inline void
+place_run_by(const struct world_plan *plan, place_fn *body)
+{
+    uint64_t seed;
+
+    place_body = body;
+    for (seed = 1; seed <= 3; seed++) {
+        world_sim(seed, plan, place_main);
+    }
+    world_real(plan, place_main);
+}
+
 /* One store, one region. */
 static inline void
 place_run(place_fn *body)
@@ -44,13 +56,8 @@ place_run(place_fn *body)
     static const struct world_plan plan = {
         .cluster = { .stores_count = 1, .pds_count = 1, .regions_count = 1 },
     };
-    uint64_t seed;
 
-    place_body = body;
-    for (seed = 1; seed <= 3; seed++) {
-        world_sim(seed, &plan, place_main);
-    }
-    world_real(&plan, place_main);
+    place_run_by(&plan, body);
 }
 
 /* Splits before a key of a transaction. */
