@@ -45,6 +45,25 @@ value__keeps_its_frame(void **state)
     assert_null(tikv_value_slice(NULL).data);
 }
 
+/* Nothing there, nothing in it, something in it: whatever the timestamp. */
+static void
+value__of_no_bytes_is_still_one(void **state)
+{
+    tikv_value *empty = tk_value_new(tk_slice("", 0), NULL);
+    tikv_value *byte = tk_value_new(tk_slice("x", 1), NULL);
+
+    (void)state;
+    empty->commit_ts = 7;
+    assert_int_equal(tikv_value_slice(empty).len, 0);
+    assert_non_null(tikv_value_slice(empty).data);
+    assert_int_equal(tikv_value_commit_ts(byte), 0);
+    assert_int_equal(tikv_value_slice(byte).len, 1);
+    assert_null(tikv_value_slice(NULL).data);
+    assert_int_equal(tikv_value_commit_ts(NULL), 0);
+    tikv_value_free(empty);
+    tikv_value_free(byte);
+}
+
 static void
 value__copies_without_a_frame(void **state)
 {
@@ -113,6 +132,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(value__keeps_its_frame),
+        harness_test(value__of_no_bytes_is_still_one),
         harness_test(value__copies_without_a_frame),
         harness_test(pairs__hold_frames_and_copies),
         harness_test(frame__is_dropped_by_its_last_reference),

@@ -33,6 +33,7 @@ struct spy_note {
     size_t keys;
     uint64_t commit_version;
     bool is_async;
+    bool is_txn_file; /* and of a CheckTxnStatus */
 };
 
 struct spy {
@@ -54,6 +55,7 @@ struct spy {
     } streams[SPY_STREAMS];
     struct spy_note notes[SPY_NOTES];
     size_t count;
+    uint64_t forgets_at; /* reads of that version: see spy_forget() */
 };
 
 static inline struct spy *
@@ -76,6 +78,19 @@ spy_note_resolve(struct spy_note *note, struct tk_arena *arena,
     kvrpcpb_ResolveLockRequest_keys(message, &note->keys);
     note->commit_version = kvrpcpb_ResolveLockRequest_commit_version(message);
     note->is_async = kvrpcpb_ResolveLockRequest_is_async(message);
+    note->is_txn_file = kvrpcpb_ResolveLockRequest_is_txn_file(message);
+}
+
+static inline void
+spy_note_status(struct spy_note *note, struct tk_arena *arena,
+                tikv_slice request)
+{
+    const kvrpcpb_CheckTxnStatusRequest *message =
+        tk_arena_decode(arena, &kvrpcpb_CheckTxnStatusRequest_msginit,
+                        request.data, request.len, NULL);
+
+    assert_non_null(message);
+    note->is_txn_file = kvrpcpb_CheckTxnStatusRequest_is_txn_file(message);
 }
 
 static inline void
@@ -118,6 +133,8 @@ spy_note(struct spy *spy, enum tk_command command, tikv_slice request,
         kvrpcpb_Context_committed_locks(context, &note->passed);
         if (command == TK_CMD_KV_RESOLVE_LOCK) {
             spy_note_resolve(note, arena, request);
+        } else if (command == TK_CMD_KV_CHECK_TXN_STATUS) {
+            spy_note_status(note, arena, request);
         }
         spy->count++;
         break;
@@ -145,6 +162,26 @@ spy_note_batch(struct spy *spy, tikv_slice bytes, bool is_forwarded)
         command = tk_command_by_slot(slot.number);
         if (command != TK_COMMANDS) {
             spy_note(spy, command, slot.bytes, is_forwarded);
+        }
+    }
+}
+
+/* Reads of a version no longer ask for commit timestamps, as if the store did
+ * not know of them: need_commit_ts, which follows the version, becomes
+ * false. */
+static inline void
+spy_forget(const struct spy *spy, tikv_slice bytes)
+{
+    enum { VERSION = 3 << 3, NEED_COMMIT_TS = 4 << 3 };
+    uint8_t pattern[16] = { VERSION };
+    size_t len = (size_t)(tk_varint_put(pattern + 1, spy->forgets_at) -
+                          pattern);
+    size_t i;
+
+    pattern[len++] = NEED_COMMIT_TS;
+    for (i = 0; spy->forgets_at != 0 && i + len < bytes.len; i++) {
+        if (memcmp(bytes.data + i, pattern, len) == 0) {
+            ((uint8_t *)(uintptr_t)bytes.data)[i + len] = 0;
         }
     }
 }
@@ -274,6 +311,7 @@ spy_send(struct tk_transport *transport, struct tk_stream *stream,
             spy_note_batch(spy, bytes, spy->streams[i].is_forwarded);
         }
     }
+    spy_forget(spy, bytes);
     tk_mutex_unlock(&spy->lock);
     return spy->inner->ops->send(spy->inner, stream, bytes);
 }

@@ -207,43 +207,66 @@ resolver__resolves_a_lock_without_ttl_at_once(void **state)
     place_run(no_ttl);
 }
 
-/* Lessons 33 and 36, and nothing was asked. */
+/* Lesson 33. */
 static void
-no_question(struct place *place)
+own(struct place *place)
 {
     struct data_write write = { .start_ts = data_ts(place->router),
                                 .keys = DATA_KEYS("a"),
                                 .value = "v" };
     struct place_round round;
-    struct tk_lock_set locks;
-    struct tk_op op;
 
     data_prewrite(place->router, &write);
     place_resolve(place, &round, write.start_ts, false);
     assert_int_equal(tikv_error_code(round.error), TIKV_ERR_ABORTED);
     place_forget(&round);
-    place_resolve(place, &round, write.start_ts, false);
-    tikv_error_free(round.error);
-    round.error = NULL;
-    round.resolve.caller_start_ts = data_ts(place->router);
-    tk_lock_set_init(&locks);
-    data_locks(place->router, &locks);
-    locks.data[0].last_update_ms = 5;
-    place_begin(place, &op);
-    world_ok(tk_resolver_resolve(place->client->resolver, &op, &round.resolve,
-                                 &locks));
-    tk_op_fini(&op);
-    assert_in_range(round.resolve.wait_ms, 1, 3000);
-    tk_lock_set_fini(&locks);
-    place_forget(&round);
     assert_int_equal(place_calls(place, "tikv.KvCheckTxnStatus"), 0);
 }
 
 static void
-lesson_33_and_36__own_and_fresh_locks_raise_no_question(void **state)
+lesson_33__an_own_lock_raises_no_question(void **state)
 {
     (void)state;
-    place_run(no_question);
+    place_run(own);
+}
+
+/* Lesson 36: what was renewed while the request waited is alive. */
+static void
+fresh(struct place *place)
+{
+    struct data_write write = { .start_ts = data_ts(place->router),
+                                .keys = DATA_KEYS("a"),
+                                .value = "v" };
+    struct tk_backoff backoff;
+    struct tk_resolve resolve = { .caller_start_ts = 0, .backoff = &backoff };
+    struct tk_lock_set locks;
+    struct tk_op op;
+
+    data_prewrite(place->router, &write);
+    resolve.caller_start_ts = data_ts(place->router);
+    tk_backoff_init(&backoff, 20000);
+    tk_lock_set_init(&locks);
+    data_locks(place->router, &locks);
+    locks.data[0].last_update_ms = 5;
+    place_begin(place, &op);
+    world_ok(
+        tk_resolver_resolve(place->client->resolver, &op, &resolve, &locks));
+    assert_in_range(resolve.wait_ms, 1, 3000);
+    assert_int_equal(place_calls(place, "tikv.KvCheckTxnStatus"), 0);
+    /* Long ago is not. */
+    locks.data[0].last_update_ms = 2000;
+    world_ok(
+        tk_resolver_resolve(place->client->resolver, &op, &resolve, &locks));
+    assert_int_equal(place_calls(place, "tikv.KvCheckTxnStatus"), 1);
+    tk_op_fini(&op);
+    tk_lock_set_fini(&locks);
+}
+
+static void
+lesson_36__a_fresh_lock_raises_no_question(void **state)
+{
+    (void)state;
+    place_run(fresh);
 }
 
 /* ---- pessimistic locks ---- */
@@ -646,7 +669,8 @@ main(void)
         harness_test(resolver__rolls_back_the_expired),
         harness_test(lesson_29__an_orphaned_secondary_is_rolled_back),
         harness_test(resolver__resolves_a_lock_without_ttl_at_once),
-        harness_test(lesson_33_and_36__own_and_fresh_locks_raise_no_question),
+        harness_test(lesson_33__an_own_lock_raises_no_question),
+        harness_test(lesson_36__a_fresh_lock_raises_no_question),
         harness_test(lesson_27__a_lost_pessimistic_primary_decides_nothing),
         harness_test(resolver__removes_a_leftover_that_names_another_primary),
         harness_test(

@@ -629,7 +629,7 @@ lesson_154__a_pd_without_gc_states_is_asked_the_old_way(void **state)
 }
 
 /* A live lock of a plain commit in the way of many rounds: the budget ends
- * it, not the patience of the cluster (lessons 44, 45). */
+ * it, not the patience of the cluster (lesson 44). */
 static void
 budget(struct place *place)
 {
@@ -659,7 +659,7 @@ budget(struct place *place)
 }
 
 static void
-lesson_44_and_45__every_round_costs_budget(void **state)
+lesson_44__every_round_costs_budget(void **state)
 {
     (void)state;
     place_run(budget);
@@ -685,7 +685,7 @@ main(void)
         harness_test(snapshot__bounds_pages_in_bytes),
         harness_test(lesson_154__nothing_is_read_below_the_safe_point),
         harness_test(lesson_154__a_pd_without_gc_states_is_asked_the_old_way),
-        harness_test(lesson_44_and_45__every_round_costs_budget),
+        harness_test(lesson_44__every_round_costs_budget),
     };
 
     return harness_run(tests);
