@@ -154,6 +154,28 @@ tk_backoff_undo(struct tk_backoff *backoff, enum tk_backoff_kind kind,
     }
 }
 
+int64_t
+tk_backoff_left_ms(const struct tk_backoff *backoff)
+{
+    int64_t left = backoff->budget_ms - backoff->total_ms +
+                   backoff->excluded_ms;
+
+    if (backoff->budget_ms <= 0) {
+        return TK_NEVER / TK_MS;
+    }
+    return left > 0 ? left : 0;
+}
+
+void
+tk_backoff_charge(struct tk_backoff *backoff, enum tk_backoff_kind kind,
+                  int64_t ms)
+{
+    if (ms > 0) {
+        backoff->slept_ms[kind] += (uint32_t)ms;
+        backoff->total_ms += ms;
+    }
+}
+
 enum tk_backoff_kind
 tk_backoff_dominant(const struct tk_backoff *backoff)
 {

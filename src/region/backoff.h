@@ -68,6 +68,15 @@ void
 tk_backoff_undo(struct tk_backoff *backoff, enum tk_backoff_kind kind,
                 int64_t ms);
 
+/* What the budget still allows; TK_NEVER in ms without one. */
+int64_t
+tk_backoff_left_ms(const struct tk_backoff *backoff);
+
+/* Counts time that was spent waiting elsewhere as slept. */
+void
+tk_backoff_charge(struct tk_backoff *backoff, enum tk_backoff_kind kind,
+                  int64_t ms);
+
 /* The kind that slept longest; TK_BACKOFF_KINDS when none did. */
 enum tk_backoff_kind
 tk_backoff_dominant(const struct tk_backoff *backoff);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "region/drive_inner.h"
 
+/* So long PD is waited for where there is something to go on with. */
 #define ASK_NS (1000 * TK_MS)
 
 bool
@@ -43,6 +44,55 @@ bool
 tk_shard_needs_end(const struct tk_run *run, const struct tk_shard *shard)
 {
     return tk_run_is_range(run) || shard->piece.count > 1;
+}
+
+/* ---- PD ---- */
+
+/* PD may take no longer than what is left of the shard's budget, nor than
+ * `most_ns`: meanwhile the op ends earlier. */
+struct loan {
+    int64_t deadline;
+    int64_t begun;
+    int64_t slept_ms;
+};
+
+static struct loan
+lend(struct tk_run *run, const struct tk_shard *shard, int64_t most_ns)
+{
+    struct tk_op *op = run->op;
+    int64_t now = tk_now(op->rt);
+    int64_t left_ms = tk_backoff_left_ms(&shard->backoff);
+    int64_t left_ns = left_ms > most_ns / TK_MS ? most_ns : left_ms * TK_MS;
+    /* As a pause, so a question to PD may overdraw the budget once. */
+    int64_t until = tk_after(now, left_ns < ASK_NS ? ASK_NS : left_ns);
+    struct loan loan = { op->deadline, now, shard->backoff.total_ms };
+
+    op->deadline = until < op->deadline ? until : op->deadline;
+    return loan;
+}
+
+/* The op has its deadline again. What ended only the loan ends the budget: the
+ * wait for PD is told with the other pauses. */
+static tikv_error *
+settle(struct tk_run *run, struct tk_shard *shard, const struct loan *loan,
+       tikv_error *error)
+{
+    struct tk_op *op = run->op;
+    tikv_error *end;
+
+    op->deadline = loan->deadline;
+    if (error == NULL || tikv_error_code(error) != TIKV_ERR_TIMEOUT) {
+        return error;
+    }
+    end = tk_op_check(op);
+    if (end != NULL) {
+        tikv_error_free(end);
+        return error;
+    }
+    tk_backoff_charge(&shard->backoff, TK_BACKOFF_PD_RPC,
+                      (tk_now(op->rt) - loan->begun) / TK_MS -
+                          (shard->backoff.total_ms - loan->slept_ms));
+    return tk_backoff_exceeded(&shard->backoff, error);
 }
 
 /* ---- the region ---- */
@@ -80,6 +130,7 @@ locate(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
 {
     struct tk_cache *cache = run->router->cache;
     bool needs_end = tk_shard_needs_end(run, shard);
+    struct loan loan = lend(run, shard, TK_NEVER);
     tikv_error *error = needs_end ? look_ahead(run, shard, key) : NULL;
 
     if (error == NULL) {
@@ -87,6 +138,7 @@ locate(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
                                 &shard->route, NULL,
                                 needs_end ? &run->end : NULL);
     }
+    error = settle(run, shard, &loan, error);
     if (error == NULL && run->end.failed) {
         error = tk_error_immortal(TIKV_ERR_MEMORY);
     }
@@ -217,17 +269,50 @@ choose(struct tk_run *run, struct tk_shard *shard, tikv_slice key,
 
 /* ---- the store ---- */
 
+/* The store's present connection, or the one before where PD does not say in
+ * time whether it has moved: then the next look at all stores does. */
+static tikv_error *
+resolve(struct tk_run *run, struct tk_shard *shard, struct tk_store *store,
+        struct tk_conn **out)
+{
+    struct tk_stores *stores = run->router->stores;
+    struct tk_conn *known =
+        atomic_load_explicit(&store->conn, memory_order_acquire);
+    struct loan loan;
+    tikv_error *error;
+
+    if (known != NULL && !atomic_load(&store->needs_check)) {
+        *out = known;
+        return NULL;
+    }
+    loan = lend(run, shard, known != NULL ? ASK_NS : TK_NEVER);
+    error = tk_stores_resolve(stores, store, run->op, out);
+    if (error == NULL || known == NULL) {
+        return settle(run, shard, &loan, error);
+    }
+    run->op->deadline = loan.deadline;
+    if (tikv_error_code(error) == TIKV_ERR_TIMEOUT ||
+        tikv_error_code(error) == TIKV_ERR_PD) {
+        tikv_error_free(error);
+        error = tk_op_check(run->op);
+    }
+    if (error == NULL) {
+        tk_stores_put_off(stores, store);
+        *out = known;
+    }
+    return error;
+}
+
 /* The connection to whoever gets the request. NULL without error: there is
  * none, or its store is where it could not be reached. */
 static tikv_error *
-reach(struct tk_run *run, const struct tk_shard *shard, bool is_last_resort,
+reach(struct tk_run *run, struct tk_shard *shard, bool is_last_resort,
       struct tk_conn **out)
 {
     struct tk_store *store =
         shard->via != NULL ? shard->via : shard->route.store;
     bool was_asked = atomic_load(&store->needs_check);
-    tikv_error *error =
-        tk_stores_resolve(run->router->stores, store, run->op, out);
+    tikv_error *error = resolve(run, shard, store, out);
 
     if (error != NULL && tikv_error_code(error) == TIKV_ERR_UNAVAILABLE) {
         tikv_error_free(error);
@@ -246,17 +331,12 @@ reach(struct tk_run *run, const struct tk_shard *shard, bool is_last_resort,
 /* Whether an out leader has moved, PD knows; only then a choice can be made.
  * If PD does not help in time, the choice is made without. */
 static void
-ask_where(struct tk_run *run, struct tk_store *store)
+ask_where(struct tk_run *run, struct tk_shard *shard, struct tk_store *store)
 {
-    int64_t deadline = run->op->deadline;
-    int64_t until = tk_after(tk_now(run->router->rt), ASK_NS);
     struct tk_conn *conn;
 
     if (atomic_load(&store->is_out) && atomic_load(&store->needs_check)) {
-        run->op->deadline = until < deadline ? until : deadline;
-        tikv_error_free(
-            tk_stores_resolve(run->router->stores, store, run->op, &conn));
-        run->op->deadline = deadline;
+        tikv_error_free(resolve(run, shard, store, &conn));
     }
 }
 
@@ -281,7 +361,7 @@ aim_first(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
     if (is_plain(run) && is_well(&shard->route)) {
         return true;
     }
-    ask_where(run, shard->route.store);
+    ask_where(run, shard, shard->route.store);
     if (!begin_round(run, shard, key)) {
         /* Replaced since it was found. */
         tk_shard_pause(run, shard, TK_BACKOFF_KINDS, -1);

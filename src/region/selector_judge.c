@@ -50,7 +50,8 @@ not_leader(struct tk_selector *selector, const struct tk_region_error *fault,
         return;
     }
     set_retry(reaction, TK_BACKOFF_KINDS);
-    if (selector->replicas[place].liveness == TK_ALIVE) {
+    /* A doubt is ours alone; its group may know better. */
+    if (selector->replicas[place].liveness != TK_DEAD) {
         tk_selector_new_leader(selector, place);
         reaction->leader = place;
         if (tk_selector_leader_is_good(selector)) {

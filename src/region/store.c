@@ -259,6 +259,16 @@ tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
         if (error != NULL) {
             return error;
         }
+        tk_stores_refresh_once(stores);
+    }
+}
+
+void
+tk_stores_put_off(struct tk_stores *stores, struct tk_store *store)
+{
+    atomic_store(&store->needs_check, false);
+    if (stores->exec != NULL) {
+        tk_stores_refresh(stores);
     }
 }
 

@@ -61,6 +61,11 @@ tikv_error *
 tk_stores_resolve(struct tk_stores *stores, struct tk_store *store,
                   struct tk_op *op, struct tk_conn **out);
 
+/* PD did not say in time whether the store has moved: it is asked where it
+ * was, and the look at all stores, which begins soon, tells. */
+void
+tk_stores_put_off(struct tk_stores *stores, struct tk_store *store);
+
 /* A send failed or the store said it is another: raise the epoch, so that its
  * regions look again, check the address at the next use, and probe it in the
  * background. True for the first to know. `seen_epoch` is

@@ -83,6 +83,7 @@ struct tk_stores {
     struct tk_alarm probe_alarm;
     struct tk_work refresh;
     uint64_t round; /* the refresh job's */
+    _Atomic bool has_looked;
     _Atomic int64_t retries; /* when all those made would have been due */
 };
 
@@ -99,6 +100,10 @@ tk_store_adopt(struct tk_stores *stores, struct tk_store_slot *slot,
 /* Refreshes soon, unless that is under way. No lock held. */
 void
 tk_stores_refresh(struct tk_stores *stores);
+
+/* The same after the first store was asked for: others will be. */
+void
+tk_stores_refresh_once(struct tk_stores *stores);
 
 void
 tk_stores_refresh_start(struct tk_stores *stores);

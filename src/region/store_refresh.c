@@ -37,8 +37,9 @@ has_moved(const struct tk_conn *conn, upb_StringView address)
            memcmp(text, address.data, address.size) != 0;
 }
 
-/* A store nobody has connected to is left alone, and so is one that is being
- * asked for just now: that answer is newer. */
+/* Whoever holds a region must be there to be asked when PD is not: so a store
+ * that regions name has its address before anybody needs it. One that is being
+ * asked for just now is left alone: that answer is newer. */
 static tikv_error *
 take_over(struct tk_stores *stores, struct tk_store_slot *slot,
           const struct metapb_Store *facts)
@@ -50,11 +51,11 @@ take_over(struct tk_stores *stores, struct tk_store_slot *slot,
     tk_mutex_lock(&stores->lock);
     is_asking = slot->is_asking;
     tk_mutex_unlock(&stores->lock);
-    if (conn != NULL && !tk_store_take_labels(stores, slot, facts)) {
+    if (!tk_store_take_labels(stores, slot, facts)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    if (conn == NULL || is_asking ||
-        (metapb_Store_state(facts) != metapb_Tombstone &&
+    if (is_asking ||
+        (conn != NULL && metapb_Store_state(facts) != metapb_Tombstone &&
          !has_moved(conn, metapb_Store_address(facts)))) {
         return NULL;
     }
@@ -133,6 +134,16 @@ run(struct tk_work *work, bool refused)
     tk_mutex_lock(&stores->lock);
     stores->is_refreshing = false;
     tk_mutex_unlock(&stores->lock);
+}
+
+void
+tk_stores_refresh_once(struct tk_stores *stores)
+{
+    if (stores->exec != NULL &&
+        !atomic_load_explicit(&stores->has_looked, memory_order_relaxed) &&
+        !atomic_exchange(&stores->has_looked, true)) {
+        tk_stores_refresh(stores);
+    }
 }
 
 void

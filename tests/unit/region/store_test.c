@@ -69,7 +69,7 @@ refreshes(struct world *w)
     /* Nobody asked for it; the object is the same. */
     assert_ptr_equal(tk_stores_get(w->stores, leader), store);
     expect_address(w, leader);
-    assert_in_range(tk_cluster_calls(w->cluster, "pd.GetAllStores"), 3, 4);
+    assert_in_range(tk_cluster_calls(w->cluster, "pd.GetAllStores"), 4, 5);
     assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetStore"), 1);
     kv_put(w, "a", "2");
 }
@@ -334,6 +334,99 @@ probe__ends_with_a_store_that_is_gone(void **state)
     seeds(&plan, goes_while_out);
 }
 
+/* ---- PD is away ---- */
+
+static int64_t
+put_ms(struct world *w, const char *value)
+{
+    int64_t begun = tk_now(w->rt);
+
+    kv_put(w, "a", value);
+    return (tk_now(w->rt) - begun) / TK_MS;
+}
+
+/* One hiccup of a store while nobody can say whether it has moved: it is
+ * asked where it was, after a short wait and only one. */
+static void
+hiccups_alone(struct world *w)
+{
+    struct tk_store *store;
+    uint64_t leader;
+    unsigned i;
+
+    kv_put(w, "a", "1");
+    pause(w, 100);
+    leader = leader_of(w, "a");
+    store = tk_stores_get(w->stores, leader);
+    /* The others are known although nobody asked them. */
+    expect_address(w, 1);
+    expect_address(w, 2);
+    expect_address(w, 3);
+    world_ok(tk_cluster_pd_stop(w->cluster, 0));
+    tk_stores_suspect(w->stores, store, atomic_load(&store->epoch));
+    assert_in_range(put_ms(w, "2"), 0, 1100);
+    for (i = 0; i < 20; i++) {
+        assert_in_range(put_ms(w, "3"), 0, 50);
+    }
+    /* It moves; as soon as PD is there again, this is found out. */
+    world_ok(tk_cluster_store_stop(w->cluster, leader));
+    world_ok(tk_cluster_store_start(w->cluster, leader, true));
+    world_ok(tk_cluster_pd_start(w->cluster, 0));
+    kv_put(w, "a", "4");
+    pause(w, 15000);
+    expect_address(w, leader);
+    kv_expect(w, "a", "4");
+}
+
+static void
+store__is_asked_where_it_was_while_pd_is_away(void **state)
+{
+    (void)state;
+    seeds(&three_stores, hiccups_alone);
+}
+
+/* Nothing to go on with: the budget ends the wait, not the deadline, and the
+ * error names who was waited for. */
+static void
+gives_up(struct world *w)
+{
+    static const char *const rules[] = {
+        "on=pd.GetRegion do=drop_response",
+        "on=pd.GetRegion do=status(UNAVAILABLE)",
+        "on=pd.GetStore do=drop_response",
+        "on=pd.GetStore do=status(UNAVAILABLE)",
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct kv *kv = kv_new(TK_CMD_RAW_PUT, 1, "v");
+        int64_t begun = tk_now(w->rt);
+        tikv_error *error;
+
+        world_fault(w, rules[i]);
+        kv->job.budget_ms = 5000;
+        error = kv_run(w, kv, 60000);
+        assert_in_range((tk_now(w->rt) - begun) / TK_MS, 4900, 6000);
+        assert_int_equal(tikv_error_code(error), TIKV_ERR_PD);
+        assert_int_equal(kv->job.attempts, 0);
+        assert_int_equal(kv->in_doubt, 0);
+        tikv_error_free(error);
+        /* The caller's own end comes first where it is earlier. */
+        begun = tk_now(w->rt);
+        world_code(kv_run(w, kv, 2000), TIKV_ERR_TIMEOUT);
+        assert_in_range((tk_now(w->rt) - begun) / TK_MS, 2000, 2010);
+        tk_cluster_fault_remove(w->cluster, 0);
+        tk_free(kv);
+    }
+}
+
+static void
+pd__is_waited_for_within_the_budget(void **state)
+{
+    (void)state;
+    seeds(&three_stores, gives_up);
+}
+
 int
 main(void)
 {
@@ -346,6 +439,8 @@ main(void)
         harness_test(lesson_95__a_store_that_moved_is_reachable_again),
         harness_test(lesson_96__all_stores_restart_on_new_ports),
         harness_test(probe__ends_with_a_store_that_is_gone),
+        harness_test(store__is_asked_where_it_was_while_pd_is_away),
+        harness_test(pd__is_waited_for_within_the_budget),
     };
 
     return harness_run(tests);
