@@ -53,6 +53,7 @@ typedef struct tikv_queue tikv_queue;
 typedef struct tikv_value tikv_value;
 typedef struct tikv_pairs tikv_pairs;
 typedef struct tikv_error tikv_error;
+typedef struct tikv_details tikv_details;
 
 /* Bytes that somebody else owns. No `data`: absent. No `len`: empty. */
 typedef struct tikv_slice {
@@ -133,6 +134,17 @@ typedef struct tikv_call {
 #define TIKV_CALL_INIT_SIZED(size)                                             \
     { (size), 0, 0, NULL, NULL, NULL, { NULL, 0 }, { NULL, 0 }, 0, 0 }
 #define TIKV_CALL_INIT TIKV_CALL_INIT_SIZED(sizeof(tikv_call))
+
+/**
+ * For functions that take a `tikv_call` alone: `&options.call` of this has the
+ * call's account in `details` (details.h), or NULL.
+ */
+typedef struct tikv_call_options {
+    tikv_call call;
+    tikv_details *details;
+} tikv_call_options;
+#define TIKV_CALL_OPTIONS_INIT                                                 \
+    { TIKV_CALL_INIT_SIZED(sizeof(tikv_call_options)), NULL }
 
 /* TIKV_CALL_INIT for languages without a C preprocessor. */
 TIKV_API void

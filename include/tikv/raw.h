@@ -46,9 +46,13 @@ typedef struct tikv_raw_options {
     /* Atomic mode of this call; the default is the client's `raw.atomic`. */
     tikv_switch atomic;
     uint32_t reserved;
+
+    /* Gets the call's account: details.h. NULL: nobody asks. */
+    tikv_details *details;
 } tikv_raw_options;
 #define TIKV_RAW_OPTIONS_INIT                                                  \
-    { TIKV_CALL_INIT_SIZED(sizeof(tikv_raw_options)), NULL, 0, NULL, 0, 0, 0 }
+    { TIKV_CALL_INIT_SIZED(sizeof(tikv_raw_options)),                          \
+      NULL, 0, NULL, 0, 0, 0, NULL }
 
 typedef struct tikv_scan_options {
     tikv_call call;
@@ -57,9 +61,10 @@ typedef struct tikv_scan_options {
     /* Pairs in one page, 1 .. TIKV_SCAN_PAGE_MAX; 0: `scan.page_count`. */
     uint32_t page_count;
     uint32_t flags;
+    tikv_details *details; /* as above */
 } tikv_scan_options;
 #define TIKV_SCAN_OPTIONS_INIT                                                 \
-    { TIKV_CALL_INIT_SIZED(sizeof(tikv_scan_options)), NULL, 0, 0 }
+    { TIKV_CALL_INIT_SIZED(sizeof(tikv_scan_options)), NULL, 0, 0, NULL }
 #define TIKV_SCAN_REVERSE UINT32_C(1)
 #define TIKV_SCAN_KEYS_ONLY UINT32_C(2)
 #define TIKV_SCAN_PAGE_MAX UINT32_C(10240)

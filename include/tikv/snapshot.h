@@ -73,10 +73,13 @@ typedef struct tikv_snapshot_options {
 
     /* Context.task_id: reads of one task are scheduled together. */
     uint64_t task_id;
+
+    /* Gets the account of opening it: details.h. */
+    tikv_details *details;
 } tikv_snapshot_options;
 #define TIKV_SNAPSHOT_OPTIONS_INIT                                             \
     { TIKV_CALL_INIT_SIZED(sizeof(tikv_snapshot_options)),                     \
-      0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0 }
+      0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL }
 
 TIKV_API void
 tikv_snapshot_options_init(tikv_snapshot_options *options, size_t struct_size);
@@ -85,9 +88,10 @@ typedef struct tikv_read_options {
     tikv_call call;
     uint32_t flags; /* TIKV_READ_... */
     uint32_t reserved;
+    tikv_details *details; /* gets the call's account: details.h */
 } tikv_read_options;
 #define TIKV_READ_OPTIONS_INIT                                                 \
-    { TIKV_CALL_INIT_SIZED(sizeof(tikv_read_options)), 0, 0 }
+    { TIKV_CALL_INIT_SIZED(sizeof(tikv_read_options)), 0, 0, NULL }
 
 /* With each value when it was committed: tikv_value_commit_ts(),
  * tikv_pairs_commit_ts(). */
@@ -103,9 +107,10 @@ typedef struct tikv_range_options {
     uint64_t page_bytes;  /* keys and values of a page, about; 0: no limit */
     uint32_t sample_step; /* of each n keys one; 0: all */
     uint32_t reserved;
+    tikv_details *details; /* as above; of a page; not of iterators */
 } tikv_range_options;
 #define TIKV_RANGE_OPTIONS_INIT                                                \
-    { TIKV_CALL_INIT_SIZED(sizeof(tikv_range_options)), 0, 0, 0, 0, 0 }
+    { TIKV_CALL_INIT_SIZED(sizeof(tikv_range_options)), 0, 0, 0, 0, 0, NULL }
 
 TIKV_API void
 tikv_range_options_init(tikv_range_options *options, size_t struct_size);

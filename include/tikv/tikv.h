@@ -8,6 +8,7 @@
 #include <tikv/base.h>
 #include <tikv/client.h>
 #include <tikv/config.h>
+#include <tikv/details.h>
 #include <tikv/error.h>
 #include <tikv/future.h>
 #include <tikv/locks.h>

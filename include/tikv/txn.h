@@ -195,12 +195,16 @@ typedef struct tikv_txn_options {
     tikv_txn_log_fn *log;
     tikv_txn_logged_fn *logged;
     void *arg; /* of them all */
+
+    /* Gets the account of begin, and of all that tikv_txn_run() does besides
+     * its body: details.h. */
+    tikv_details *details;
 } tikv_txn_options;
 #define TIKV_TXN_OPTIONS_INIT                                                  \
     {                                                                          \
         TIKV_CALL_INIT_SIZED(sizeof(tikv_txn_options)), 0, 0, 0, 0, 0, 0, 0,   \
             0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL,     \
-            NULL, NULL                                                         \
+            NULL, NULL, NULL                                                   \
     }
 
 /* INIT for languages without a C preprocessor. */

@@ -18,6 +18,7 @@ read_clock(tikv_client *client, const tikv_call *call, clock_fn *fn,
 {
     tikv_error *error = tk_door_refusal(client);
     uint64_t number = argument;
+    tikv_details *details;
     struct tk_op op;
     tikv_call copy;
 
@@ -25,7 +26,7 @@ read_clock(tikv_client *client, const tikv_call *call, clock_fn *fn,
         error = tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
     }
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
+        error = tk_call_read(call, &copy, &details);
     }
     if (error == NULL) {
         error = tk_door_enter(client, &copy, &op);
@@ -33,7 +34,8 @@ read_clock(tikv_client *client, const tikv_call *call, clock_fn *fn,
     if (error != NULL) {
         return error;
     }
-    error = fn(client->router.pd, &op, &number);
+    op.details = details;
+    error = tk_op_end(&op, fn(client->router.pd, &op, &number));
     tk_door_leave(client, &op);
     if (error == NULL) {
         *out = number;

@@ -64,6 +64,7 @@ tikv_snapshot_iterate(tikv_snapshot *snapshot, tikv_range range,
     tk_exec_ref(iter->snapshot.exec);
     tk_snapshot_ref(iter->snapshot.inner);
     iter->read = read;
+    iter->read.details = NULL; /* a page may outlive it */
     iter->call = call;
     (void)tk_call_copy(&iter->call, iter->texts);
     fetch(iter, range);

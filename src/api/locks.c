@@ -30,9 +30,10 @@ enter(tikv_client *client, const tikv_call *call, tikv_call *copy,
       struct tk_op *op, struct tk_backoff *backoff, uint64_t *max_version)
 {
     tikv_error *error = tk_door_refusal(client);
+    tikv_details *details;
 
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(*copy), copy);
+        error = tk_call_read(call, copy, &details);
     }
     if (error == NULL) {
         error = tk_door_enter(client, copy, op);
@@ -40,6 +41,7 @@ enter(tikv_client *client, const tikv_call *call, tikv_call *copy,
     if (error != NULL) {
         return error;
     }
+    op->details = details;
     tk_backoff_init(backoff,
                     tk_config_int(&client->config.backoff_txn_read_ms) *
                         tk_config_int(&client->config.backoff_weight));
@@ -49,6 +51,7 @@ enter(tikv_client *client, const tikv_call *call, tikv_call *copy,
             ? tk_pd_timestamp(client->router.pd, op, max_version)
             : tk_pd_check_read_ts(client->router.pd, op, *max_version, false);
     if (error != NULL) {
+        error = tk_op_end(op, error);
         tk_door_leave(client, op);
     }
     return error;
@@ -96,6 +99,7 @@ tikv_locks_scan(tikv_client *client, tikv_range range, uint64_t max_version,
         tk_buf_init(&locks->next, KEY_MAX);
         error = scan(client, &op, &backoff, range, max_version, limit, locks);
     }
+    error = tk_op_end(&op, error);
     tk_door_leave(client, &op);
     if (error != NULL) {
         tikv_locks_free(locks);
@@ -174,8 +178,8 @@ tikv_locks_resolve(tikv_client *client, tikv_range range, uint64_t max_version,
     if (error != NULL) {
         return error;
     }
-    error =
-        tk_locks_resolve(client->txns, &op, &backoff, range, max_version, &met);
+    error = tk_op_end(&op, tk_locks_resolve(client->txns, &op, &backoff, range,
+                                            max_version, &met));
     tk_door_leave(client, &op);
     if (error == NULL && count != NULL) {
         *count = met;

@@ -14,10 +14,10 @@
 
 /* A later field must not be read from an older caller's padding. */
 _Static_assert(sizeof(tikv_raw_options) ==
-                   offsetof(tikv_raw_options, reserved) + sizeof(uint32_t),
+                   offsetof(tikv_raw_options, details) + sizeof(void *),
                "no padding at the end");
 _Static_assert(sizeof(tikv_scan_options) ==
-                   offsetof(tikv_scan_options, flags) + sizeof(uint32_t),
+                   offsetof(tikv_scan_options, details) + sizeof(void *),
                "no padding at the end");
 
 void
@@ -67,7 +67,9 @@ run(tikv_client *client, struct tk_raw *raw, const void *options,
     if (error != NULL) {
         return error;
     }
-    error = tk_raw_run(&client->router, &op, raw, NULL, outcome);
+    op.details = raw->details;
+    error = tk_op_end(
+        &op, tk_raw_run(&client->router, &op, raw, NULL, outcome));
     tk_door_leave(client, &op);
     return error;
 }

@@ -28,6 +28,7 @@ plain_run(struct tikv_future *future, struct tk_op *op)
 {
     struct plain *plain = (struct plain *)(void *)future;
 
+    op->details = plain->raw.details;
     return tk_raw_run(plain->router, op, &plain->raw, NULL, &future->outcome);
 }
 
@@ -38,6 +39,7 @@ hot_run(struct tikv_future *future, struct tk_op *op)
 {
     struct tk_raw_hot *hot = (struct tk_raw_hot *)(void *)future;
 
+    op->details = hot->raw.details;
     return tk_raw_run(hot->hot.router, op, &hot->raw, &hot->hot.first,
                       &future->outcome);
 }

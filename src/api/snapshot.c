@@ -15,13 +15,13 @@
 
 /* A later field must not be read from an older caller's padding. */
 _Static_assert(sizeof(tikv_snapshot_options) ==
-                   offsetof(tikv_snapshot_options, task_id) + sizeof(uint64_t),
+                   offsetof(tikv_snapshot_options, details) + sizeof(void *),
                "no padding at the end");
 _Static_assert(sizeof(tikv_read_options) ==
-                   offsetof(tikv_read_options, reserved) + sizeof(uint32_t),
+                   offsetof(tikv_read_options, details) + sizeof(void *),
                "no padding at the end");
 _Static_assert(sizeof(tikv_range_options) ==
-                   offsetof(tikv_range_options, reserved) + sizeof(uint32_t),
+                   offsetof(tikv_range_options, details) + sizeof(void *),
                "no padding at the end");
 
 #define SCAN_FLAGS (TIKV_SCAN_REVERSE | TIKV_SCAN_KEYS_ONLY)
@@ -158,7 +158,8 @@ fill_inner(const tikv_snapshot_options *options, const struct tk_label *labels,
 
 /* Asks PD for the version, unless it is given. */
 static tikv_error *
-find_version(tikv_client *client, const tikv_call *call, uint64_t *version)
+find_version(tikv_client *client, const tikv_call *call, tikv_details *details,
+             uint64_t *version)
 {
     tikv_error *error;
     struct tk_op op;
@@ -168,7 +169,9 @@ find_version(tikv_client *client, const tikv_call *call, uint64_t *version)
     }
     error = tk_door_enter(client, call, &op);
     if (error == NULL) {
-        error = tk_pd_timestamp(client->router.pd, &op, version);
+        op.details = details;
+        error =
+            tk_op_end(&op, tk_pd_timestamp(client->router.pd, &op, version));
         tk_door_leave(client, &op);
     }
     return error;
@@ -221,7 +224,7 @@ tikv_snapshot_open(tikv_client *client, const tikv_snapshot_options *options,
         error = read_labels(copy.labels, text, labels, &count);
     }
     if (error == NULL) {
-        error = find_version(client, &copy.call, &copy.version);
+        error = find_version(client, &copy.call, copy.details, &copy.version);
     }
     if (error != NULL) {
         return error;
@@ -275,6 +278,7 @@ tk_read_options(const tikv_read_options *options, struct tk_read *read,
         return bad("flags", copy.flags);
     }
     read->with_commit_ts = (copy.flags & TIKV_READ_COMMIT_TS) != 0;
+    read->details = copy.details;
     *call = copy.call;
     call->struct_size = sizeof(*call);
     return NULL;
@@ -303,6 +307,7 @@ tk_range_options(const tikv_range_options *options, struct tk_read *read,
         .reverse = (copy.flags & TIKV_SCAN_REVERSE) != 0,
         .keys_only = (copy.flags & TIKV_SCAN_KEYS_ONLY) != 0,
     };
+    read->details = copy.details;
     *call = copy.call;
     call->struct_size = sizeof(*call);
     return NULL;
@@ -453,7 +458,8 @@ run_inside(tikv_snapshot *snapshot, struct tk_read *read, const tikv_call *call,
     if (tk_op_init(&op, snapshot->exec, call,
                    tk_config_ns(&snapshot->client->config.call_timeout_ms))) {
         read->snapshot = snapshot->inner;
-        error = tk_read_run(read, &op, outcome);
+        op.details = read->details;
+        error = tk_op_end(&op, tk_read_run(read, &op, outcome));
         tk_op_fini(&op);
     } else {
         error = tk_error_immortal(TIKV_ERR_MEMORY);

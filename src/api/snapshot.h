@@ -31,6 +31,7 @@ struct tk_read {
     bool with_commit_ts;
     tikv_range range;
     struct tk_scan_options scan;
+    tikv_details *details; /* gets the account, or NULL */
 };
 
 /* Options of a get or batch get, and of a scan, checked. */

@@ -22,6 +22,7 @@ promise_run(struct tikv_future *future, struct tk_op *op)
 {
     struct promise *promise = (struct promise *)(void *)future;
 
+    op->details = promise->read.details;
     return tk_read_run(&promise->read, op, &future->outcome);
 }
 

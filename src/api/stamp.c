@@ -26,6 +26,8 @@ struct stamp {
     tikv_client *client;
     struct tk_tso_request request;
     _Atomic uint32_t state;
+    int64_t ended_at;      /* of the first try, if a worker went on */
+    tikv_details *details; /* who wants an account, or NULL */
 };
 
 static struct stamp *
@@ -43,6 +45,24 @@ take_back(struct stamp *stamp, uint32_t mine, uint32_t other)
            tk_pd_tso_take_back(stamp->client->router.pd, &stamp->request);
 }
 
+/* Ends without a worker: all its time was PD's. Gives back the error. */
+static tikv_error *
+account(struct stamp *stamp, tikv_error *error)
+{
+    struct tk_spent spent = { .calls = 1 };
+
+    if (error == NULL && stamp->details == NULL) {
+        return NULL;
+    }
+    spent.ns[TK_PART_PD] =
+        tk_now(stamp->client->router.rt) - stamp->future.started;
+    if (stamp->details != NULL) {
+        tk_spent_add(&stamp->details->spent, &spent);
+    }
+    tk_error_set_spent(error, &spent);
+    return error;
+}
+
 static bool
 cancel_stamp(struct tikv_future *future, tikv_error **error)
 {
@@ -51,7 +71,7 @@ cancel_stamp(struct tikv_future *future, tikv_error **error)
     if (!take_back(stamp, CANCELLED, SUBMITTED)) {
         return false;
     }
-    *error = tk_error_immortal(TIKV_ERR_CANCELLED);
+    *error = account(stamp, tk_error_immortal(TIKV_ERR_CANCELLED));
     return true;
 }
 
@@ -64,11 +84,12 @@ done(struct tk_tso_request *request, uint64_t ts, tikv_error *error,
 
     if (tikv_error_code(error) == TIKV_ERR_PD) {
         tikv_error_free(error);
+        stamp->ended_at = tk_now(stamp->client->router.rt);
         tk_future_start(&stamp->future, true);
         return;
     }
     stamp->future.outcome.number[0] = ts;
-    tk_future_complete(&stamp->future, error, wakes);
+    tk_future_complete(&stamp->future, account(stamp, error), wakes);
 }
 
 static tikv_error *
@@ -76,6 +97,11 @@ run(struct tikv_future *future, struct tk_op *op)
 {
     struct stamp *stamp = (struct stamp *)(void *)future;
 
+    op->details = stamp->details;
+    if (stamp->ended_at != 0) {
+        tk_op_recount(op, TK_PART_QUEUE, TK_PART_PD,
+                      stamp->ended_at - future->started);
+    }
     return tk_pd_timestamp(stamp->client->router.pd, op,
                            &future->outcome.number[0]);
 }
@@ -119,11 +145,12 @@ tikv_timestamp_async(tikv_client *client, const tikv_call *call)
 {
     tikv_error *error = tk_door_refusal(client);
     struct tikv_future *future;
+    tikv_details *details;
     struct stamp *stamp;
     tikv_call copy;
 
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
+        error = tk_call_read(call, &copy, &details);
     }
     if (error != NULL) {
         return tk_door_refuse(client, error);
@@ -136,6 +163,8 @@ tikv_timestamp_async(tikv_client *client, const tikv_call *call)
     }
     stamp = (struct stamp *)(void *)future;
     stamp->client = client;
+    stamp->details = details;
+    stamp->ended_at = 0;
     stamp->request = (struct tk_tso_request){ .done = done,
                                               .deadline = future->deadline };
     atomic_init(&stamp->state, 0);

@@ -206,6 +206,7 @@ tikv_regions_list(tikv_client *client, tikv_range range, size_t limit,
 {
     tikv_error *error = tk_door_refusal(client);
     tikv_regions *regions;
+    tikv_details *details;
     struct tk_op op;
     tikv_call copy;
 
@@ -215,7 +216,7 @@ tikv_regions_list(tikv_client *client, tikv_range range, size_t limit,
     }
     *out = NULL;
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
+        error = tk_call_read(call, &copy, &details);
     }
     if (error != NULL) {
         return error;
@@ -227,7 +228,9 @@ tikv_regions_list(tikv_client *client, tikv_range range, size_t limit,
     tk_buf_init(&regions->keys, SIZE_MAX / 4);
     error = tk_door_enter(client, &copy, &op);
     if (error == NULL) {
-        error = list_regions(client, &op, range, limit, regions);
+        op.details = details;
+        error = tk_op_end(&op,
+                          list_regions(client, &op, range, limit, regions));
         tk_door_leave(client, &op);
     }
     if (error != NULL) {
@@ -390,6 +393,7 @@ tikv_stores_list(tikv_client *client, const tikv_call *call, tikv_stores **out)
 {
     tikv_error *error = tk_door_refusal(client);
     tikv_stores *stores;
+    tikv_details *details;
     struct tk_op op;
     tikv_call copy;
 
@@ -399,7 +403,7 @@ tikv_stores_list(tikv_client *client, const tikv_call *call, tikv_stores **out)
     }
     *out = NULL;
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
+        error = tk_call_read(call, &copy, &details);
     }
     if (error != NULL) {
         return error;
@@ -412,7 +416,8 @@ tikv_stores_list(tikv_client *client, const tikv_call *call, tikv_stores **out)
     error =
         stores->arena == NULL ? no_memory() : tk_door_enter(client, &copy, &op);
     if (error == NULL) {
-        error = list_stores(client, &op, stores);
+        op.details = details;
+        error = tk_op_end(&op, list_stores(client, &op, stores));
         tk_door_leave(client, &op);
     }
     if (error != NULL) {

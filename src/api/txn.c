@@ -12,7 +12,7 @@
 
 /* A later field must not be read from an older caller's padding. */
 _Static_assert(sizeof(tikv_txn_options) ==
-                   offsetof(tikv_txn_options, arg) + sizeof(void *),
+                   offsetof(tikv_txn_options, details) + sizeof(void *),
                "no padding at the end");
 
 void
@@ -38,13 +38,14 @@ tikv_error *
 tk_txn_door_enter(tikv_txn *txn, const tikv_call *call,
                   struct tk_txn_door *door)
 {
+    tikv_details *details;
     tikv_call own;
     tikv_error *error;
 
     if (txn == NULL) {
         return tk_error(TIKV_ERR_ARGUMENT, "txn is NULL");
     }
-    error = tk_options_read(call, sizeof(own), &own);
+    error = tk_call_read(call, &own, &details);
     if (error == NULL) {
         error = tk_exec_enter(txn->exec);
     }
@@ -58,14 +59,17 @@ tk_txn_door_enter(tikv_txn *txn, const tikv_call *call,
         tk_exec_leave(txn->exec);
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
+    door->op.details = details;
     return NULL;
 }
 
-void
-tk_txn_door_leave(tikv_txn *txn, struct tk_txn_door *door)
+tikv_error *
+tk_txn_door_leave(tikv_txn *txn, struct tk_txn_door *door, tikv_error *error)
 {
+    error = tk_op_end(&door->op, error);
     tk_op_fini(&door->op);
     tk_exec_leave(txn->exec);
+    return error;
 }
 
 tikv_error *
@@ -134,7 +138,8 @@ tikv_txn_begin(tikv_client *client, const tikv_txn_options *options,
     if (error != NULL) {
         return error;
     }
-    error = tk_txn_begin(client->txns, &op, &copy, out);
+    op.details = copy.details;
+    error = tk_op_end(&op, tk_txn_begin(client->txns, &op, &copy, out));
     tk_door_leave(client, &op);
     return error;
 }
@@ -174,7 +179,7 @@ tikv_txn_commit(tikv_txn *txn, const tikv_call *call, uint64_t *commit_ts)
     if (error == NULL) {
         error = tk_txn_commit(txn, &door.op, &ts);
     }
-    tk_txn_door_leave(txn, &door);
+    error = tk_txn_door_leave(txn, &door, error);
     if (error == NULL && commit_ts != NULL) {
         *commit_ts = ts;
     }
@@ -187,7 +192,7 @@ tikv_txn_rollback(tikv_txn *txn, const tikv_call *call)
     tikv_error *error = tk_txn_door_refusal(txn);
 
     if (error == NULL) {
-        error = tk_call_check(call, sizeof(*call));
+        error = tk_call_check(call, sizeof(tikv_call_options));
     }
     if (error == NULL) {
         error = tk_txn_claim_end(txn);
@@ -249,9 +254,9 @@ tikv_txn_get(tikv_txn *txn, tikv_slice key, const tikv_read_options *options,
     if (error != NULL) {
         return error;
     }
+    door.op.details = read.details;
     error = tk_txn_get(txn, &door.op, key, read.with_commit_ts, out);
-    tk_txn_door_leave(txn, &door);
-    return error;
+    return tk_txn_door_leave(txn, &door, error);
 }
 
 tikv_error *
@@ -276,10 +281,10 @@ tikv_txn_batch_get(tikv_txn *txn, const tikv_slice *keys, size_t count,
     if (error != NULL) {
         return error;
     }
+    door.op.details = read.details;
     error =
         tk_txn_batch_get(txn, &door.op, keys, count, read.with_commit_ts, out);
-    tk_txn_door_leave(txn, &door);
-    return error;
+    return tk_txn_door_leave(txn, &door, error);
 }
 
 tikv_error *
@@ -303,7 +308,7 @@ tikv_txn_scan(tikv_txn *txn, tikv_range range,
     if (error != NULL) {
         return error;
     }
+    door.op.details = read.details;
     error = tk_txn_scan(txn, &door.op, range, &read.scan, out);
-    tk_txn_door_leave(txn, &door);
-    return error;
+    return tk_txn_door_leave(txn, &door, error);
 }

@@ -19,8 +19,10 @@ tikv_error *
 tk_txn_door_enter(tikv_txn *txn, const tikv_call *call,
                   struct tk_txn_door *door) __attribute__((warn_unused_result));
 
-void
-tk_txn_door_leave(tikv_txn *txn, struct tk_txn_door *door);
+/* Takes the call's error and gives it back with the call's account. */
+tikv_error *
+tk_txn_door_leave(tikv_txn *txn, struct tk_txn_door *door, tikv_error *error)
+    __attribute__((warn_unused_result));
 
 /* NULL, or why nothing may be done with the transaction. */
 tikv_error *

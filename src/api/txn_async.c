@@ -31,6 +31,7 @@ run_promise(struct tikv_future *future, struct tk_op *op)
 {
     struct promise *promise = (struct promise *)(void *)future;
 
+    op->details = promise->read.details;
     return promise->run(promise, op);
 }
 
@@ -239,7 +240,7 @@ end(tikv_txn *txn, const tikv_call *call, struct wish *wish)
     tikv_call copy;
 
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
+        error = tk_call_read(call, &copy, &wish->read.details);
     }
     if (error == NULL) {
         error = tk_txn_claim_end(txn);

@@ -32,16 +32,16 @@ static tikv_error *
 try_once(tikv_client *client, const tikv_txn_options *options,
          tikv_txn_fn *body, void *arg, uint64_t *commit_ts)
 {
-    tikv_call call = options->call;
+    tikv_call_options ending = { options->call, options->details };
     tikv_txn *txn = NULL;
     tikv_error *error = tikv_txn_begin(client, options, &txn);
 
-    call.struct_size = sizeof(call);
+    ending.call.struct_size = sizeof(ending);
 
     if (error == NULL) {
         error = body(txn, arg);
         if (error == NULL) {
-            error = tikv_txn_commit(txn, &call, commit_ts);
+            error = tikv_txn_commit(txn, &ending.call, commit_ts);
         }
     }
     tikv_txn_free(txn);
@@ -51,20 +51,23 @@ try_once(tikv_client *client, const tikv_txn_options *options,
 /* NULL after a pause; else the loop is over, with the error of its last
  * attempt. */
 static tikv_error *
-pause_after(tikv_client *client, const tikv_call *call, uint32_t attempt,
-            tikv_error *error)
+pause_after(tikv_client *client, const tikv_txn_options *options,
+            uint32_t attempt, tikv_error *error)
 {
     struct tk_runtime *rt = client->router.rt;
     struct tk_op op;
-    tikv_error *end = tk_door_enter(client, call, &op);
+    tikv_error *end = tk_door_enter(client, &options->call, &op);
     int64_t ms;
 
     if (end == NULL) {
+        op.details = options->details;
+        op.spent.calls = 0;
         ms = tk_backoff_pause(TK_JITTER_EQUAL, PAUSE_MS, PAUSE_MAX_MS, attempt,
                               0, rt->ops->random(rt));
         end = op.deadline - tk_now(rt) <= ms * TK_MS
                   ? tk_error_immortal(TIKV_ERR_TIMEOUT)
                   : tk_op_sleep(&op, ms * TK_MS);
+        end = tk_op_end(&op, end);
         tk_door_leave(client, &op);
     }
     if (tikv_error_code(end) == TIKV_ERR_TIMEOUT) {
@@ -102,7 +105,7 @@ tikv_txn_run(tikv_client *client, const tikv_txn_options *options,
             ++attempt >= copy.attempts_count || copy.start_ts != 0) {
             break;
         }
-        error = pause_after(client, &copy.call, attempt, error);
+        error = pause_after(client, &copy, attempt, error);
         if (error != NULL) {
             break;
         }
@@ -149,6 +152,7 @@ tikv_txn_outcome(tikv_client *client, uint64_t start_ts, tikv_slice primary,
 {
     struct tk_txn_fate fate = { .state = TK_TXN_UNKNOWN };
     tikv_error *error = tk_door_refusal(client);
+    tikv_details *details;
     struct tk_op op;
     tikv_call copy;
 
@@ -160,7 +164,7 @@ tikv_txn_outcome(tikv_client *client, uint64_t start_ts, tikv_slice primary,
         error = tk_txn_door_key(primary);
     }
     if (error == NULL) {
-        error = tk_options_read(call, sizeof(copy), &copy);
+        error = tk_call_read(call, &copy, &details);
     }
     if (error == NULL) {
         error = tk_door_enter(client, &copy, &op);
@@ -168,7 +172,9 @@ tikv_txn_outcome(tikv_client *client, uint64_t start_ts, tikv_slice primary,
     if (error != NULL) {
         return error;
     }
-    error = ask(client, &op, start_ts, primary, &fate);
+    op.details = details;
+    error =
+        tk_op_end(&op, ask(client, &op, start_ts, primary, &fate));
     tk_door_leave(client, &op);
     if (tikv_error_code(error) == TIKV_ERR_TIMEOUT) {
         tikv_error_free(error);

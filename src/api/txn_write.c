@@ -58,7 +58,7 @@ tikv_txn_lock(tikv_txn *txn, const tikv_slice *keys, size_t count,
         error = tk_txn_door_keys(keys, count);
     }
     if (error == NULL) {
-        error = tk_call_check(call, sizeof(*call));
+        error = tk_call_check(call, sizeof(tikv_call_options));
     }
     return error == NULL ? tk_txn_lock(txn, keys, count) : error;
 }

@@ -98,3 +98,17 @@ tk_options_read(const void *options, size_t known_size, void *copy)
     memcpy(copy, &known_size, sizeof(known_size));
     return NULL;
 }
+
+tikv_error *
+tk_call_read(const tikv_call *options, tikv_call *call, tikv_details **details)
+{
+    tikv_call_options copy;
+    tikv_error *error = tk_options_read(options, sizeof(copy), &copy);
+
+    if (error == NULL) {
+        *call = copy.call;
+        call->struct_size = sizeof(*call);
+        *details = copy.details;
+    }
+    return error;
+}

@@ -14,6 +14,12 @@ tikv_error *
 tk_options_read(const void *options, size_t known_size, void *copy)
     __attribute__((warn_unused_result));
 
+/* A call that a function takes alone: with or without an account. `call` has
+ * its own size afterwards. */
+tikv_error *
+tk_call_read(const tikv_call *options, tikv_call *call, tikv_details **details)
+    __attribute__((warn_unused_result));
+
 /* The check alone. */
 tikv_error *
 tk_call_check(const void *options, size_t known_size)

@@ -36,6 +36,8 @@ struct tikv_error {
     size_t outcomes_count;
     uint64_t numbers[FIELDS];
     uint64_t slept_ms[TK_BACKOFF_KINDS];
+    bool has_details;
+    tikv_details details;
 };
 
 struct code_row {
@@ -259,15 +261,16 @@ tk_error_copy(const tikv_error *error)
     memcpy(copy->numbers, error->numbers, sizeof(copy->numbers));
     memcpy(copy->slept_ms, error->slept_ms, sizeof(copy->slept_ms));
     copy_bytes(error, copy);
+    copy->has_details = error->has_details;
+    copy->details = error->details;
     if (error->outcomes_count != 0) {
         tk_error_set_outcomes(copy, error->outcomes, error->outcomes_count);
     }
     return copy;
 }
 
-/* A mortal error in place of `error`; the memory error where that fails. */
-static tikv_error *
-mortal(tikv_error *error)
+tikv_error *
+tk_error_mortal(tikv_error *error)
 {
     return error->is_immortal ? tk_error_copy(error) : error;
 }
@@ -284,7 +287,7 @@ tk_error_wrap(tikv_error *error, const char *format, ...)
     if (error == NULL) {
         return NULL;
     }
-    error = mortal(error);
+    error = tk_error_mortal(error);
     if (error->is_immortal) {
         return error;
     }
@@ -397,6 +400,21 @@ tk_error_set_backoff(tikv_error *error, enum tk_backoff_kind kind,
         (size_t)kind < TK_BACKOFF_KINDS) {
         error->slept_ms[kind] = slept_ms;
     }
+}
+
+void
+tk_error_set_spent(tikv_error *error, const struct tk_spent *spent)
+{
+    if (error != NULL && !error->is_immortal) {
+        error->has_details = true;
+        error->details.spent = *spent;
+    }
+}
+
+const tikv_details *
+tikv_error_details(const tikv_error *error)
+{
+    return error == NULL || !error->has_details ? NULL : &error->details;
 }
 
 bool

@@ -10,7 +10,7 @@
 
 #include <tikv/error.h>
 
-#include "base/backoff_kind.h"
+#include "base/spent.h"
 
 /* Never NULL: where memory ends it is the immortal memory error. */
 tikv_error *
@@ -35,6 +35,10 @@ tikv_error *
 tk_error_recode(tikv_error *error, tikv_code code)
     __attribute__((warn_unused_result));
 
+/* The same error, or in place of an immortal one a mortal of its code. */
+tikv_error *
+tk_error_mortal(tikv_error *error) __attribute__((warn_unused_result));
+
 tikv_error *
 tk_error_copy(const tikv_error *error) __attribute__((warn_unused_result));
 
@@ -58,6 +62,10 @@ tk_error_add_wait(tikv_error *error, uint64_t txn, uint64_t wait_for_txn,
 void
 tk_error_set_backoff(tikv_error *error, enum tk_backoff_kind kind,
                      uint64_t slept_ms);
+
+/* The account of the call that ends with it. */
+void
+tk_error_set_spent(tikv_error *error, const struct tk_spent *spent);
 
 /* Copies `count` outcomes. False without memory: the error has none then. */
 bool

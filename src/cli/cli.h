@@ -21,6 +21,8 @@ struct cli {
     int64_t timeout_ms;   /* --timeout; 0: the client's default */
     bool json;            /* --json */
     bool hex;             /* --hex: keys and values as hexadecimal digits */
+    bool time;            /* --time: where the time went */
+    tikv_details *details; /* with --time, of this command; else NULL */
     bool interactive;     /* at the prompt: messages without program name */
 };
 
@@ -62,6 +64,14 @@ cli_open(struct cli *cli);
 
 int
 cli_prompt(struct cli *cli);
+
+/* ---- --time: cli_time.c ---- */
+
+int
+cli_time_begin(struct cli *cli);
+
+void
+cli_time_end(const struct cli *cli);
 
 void
 cli_raw_options(const struct cli *cli, tikv_raw_options *options);

@@ -99,7 +99,12 @@ cli_dispatch(struct cli *cli, int argc, char **argv)
     if (command->needs_client && (status = cli_open(cli)) != CLI_OK) {
         return status;
     }
-    return command->run(cli, argc - used, argv + used);
+    if ((status = cli_time_begin(cli)) != CLI_OK) {
+        return status;
+    }
+    status = command->run(cli, argc - used, argv + used);
+    cli_time_end(cli);
+    return status;
 }
 
 void
@@ -121,6 +126,7 @@ cli_help(FILE *out)
           "  --hex              keys and values as hexadecimal digits\n"
           "  --cf NAME          column family: default, lock, write\n"
           "  --timeout MS       of each call\n"
+          "  --time             where the time went, on standard error\n"
           "  --set NAME=VALUE   any setting of the client; may be repeated\n"
           "  --settings         list the settings\n"
           "  --help, --version\n\n"
@@ -183,6 +189,7 @@ cli_raw_options(const struct cli *cli, tikv_raw_options *options)
     options->call.timeout_ms = cli->timeout_ms;
     options->call.request_source = "tikv-cli";
     options->column_family = cli->family;
+    options->details = cli->details;
 }
 
 void
@@ -192,6 +199,7 @@ cli_scan_options(const struct cli *cli, tikv_scan_options *options)
     options->call.timeout_ms = cli->timeout_ms;
     options->call.request_source = "tikv-cli";
     options->column_family = cli->family;
+    options->details = cli->details;
 }
 
 int

@@ -6,17 +6,18 @@
 #include <stdlib.h>
 
 static void
-call_options(const struct cli *cli, tikv_call *call)
+call_options(const struct cli *cli, tikv_call_options *options)
 {
-    tikv_call_init(call, sizeof(*call));
-    call->timeout_ms = cli->timeout_ms;
+    tikv_call_init(&options->call, sizeof(*options));
+    options->call.timeout_ms = cli->timeout_ms;
+    options->details = cli->details;
 }
 
 int
 cli_tso(struct cli *cli, int argc, char **argv)
 {
     uint64_t count = 1, ts;
-    tikv_call call;
+    tikv_call_options options;
 
     if (!cli_options(cli, &argc, argv, NULL, 0)) {
         return CLI_USAGE;
@@ -28,10 +29,10 @@ cli_tso(struct cli *cli, int argc, char **argv)
         !cli_number(cli, "COUNT", argv[0], 1, 1000000, &count)) {
         return CLI_USAGE;
     }
-    call_options(cli, &call);
+    call_options(cli, &options);
     while (count-- > 0) {
         int status =
-            cli_failed(cli, tikv_timestamp(cli->client, &call, &ts));
+            cli_failed(cli, tikv_timestamp(cli->client, &options.call, &ts));
 
         if (status != CLI_OK) {
             return status;
@@ -77,7 +78,7 @@ cli_regions(struct cli *cli, int argc, char **argv)
     uint64_t limit = 0;
     tikv_regions *regions = NULL;
     tikv_range range;
-    tikv_call call;
+    tikv_call_options options;
     size_t i;
     int status;
 
@@ -87,9 +88,9 @@ cli_regions(struct cli *cli, int argc, char **argv)
         !cli_range(cli, argc, argv, &range)) {
         return CLI_USAGE;
     }
-    call_options(cli, &call);
+    call_options(cli, &options);
     status = cli_failed(cli, tikv_regions_list(cli->client, range,
-                                               (size_t)limit, &call,
+                                               (size_t)limit, &options.call,
                                                &regions));
     for (i = 0; i < tikv_regions_count(regions); i++) {
         tikv_region_info region = { .struct_size = sizeof(region) };
@@ -150,7 +151,7 @@ int
 cli_stores(struct cli *cli, int argc, char **argv)
 {
     tikv_stores *stores = NULL;
-    tikv_call call;
+    tikv_call_options options;
     size_t i;
     int status;
 
@@ -160,8 +161,9 @@ cli_stores(struct cli *cli, int argc, char **argv)
     if (argc != 0) {
         return cli_usage(cli, "stores takes no operand");
     }
-    call_options(cli, &call);
-    status = cli_failed(cli, tikv_stores_list(cli->client, &call, &stores));
+    call_options(cli, &options);
+    status = cli_failed(
+        cli, tikv_stores_list(cli->client, &options.call, &stores));
     for (i = 0; i < tikv_stores_count(stores); i++) {
         tikv_store_info store = { .struct_size = sizeof(store) };
 

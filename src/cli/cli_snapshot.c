@@ -30,6 +30,7 @@ open_snapshot(struct cli *cli, uint64_t version, tikv_snapshot **out)
 
     fill_call(cli, &options.call, sizeof(options));
     options.version = version;
+    options.details = cli->details;
     return cli_failed(cli, tikv_snapshot_open(cli->client, &options, out));
 }
 
@@ -41,6 +42,7 @@ print_value(struct cli *cli, tikv_snapshot *snapshot, tikv_slice key)
     int status;
 
     fill_call(cli, &options.call, sizeof(options));
+    options.details = cli->details;
     status =
         cli_failed(cli, tikv_snapshot_get(snapshot, key, &options, &value));
     if (status == CLI_OK && value == NULL) {
@@ -137,6 +139,7 @@ cli_txn_scan(struct cli *cli, int argc, char **argv)
     options.flags = (reverse ? TIKV_SCAN_REVERSE : 0) |
                     (keys_only ? TIKV_SCAN_KEYS_ONLY : 0);
     options.page_count = limit < 1024 ? (uint32_t)limit : 1024;
+    options.details = cli->details;
     status = open_snapshot(cli, version, &snapshot);
     if (status == CLI_OK) {
         status = print_range(cli, snapshot, range, &options, limit);
@@ -197,14 +200,15 @@ print_locks(struct cli *cli, tikv_range range, uint64_t before,
     bool more = limit > 0;
 
     while (more && status == CLI_OK) {
-        tikv_call call;
+        tikv_call_options options;
         size_t i;
 
-        fill_call(cli, &call, sizeof(call));
+        fill_call(cli, &options.call, sizeof(options));
+        options.details = cli->details;
         status = cli_failed(
             cli, tikv_locks_scan(cli->client, range, before,
-                                 limit < 1024 ? (uint32_t)limit : 1024, &call,
-                                 &page));
+                                 limit < 1024 ? (uint32_t)limit : 1024,
+                                 &options.call, &page));
         for (i = 0; i < tikv_locks_count(page) && limit > 0; i++, limit--) {
             tikv_lock_info lock = { .struct_size = sizeof(lock) };
 
@@ -256,7 +260,7 @@ cli_txn_resolve(struct cli *cli, int argc, char **argv)
     };
     uint64_t before, count = 0;
     tikv_range range;
-    tikv_call call;
+    tikv_call_options options;
     int status;
 
     if (!cli_options(cli, &argc, argv, known, 2) ||
@@ -270,9 +274,11 @@ cli_txn_resolve(struct cli *cli, int argc, char **argv)
     if (!cli_range(cli, argc, argv, &range)) {
         return CLI_USAGE;
     }
-    fill_call(cli, &call, sizeof(call));
+    fill_call(cli, &options.call, sizeof(options));
+    options.details = cli->details;
     status = cli_failed(
-        cli, tikv_locks_resolve(cli->client, range, before, &call, &count));
+        cli, tikv_locks_resolve(cli->client, range, before, &options.call,
+                                &count));
     if (status == CLI_OK) {
         printf(cli->json ? "{\"resolved\":%" PRIu64 "}\n"
                          : "%" PRIu64 " locks resolved\n",

@@ -47,6 +47,7 @@ txn_options(const struct cli *cli, tikv_txn_options *options)
     tikv_txn_options_init(options, sizeof(*options));
     options->call.timeout_ms = cli->timeout_ms;
     options->call.request_source = "tikv-cli";
+    options->details = cli->details;
 }
 
 static void
@@ -131,8 +132,12 @@ statement_fn(struct script *script, const tikv_slice *words);
 static tikv_error *
 do_get(struct script *script, const tikv_slice *words)
 {
+    tikv_read_options options = TIKV_READ_OPTIONS_INIT;
     tikv_value *value;
-    tikv_error *error = tikv_txn_get(script->txn, words[0], NULL, &value);
+    tikv_error *error;
+
+    options.details = script->cli->details;
+    error = tikv_txn_get(script->txn, words[0], &options, &value);
 
     if (error == NULL) {
         const tikv_pair pair = { words[0], tikv_value_slice(value) };
@@ -146,16 +151,18 @@ do_get(struct script *script, const tikv_slice *words)
 static tikv_error *
 do_scan(struct script *script, const tikv_slice *words)
 {
+    tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
     tikv_range range = { words[0], words[1] };
     tikv_pairs *page = NULL;
     tikv_error *error = NULL;
     bool goes_on = true;
 
+    options.details = script->cli->details;
     while (error == NULL && goes_on) {
         tikv_pairs *next = NULL;
         size_t i;
 
-        error = tikv_txn_scan(script->txn, range, NULL, &next);
+        error = tikv_txn_scan(script->txn, range, &options, &next);
         tikv_pairs_free(page);
         page = next;
         for (i = 0; i < tikv_pairs_count(page); i++) {
@@ -194,10 +201,13 @@ do_lock(struct script *script, const tikv_slice *words)
 static tikv_error *
 do_commit(struct script *script, const tikv_slice *words)
 {
+    tikv_call_options options = TIKV_CALL_OPTIONS_INIT;
     uint64_t commit_ts = 0;
-    tikv_error *error = tikv_txn_commit(script->txn, NULL, &commit_ts);
+    tikv_error *error;
 
     (void)words;
+    options.details = script->cli->details;
+    error = tikv_txn_commit(script->txn, &options.call, &commit_ts);
     script->is_over = true;
     if (error == NULL) {
         put_commit_ts(script->cli, commit_ts);
@@ -329,7 +339,7 @@ cli_txn_outcome(struct cli *cli, int argc, char **argv)
 {
     static const char *const names[] = { "unknown", "committed",
                                          "rolled back" };
-    tikv_call call = TIKV_CALL_INIT;
+    tikv_call_options options = TIKV_CALL_OPTIONS_INIT;
     tikv_outcome outcome = TIKV_OUTCOME_UNKNOWN;
     uint64_t commit_ts = 0;
     tikv_slice primary;
@@ -346,10 +356,12 @@ cli_txn_outcome(struct cli *cli, int argc, char **argv)
         !cli_bytes(cli, argv[1], &primary)) {
         return CLI_USAGE;
     }
-    call.timeout_ms = cli->timeout_ms;
-    call.request_source = "tikv-cli";
+    options.call.timeout_ms = cli->timeout_ms;
+    options.call.request_source = "tikv-cli";
+    options.details = cli->details;
     status = cli_failed(cli, tikv_txn_outcome(cli->client, start_ts, primary,
-                                              &call, &outcome, &commit_ts));
+                                              &options.call, &outcome,
+                                              &commit_ts));
     if (status == CLI_OK && cli->json) {
         printf("{\"outcome\":\"%s\",\"commit_ts\":%" PRIu64 "}\n",
                names[outcome], commit_ts);

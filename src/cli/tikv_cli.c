@@ -63,6 +63,8 @@ take_switch(struct cli *cli, const char *name)
         cli->json = true;
     } else if (strcmp(name, "--hex") == 0) {
         cli->hex = true;
+    } else if (strcmp(name, "--time") == 0) {
+        cli->time = true;
     } else if (strcmp(name, "--help") == 0) {
         cli_help(stdout);
         return CLI_OK;
@@ -117,6 +119,7 @@ main(int argc, char **argv)
         status = run(&cli, argc, argv);
     }
     tikv_client_close(cli.client);
+    tikv_details_free(cli.details);
     tikv_config_free(cli.config);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fputs("tikv-cli: standard output could not be written\n", stderr);

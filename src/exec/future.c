@@ -310,6 +310,7 @@ run_future(struct tk_work *work, bool refused)
         tk_wakes_flush(&wakes);
         return;
     }
+    op.spent.ns[TK_PART_QUEUE] = op.started - future->started;
     op.started = future->started;
     op.deadline = future->deadline;
     tk_mutex_lock(&exec->lock);
@@ -324,7 +325,7 @@ run_future(struct tk_work *work, bool refused)
     tk_mutex_unlock(&exec->lock);
     tk_exec_point(exec);
 
-    error = future->ops->run(future, &op);
+    error = tk_op_end(&op, future->ops->run(future, &op));
 
     tk_mutex_lock(&exec->lock);
     future->op = NULL;

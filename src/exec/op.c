@@ -55,6 +55,8 @@ tk_op_init(struct tk_op *op, struct tk_exec *exec, const tikv_call *call,
         return false;
     }
     op->started = tk_now(rt);
+    op->seen = op->started;
+    op->spent.calls = 1;
     op->call = call == NULL ? &no_call : call;
     op->deadline = tk_call_deadline(op->call, op->started, default_timeout_ns);
     tk_cancel_link(&op->cancel, op->call->cancel, cancel_raised, NULL);
@@ -79,6 +81,59 @@ tk_op_fini(struct tk_op *op)
     }
     tk_mutex_unlock(&op->exec->lock);
     op->listed = false;
+}
+
+int64_t
+tk_op_clock(struct tk_op *op, enum tk_part part)
+{
+    int64_t now = tk_now(op->rt);
+
+    op->spent.ns[part] += now - op->seen;
+    op->seen = now;
+    return now;
+}
+
+void
+tk_op_recount(struct tk_op *op, enum tk_part from, enum tk_part to, int64_t ns)
+{
+    op->spent.ns[from] -= ns;
+    op->spent.ns[to] += ns;
+}
+
+void
+tk_op_was_server(struct tk_op *op, int64_t ns)
+{
+    int64_t part = ns < op->waited_ns ? ns : op->waited_ns;
+
+    op->waited_ns -= part;
+    tk_op_recount(op, TK_PART_WIRE, TK_PART_SERVER, part);
+}
+
+void
+tk_op_fold(struct tk_op *op, struct tk_op *inner)
+{
+    tk_op_clock(inner, TK_PART_OWN);
+    op->spent.ns[TK_PART_OWN] += inner->started - op->seen;
+    inner->spent.calls = 0;
+    tk_spent_add(&op->spent, &inner->spent);
+    op->seen = inner->seen;
+}
+
+tikv_error *
+tk_op_end(struct tk_op *op, tikv_error *error)
+{
+    if (error == NULL && op->details == NULL) {
+        return NULL;
+    }
+    tk_op_clock(op, TK_PART_OWN);
+    if (op->details != NULL) {
+        tk_spent_add(&op->details->spent, &op->spent);
+    }
+    if (tikv_error_code(error) == TIKV_ERR_TIMEOUT) {
+        error = tk_error_mortal(error);
+    }
+    tk_error_set_spent(error, &op->spent);
+    return error;
 }
 
 void
@@ -121,8 +176,9 @@ tk_op_check(struct tk_op *op)
     default:
         return tk_error_immortal(TIKV_ERR_CLOSED);
     }
-    return tk_now(op->rt) >= op->deadline ? tk_error_immortal(TIKV_ERR_TIMEOUT)
-                                          : NULL;
+    return tk_op_clock(op, TK_PART_OWN) >= op->deadline
+               ? tk_error_immortal(TIKV_ERR_TIMEOUT)
+               : NULL;
 }
 
 static void
@@ -137,36 +193,63 @@ list_if_needed(struct tk_op *op)
 
 /* One sleep that ends with a stop, a ring or the time. */
 static void
-nap(struct tk_op *op, int64_t until)
+nap(struct tk_op *op, int64_t until, enum tk_part part)
 {
     list_if_needed(op);
     if (atomic_load(&op->stop) == TK_STOP_NONE) {
         op->rt->ops->park(op->rt, op->me,
                           until < op->deadline ? until : op->deadline);
     }
+    tk_op_clock(op, part);
+}
+
+static void
+pause_until(struct tk_op *op, enum tk_backoff_kind kind, int64_t until)
+{
+    int64_t from = op->seen;
+
+    nap(op, until, TK_PART_BACKOFF);
+    if (kind != TK_BACKOFF_KINDS) {
+        op->spent.slept_ns[kind] += op->seen - from;
+    }
 }
 
 void
-tk_op_wait(struct tk_op *op, int64_t until)
+tk_op_wait(struct tk_op *op, int64_t until, enum tk_backoff_kind kind)
 {
-    if (atomic_load(&op->inbox) == NULL) {
-        nap(op, until);
+    op->waited_ns = 0;
+    if (atomic_load(&op->inbox) != NULL) {
+        return;
+    }
+    if (kind != TK_BACKOFF_KINDS) {
+        pause_until(op, kind, until);
+    } else {
+        int64_t from = op->seen;
+
+        nap(op, until, TK_PART_WIRE);
+        op->waited_ns = op->seen - from;
     }
 }
 
 tikv_error *
-tk_op_sleep(struct tk_op *op, int64_t ns)
+tk_op_pause(struct tk_op *op, enum tk_backoff_kind kind, int64_t ns)
 {
     int64_t until = tk_after(tk_now(op->rt), ns);
 
     for (;;) {
         tikv_error *error = tk_op_check(op);
 
-        if (error != NULL || tk_now(op->rt) >= until) {
+        if (error != NULL || op->seen >= until) {
             return error;
         }
-        nap(op, until);
+        pause_until(op, kind, until);
     }
+}
+
+tikv_error *
+tk_op_sleep(struct tk_op *op, int64_t ns)
+{
+    return tk_op_pause(op, TK_BACKOFF_KINDS, ns);
 }
 
 void
@@ -191,8 +274,8 @@ tk_signal_is_set(const struct tk_signal *signal)
     return atomic_load(&signal->set) != 0;
 }
 
-tikv_error *
-tk_op_await(struct tk_op *op, struct tk_signal *signal)
+static tikv_error *
+await(struct tk_op *op, struct tk_signal *signal, enum tk_part part)
 {
     for (;;) {
         tikv_error *error;
@@ -204,8 +287,20 @@ tk_op_await(struct tk_op *op, struct tk_signal *signal)
         if (error != NULL) {
             return error;
         }
-        nap(op, TK_NEVER);
+        nap(op, TK_NEVER, part);
     }
+}
+
+tikv_error *
+tk_op_await(struct tk_op *op, struct tk_signal *signal)
+{
+    return await(op, signal, TK_PART_PD);
+}
+
+tikv_error *
+tk_op_await_turn(struct tk_op *op, struct tk_signal *signal)
+{
+    return await(op, signal, TK_PART_QUEUE);
 }
 
 void

@@ -432,7 +432,7 @@ find_cluster(struct tk_pd *pd, struct tk_op *op)
             tk_after(tk_now(pd->rt), pause_ms * TK_MS) >= until) {
             return error;
         }
-        woken = tk_op_sleep(op, pause_ms * TK_MS);
+        woken = tk_op_pause(op, TK_BACKOFF_PD_RPC, pause_ms * TK_MS);
         if (woken != NULL) {
             if (tikv_error_code(woken) == TIKV_ERR_TIMEOUT) {
                 tikv_error_free(woken);

@@ -279,7 +279,7 @@ recover(struct tk_pd *pd, struct tk_op *op, enum verdict verdict,
         pause_ms = tk_pd_pause_ms(pd, course->pauses++);
     }
     if (pause_ms > 0) {
-        error = tk_op_sleep(op, pause_ms * TK_MS);
+        error = tk_op_pause(op, TK_BACKOFF_PD_RPC, pause_ms * TK_MS);
         if (error != NULL) {
             return error;
         }

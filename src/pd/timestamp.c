@@ -151,7 +151,7 @@ before_retry(struct tk_pd *pd, struct tk_op *op, unsigned tries)
     tikv_error *error;
 
     if (pause_ms > 0) {
-        error = tk_op_sleep(op, pause_ms * TK_MS);
+        error = tk_op_pause(op, TK_BACKOFF_PD_RPC, pause_ms * TK_MS);
         if (error != NULL) {
             return error;
         }

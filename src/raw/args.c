@@ -103,6 +103,7 @@ tk_raw_read_options(const struct tk_config *config,
     *call = copy.call;
     call->struct_size = sizeof(*call);
     raw->ttl_s = copy.ttl_s;
+    raw->details = copy.details;
     error = read_family(config, copy.column_family, raw);
     if (error == NULL) {
         error = read_atomic(config, copy.atomic, raw);

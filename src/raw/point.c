@@ -266,6 +266,7 @@ tk_raw_hot_start(struct tk_raw_hot *hot)
     hot->hot.command = tk_raw_command(raw->kind);
     hot->hot.is_write = raw->kind != TK_RAW_GET;
     hot->hot.clean = hot_clean;
+    hot->hot.details = raw->details;
     if (hot->hot.router->codec.mode != TK_KEYS_RAW_V1) {
         hand_over(hot);
     } else if (tk_context_is_plain(context.call)) {

@@ -50,6 +50,7 @@ struct tk_raw {
         const tikv_range *ranges; /* scan and delete range: one */
     } many;
     const uint64_t *ttls_s; /* batch put: one per pair, or NULL */
+    tikv_details *details;  /* gets the account, or NULL */
 };
 
 /* The names that TiKV has, as literals: NULL for a name it has not. NULL and

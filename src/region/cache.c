@@ -291,7 +291,7 @@ pause_for(struct tk_op *op, struct tk_backoff *backoff,
             backoff, tk_error(TIKV_ERR_REGION, "%s of %s", why,
                               tk_log_key(key, text, sizeof(text))));
     }
-    error = tk_op_sleep(op, ms * TK_MS);
+    error = tk_op_pause(op, kind, ms * TK_MS);
     if (error != NULL) {
         tk_backoff_undo(backoff, kind, ms);
     }

@@ -207,12 +207,14 @@ tk_shard_pause(struct tk_run *run, struct tk_shard *shard,
         return;
     }
     shard->wake_at = tk_after(tk_now(rt), ms * TK_MS);
+    shard->paused = kind;
     tk_shards_push(&run->asleep, shard);
 }
 
-/* Shards whose pause is over become ready; returns when the next one ends. */
+/* Shards whose pause is over become ready; returns when the next one ends,
+ * which is a pause of `kind`. */
 static int64_t
-wake_sleepers(struct tk_run *run)
+wake_sleepers(struct tk_run *run, enum tk_backoff_kind *kind)
 {
     int64_t now = tk_now(run->router->rt);
     int64_t earliest = TK_NEVER;
@@ -226,6 +228,7 @@ wake_sleepers(struct tk_run *run)
             tk_shards_push(&run->ready, shard);
         } else if (shard->wake_at < earliest) {
             earliest = shard->wake_at;
+            *kind = shard->paused;
         }
         shard = next;
     }
@@ -274,11 +277,12 @@ static tikv_error *
 loop(struct tk_run *run)
 {
     for (;;) {
+        enum tk_backoff_kind kind = TK_BACKOFF_KINDS;
         int64_t until = TK_NEVER;
         tikv_error *end;
 
         if (run->error == NULL) {
-            until = wake_sleepers(run);
+            until = wake_sleepers(run, &kind);
         }
         if (run->sent.count == 0 &&
             (run->error != NULL ||
@@ -297,7 +301,8 @@ loop(struct tk_run *run)
         if (until != 0 || run->sent.count == TK_DRIVE_INFLIGHT) {
             /* Close ends what is out, so the op need not be listed. */
             run->op->flying = (uint32_t)run->sent.count;
-            tk_op_wait(run->op, until == 0 ? TK_NEVER : until);
+            tk_op_wait(run->op, until == 0 ? TK_NEVER : until,
+                       run->sent.count != 0 ? TK_BACKOFF_KINDS : kind);
             run->op->flying = 0;
         }
         judge_inbox(run);
@@ -425,6 +430,10 @@ begin(struct tk_run *run, struct tk_first *first)
     shard->was_sent = true;
     shard->first_kind = TK_KIND_LEADER;
     shard->sent_at = run->op->started;
+    tk_op_recount(run->op, TK_PART_QUEUE, TK_PART_WIRE,
+                  first->ended_at - run->op->started);
+    run->op->waited_ns = first->ended_at - run->op->started;
+    run->op->spent.requests++;
     shard->ends_with_op = run->op->deadline <= tk_now(run->router->rt);
     job->attempts = 1;
     tk_shard_judge(run, shard);

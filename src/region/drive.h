@@ -112,6 +112,7 @@ struct tk_first {
     enum tk_reply_status status;
     int grpc;
     bool never_sent;
+    int64_t ended_at;
     tikv_slice data; /* in frame */
     struct tk_frame *frame; /* one reference, taken over by tk_drive */
 };

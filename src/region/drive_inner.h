@@ -27,6 +27,7 @@ struct tk_shard {
     bool has_route;
     struct tk_backoff backoff;
     int64_t wake_at;
+    enum tk_backoff_kind paused; /* until then, by */
     struct tk_arena *arena; /* holds the body; NULL: to be encoded */
     tikv_slice body;
     tikv_error *cause; /* the last trouble */

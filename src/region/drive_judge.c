@@ -313,6 +313,7 @@ judge_answer(struct tk_run *run, struct tk_shard *shard)
                                run->row->name));
         return;
     }
+    tk_op_was_server(run->op, tk_worked_ns(job->command, shard->data));
     if (peek.region_error.data != NULL) {
         judge_region_error(run, shard, peek.region_error);
         return;

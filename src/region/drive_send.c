@@ -310,6 +310,7 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
         shard->attempts++;
         shard->was_sent = true;
         run->job->attempts++;
+        run->op->spent.requests++;
         tk_point(run->router->rt);
         return;
     }

@@ -15,6 +15,30 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+/* Ends without a worker: all its time was the first attempt's. Gives back the
+ * error. */
+static tikv_error *
+account(struct tk_hot *hot, tikv_slice answer, tikv_error *error)
+{
+    struct tk_spent spent = { .calls = 1, .requests = 1 };
+    int64_t all;
+    int64_t worked;
+
+    if (error == NULL && hot->details == NULL) {
+        return NULL;
+    }
+    all = tk_now(hot->router->rt) - hot->future.started;
+    worked = tk_worked_ns(hot->command, answer);
+    worked = worked < all ? worked : all;
+    spent.ns[TK_PART_SERVER] = worked;
+    spent.ns[TK_PART_WIRE] = all - worked;
+    if (hot->details != NULL) {
+        tk_spent_add(&hot->details->spent, &spent);
+    }
+    tk_error_set_spent(error, &spent);
+    return error;
+}
+
 static void
 hot_done(struct tk_request *request, const struct tk_reply *reply,
          struct tk_wakes *wakes)
@@ -30,7 +54,7 @@ hot_done(struct tk_request *request, const struct tk_reply *reply,
         tk_peek(hot->command, data, &peek);
         if (tk_peek_is_clean(&peek)) {
             error = hot->clean(hot, &peek, reply->frame);
-            tk_future_complete(&hot->future, error, wakes);
+            tk_future_complete(&hot->future, account(hot, data, error), wakes);
             return;
         }
     } else if (reply->status == TK_REPLY_CLOSED) {
@@ -39,7 +63,7 @@ hot_done(struct tk_request *request, const struct tk_reply *reply,
                     ? tk_error(TIKV_ERR_UNDETERMINED,
                                "the client was closed before the answer came")
                     : tk_error_immortal(TIKV_ERR_CLOSED);
-        tk_future_complete(&hot->future, error, wakes);
+        tk_future_complete(&hot->future, account(hot, data, error), wakes);
         return;
     }
     /* Trouble: a worker goes on as if it had sent this attempt itself. */
@@ -48,6 +72,7 @@ hot_done(struct tk_request *request, const struct tk_reply *reply,
     hot->first.never_sent = reply->never_sent;
     hot->first.data = data;
     hot->first.frame = reply->frame;
+    hot->first.ended_at = tk_now(hot->router->rt);
     hot->first.is_set = true;
     tk_future_start(&hot->future, true);
 }
@@ -137,6 +162,7 @@ tk_hot_take_back(struct tikv_future *future, tikv_error **error)
                  ? tk_error(TIKV_ERR_UNDETERMINED,
                             "cancelled after the write was sent")
                  : tk_error_immortal(TIKV_ERR_CANCELLED);
+    *error = account(hot, (tikv_slice){ NULL, 0 }, *error);
     return true;
 }
 

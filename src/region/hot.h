@@ -20,6 +20,7 @@ struct tk_hot {
     enum tk_command command;
     _Atomic bool was_submitted;
     bool is_write; /* a taken back attempt that was sent is in doubt */
+    tikv_details *details; /* who wants an account, or NULL */
 
     /* Clean answer, on the transport's thread: fills future.outcome. `frame`
      * is one reference, taken over. An error ends the future. */
@@ -37,6 +38,7 @@ tk_hot_init(struct tk_hot *hot, struct tk_router *router)
     hot->request.forward_to = NULL;
     hot->first.is_set = false;
     hot->first.frame = NULL;
+    hot->details = NULL;
     atomic_init(&hot->was_submitted, false);
 }
 

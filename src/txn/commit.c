@@ -19,8 +19,9 @@
 /* ---- what the phases share ---- */
 
 bool
-tk_shield_init(struct tk_shield *shield, const struct tk_op *op)
+tk_shield_init(struct tk_shield *shield, struct tk_op *op)
 {
+    shield->outer = op;
     shield->call = *op->call;
     shield->call.cancel = NULL;
     shield->call.timeout_ms = TIKV_FOREVER;
@@ -31,6 +32,7 @@ tk_shield_init(struct tk_shield *shield, const struct tk_op *op)
 void
 tk_shield_fini(struct tk_shield *shield)
 {
+    tk_op_fold(shield->outer, &shield->op);
     tk_op_fini(&shield->op);
 }
 

@@ -26,12 +26,13 @@ tk_txn_budget(const struct tk_router *router, int64_t ms)
 /* The same op without the caller's cancel: behind the commit point only an
  * answer is better than none. */
 struct tk_shield {
+    struct tk_op *outer; /* gets the account */
     struct tk_op op;
     tikv_call call;
 };
 
 bool
-tk_shield_init(struct tk_shield *shield, const struct tk_op *op);
+tk_shield_init(struct tk_shield *shield, struct tk_op *op);
 
 void
 tk_shield_fini(struct tk_shield *shield);

@@ -60,7 +60,7 @@ tk_commit_timestamp(struct tk_commit *commit, struct tk_op *op, uint64_t *out)
         if (pause_ms < 0) {
             return lags(commit, *out, waited_ms);
         }
-        error = tk_op_sleep(op, pause_ms * TK_MS);
+        error = tk_op_pause(op, TK_BACKOFF_COMMIT_TS_LAG, pause_ms * TK_MS);
         if (error != NULL) {
             return error;
         }

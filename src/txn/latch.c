@@ -254,7 +254,7 @@ static tikv_error *
 await_turn(struct tk_latches *latches, struct tk_op *op,
            struct tk_latch_ticket *ticket, struct tk_latch_place *place)
 {
-    tikv_error *error = tk_op_await(op, &ticket->signal);
+    tikv_error *error = tk_op_await_turn(op, &ticket->signal);
     bool was_in_queue;
 
     if (error != NULL) {

@@ -104,7 +104,7 @@ tk_resolver_pause(struct tk_resolver *resolver, struct tk_op *op,
         return tk_backoff_exceeded(backoff,
                                    tk_error(TIKV_ERR_LOCK_WAIT, "%s", why));
     }
-    return tk_op_sleep(op, ms * TK_MS);
+    return tk_op_pause(op, kind, ms * TK_MS);
 }
 
 tikv_error *

@@ -81,6 +81,14 @@ struct tk_peek {
 void
 tk_peek(enum tk_command command, tikv_slice response, struct tk_peek *out);
 
+/* How long the server worked on it, as it says itself; 0: it does not. */
+int64_t
+tk_worked_ns(enum tk_command command, tikv_slice response);
+
+/* The field of the response it says so in; 0: none. For tests. */
+uint32_t
+tk_worked_field(enum tk_command command);
+
 /* No region error, no error. */
 static inline bool
 tk_peek_is_clean(const struct tk_peek *peek)

@@ -152,6 +152,14 @@ gives('what it left', [@at, qw(txn run -)], 0, qr/^t\/1\tuno\n/, undef,
 gives('the outcome of a transaction nobody knows',
     [@at, qw(txn outcome 1000 t/none)], 0, "rolled back\n");
 
+# Where the time went.
+gives('time of a put', [@at, qw(--time raw put time 1)], 0, '',
+    qr/^time: [\d.]+ ms = queue [\d.]+ \+ pd .* own [\d.]+; 1 calls, 1 req/);
+gives('time of a transaction as json', [@at, qw(--time --json txn put t/9 x)],
+    0, qr/^\{"commit_ts":\d+\}\n$/,
+    qr/^\{"total_ns":\d+,.*"pd_ns":[1-9].*"server_ns":[1-9].*"calls":2,/);
+gives('no time of what calls nobody', [@at, qw(--time help)], 0, qr/usage/);
+
 # The cluster itself.
 gives('tso', [@at, qw(tso 2)], 0, qr/^\d+\t\d+ ms\t\d+\n\d+\t\d+ ms\t\d+\n$/);
 gives('regions', [@at, qw(--json regions)], 0,

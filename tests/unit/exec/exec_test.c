@@ -298,7 +298,7 @@ gets_all_notes_in_order(struct tk_runtime *rt)
         struct tk_note *note = tk_op_take(&op);
 
         if (note == NULL) {
-            tk_op_wait(&op, TK_NEVER);
+            tk_op_wait(&op, TK_NEVER, TK_BACKOFF_KINDS);
         }
         while (note != NULL) {
             size_t from =
