@@ -42,7 +42,7 @@ free_tree(struct tk_map_node *node)
     size_t i;
 
     if (node != NULL) {
-        for (i = 0; !node->is_leaf && i < node->count; i++) {
+        for (i = 0; node->height != 0 && i < node->count; i++) {
             free_tree(tk_map_node_children(node)[i]);
         }
         tk_free(node);
@@ -61,37 +61,21 @@ tk_map_fini(struct tk_map *map)
 /* ---- readers ---- */
 
 static struct tk_map_entry *
-last_at_or_below(const struct tk_map_node *node, tikv_slice key, bool strict)
-{
-    size_t rank;
-
-    if (node == NULL) {
-        return NULL;
-    }
-    while (!node->is_leaf) {
-        rank = tk_map_node_rank(node, key, strict);
-        node = tk_map_node_children(node)[rank - 1];
-    }
-    rank = tk_map_node_rank(node, key, strict);
-    return rank == 0 ? NULL : tk_map_node_mins(node)[rank - 1];
-}
-
-static struct tk_map_entry *
 last_of_all(const struct tk_map_node *node)
 {
     if (node == NULL) {
         return NULL;
     }
-    while (!node->is_leaf) {
+    while (node->height != 0) {
         node = tk_map_node_children(node)[node->count - 1];
     }
-    return tk_map_node_mins(node)[node->count - 1];
+    return node->mins[node->count - 1];
 }
 
 struct tk_map_entry *
 tk_map_floor(const struct tk_map *map, tikv_slice key)
 {
-    return last_at_or_below(
+    return tk_map_node_floor(
         atomic_load_explicit(&map->root, memory_order_acquire), key, false);
 }
 
@@ -102,7 +86,7 @@ tk_map_below(const struct tk_map *map, tikv_slice key)
         atomic_load_explicit(&map->root, memory_order_acquire);
 
     return key.data == NULL ? last_of_all(root)
-                            : last_at_or_below(root, key, true);
+                            : tk_map_node_floor(root, key, true);
 }
 
 /* ---- the writer ---- */
@@ -110,7 +94,7 @@ tk_map_below(const struct tk_map *map, tikv_slice key)
 struct tk_map_entry *
 tk_map_previous(const struct tk_map *map, tikv_slice key)
 {
-    return last_at_or_below(map->draft, key, true);
+    return tk_map_node_floor(map->draft, key, true);
 }
 
 struct tk_map_entry *
@@ -123,26 +107,15 @@ tk_map_next(const struct tk_map *map, tikv_slice key, bool or_equal)
     if (node == NULL) {
         return NULL;
     }
-    while (!node->is_leaf) {
+    while (node->height != 0) {
         rank = tk_map_node_rank(node, key, or_equal);
         if (rank < node->count) {
-            beyond = tk_map_node_mins(node)[rank];
+            beyond = node->mins[rank];
         }
         node = tk_map_node_children(node)[rank - 1];
     }
     rank = tk_map_node_rank(node, key, or_equal);
-    return rank < node->count ? tk_map_node_mins(node)[rank] : beyond;
-}
-
-static struct tk_map_node *
-make(struct edit *edit, size_t count, bool is_leaf)
-{
-    struct tk_map_node *node = tk_map_node_new(count, is_leaf);
-
-    if (node != NULL) {
-        edit->made[edit->made_count++] = node;
-    }
-    return node;
+    return rank < node->count ? node->mins[rank] : beyond;
 }
 
 static void
@@ -154,9 +127,17 @@ outdate(struct edit *edit, struct tk_map_node *node)
 /* The columns of a node that is being put together; one more than fits. */
 struct columns {
     size_t count;
+    bool grew_at_end;
     struct tk_map_entry *mins[2 * TK_MAP_FANOUT + 1];
     struct tk_map_node *children[2 * TK_MAP_FANOUT + 1];
 };
+
+static void
+columns_init(struct columns *columns)
+{
+    columns->count = 0;
+    columns->grew_at_end = false;
+}
 
 static void
 add_column(struct columns *columns, struct tk_map_entry *min,
@@ -173,39 +154,34 @@ add_node(struct columns *columns, const struct tk_map_node *node)
     size_t i;
 
     for (i = 0; i < node->count; i++) {
-        add_column(columns, tk_map_node_mins(node)[i],
-                   node->is_leaf ? NULL : tk_map_node_children(node)[i]);
+        add_column(columns, node->mins[i],
+                   node->height == 0 ? NULL : tk_map_node_children(node)[i]);
     }
 }
 
-/* One node of the columns, or two when they are too many. */
+/* One node of the columns, or two when they are too many. Two of the same
+ * size, unless the last column is new: keys that come in ascending order leave
+ * full nodes behind. */
 static bool
 build(struct edit *edit, const struct columns *columns, bool is_leaf,
       struct pair *out)
 {
-    size_t parts = columns->count > TK_MAP_FANOUT ? 2
-                   : columns->count > 0           ? 1
-                                                  : 0;
+    size_t cut = columns->count <= TK_MAP_FANOUT ? columns->count
+                 : columns->grew_at_end          ? TK_MAP_FANOUT
+                                                 : columns->count / 2;
     size_t at = 0;
-    size_t part;
 
     out->count = 0;
-    for (part = 0; part < parts; part++) {
-        size_t count = parts == 1  ? columns->count
-                       : part == 0 ? columns->count / 2
-                                   : columns->count - at;
-        struct tk_map_node *node = make(edit, count, is_leaf);
+    while (at < columns->count) {
+        size_t count = at == 0 ? cut : columns->count - cut;
+        struct tk_map_node *node = tk_map_node_new(
+            columns->mins + at, is_leaf ? NULL : columns->children + at,
+            count);
 
         if (node == NULL) {
             return false;
         }
-        memcpy(tk_map_node_mins(node), columns->mins + at,
-               count * sizeof(columns->mins[0]));
-        if (!is_leaf) {
-            memcpy(tk_map_node_children(node), columns->children + at,
-                   count * sizeof(columns->children[0]));
-        }
-        tk_map_node_seal(node);
+        edit->made[edit->made_count++] = node;
         out->node[out->count++] = node;
         at += count;
     }
@@ -216,25 +192,25 @@ static bool
 change_leaf(struct edit *edit, struct tk_map_node *leaf, struct pair *out)
 {
     size_t rank = tk_map_node_rank(leaf, edit->key, true);
-    struct tk_map_entry **mins = tk_map_node_mins(leaf);
     bool is_there =
-        rank < leaf->count && tk_slice_equal(mins[rank]->key, edit->key);
+        rank < leaf->count && tk_slice_equal(leaf->mins[rank]->key, edit->key);
     struct columns columns;
     size_t i;
 
-    columns.count = 0;
+    columns_init(&columns);
     for (i = 0; i < rank; i++) {
-        add_column(&columns, tk_map_node_mins(leaf)[i], NULL);
+        add_column(&columns, leaf->mins[i], NULL);
     }
     if (edit->entry != NULL) {
         add_column(&columns, edit->entry, NULL);
     }
     if (is_there) {
-        edit->outcome = tk_map_node_mins(leaf)[rank];
+        edit->outcome = leaf->mins[rank];
     }
     for (i = rank + (is_there ? 1 : 0); i < leaf->count; i++) {
-        add_column(&columns, tk_map_node_mins(leaf)[i], NULL);
+        add_column(&columns, leaf->mins[i], NULL);
     }
+    columns.grew_at_end = rank == leaf->count;
     outdate(edit, leaf);
     return build(edit, &columns, true, out);
 }
@@ -257,7 +233,7 @@ join_small(struct edit *edit, struct tk_map_node *node, size_t at,
     if (child->count != 1 || small->count >= SMALL) {
         return true;
     }
-    columns.count = 0;
+    columns_init(&columns);
     if (left != NULL && left->count + small->count <= TK_MAP_FANOUT) {
         add_node(&columns, left);
         add_node(&columns, small);
@@ -273,7 +249,7 @@ join_small(struct edit *edit, struct tk_map_node *node, size_t at,
     }
     /* `small` was made by this edit and is seen by nobody. */
     outdate(edit, small);
-    return build(edit, &columns, small->is_leaf, child);
+    return build(edit, &columns, small->height == 0, child);
 }
 
 static bool
@@ -286,7 +262,7 @@ change(struct edit *edit, struct tk_map_node *node, struct pair *out)
     size_t last;
     size_t i;
 
-    if (node->is_leaf) {
+    if (node->height == 0) {
         return change_leaf(edit, node, out);
     }
     at = tk_map_node_rank(node, edit->key, false) - 1;
@@ -294,18 +270,17 @@ change(struct edit *edit, struct tk_map_node *node, struct pair *out)
         !join_small(edit, node, at, &child, &first, &last)) {
         return false;
     }
-    columns.count = 0;
+    columns_init(&columns);
     for (i = 0; i < first; i++) {
-        add_column(&columns, tk_map_node_mins(node)[i],
-                   tk_map_node_children(node)[i]);
+        add_column(&columns, node->mins[i], tk_map_node_children(node)[i]);
     }
     for (i = 0; i < child.count; i++) {
-        add_column(&columns, tk_map_node_mins(child.node[i])[0], child.node[i]);
+        add_column(&columns, child.node[i]->mins[0], child.node[i]);
     }
     for (i = last + 1; i < node->count; i++) {
-        add_column(&columns, tk_map_node_mins(node)[i],
-                   tk_map_node_children(node)[i]);
+        add_column(&columns, node->mins[i], tk_map_node_children(node)[i]);
     }
+    columns.grew_at_end = last + 1 == node->count;
     outdate(edit, node);
     return build(edit, &columns, false, out);
 }
@@ -318,9 +293,9 @@ settle_root(struct edit *edit, struct pair *top, struct tk_map_node **root)
     struct pair above;
 
     if (top->count == 2) {
-        columns.count = 0;
-        add_column(&columns, tk_map_node_mins(top->node[0])[0], top->node[0]);
-        add_column(&columns, tk_map_node_mins(top->node[1])[0], top->node[1]);
+        columns_init(&columns);
+        add_column(&columns, top->node[0]->mins[0], top->node[0]);
+        add_column(&columns, top->node[1]->mins[0], top->node[1]);
         if (!build(edit, &columns, false, &above)) {
             return false;
         }
@@ -328,7 +303,7 @@ settle_root(struct edit *edit, struct pair *top, struct tk_map_node **root)
         return true;
     }
     *root = top->count == 0 ? NULL : top->node[0];
-    while (*root != NULL && !(*root)->is_leaf && (*root)->count == 1) {
+    while (*root != NULL && (*root)->height != 0 && (*root)->count == 1) {
         outdate(edit, *root);
         *root = tk_map_node_children(*root)[0];
     }
@@ -345,7 +320,7 @@ apply(struct tk_map *map, struct edit *edit)
     size_t i;
 
     if (map->draft == NULL) {
-        columns.count = 0;
+        columns_init(&columns);
         if (edit->entry != NULL) {
             add_column(&columns, edit->entry, NULL);
         }
@@ -392,7 +367,7 @@ bool
 tk_map_remove(struct tk_map *map, tikv_slice key,
               struct tk_map_entry **removed)
 {
-    struct tk_map_entry *there = last_at_or_below(map->draft, key, false);
+    struct tk_map_entry *there = tk_map_node_floor(map->draft, key, false);
     struct edit edit;
 
     *removed = NULL;

@@ -5,8 +5,9 @@
  * changes and publishes the new root; the old path is retired to the epoch.
  *
  * Each node keeps, per entry, the eight bytes that follow what all its keys
- * have in common, so that a step down compares numbers in one or two cache
- * lines and looks at a whole key only where those eight bytes tie.
+ * have in common, and the next eight where those tie, so that a step down
+ * compares numbers that lie side by side and looks at a whole key only where
+ * sixteen bytes do not decide.
  *
  * Readers: inside an epoch section. Writers: one at a time, the owner's lock.
  * Entries belong to the owner, who retires them after publishing.

@@ -6,13 +6,13 @@
 #include "base/rng.h"
 #include "region/map.h"
 
-enum { MODEL_MAX = 3000 };
+enum { MODEL_MAX = 3000, KEY_MAX = 64 };
 
 struct item {
     struct tk_map_entry entry; /* first */
     struct tk_retired retired;
     uint64_t check;
-    uint8_t bytes[48];
+    uint8_t bytes[KEY_MAX];
 };
 
 static struct item *
@@ -45,17 +45,23 @@ model_find(const struct model *model, tikv_slice key)
     return i;
 }
 
-/* Long common prefixes, empty keys, prefixes of each other. */
+/* Prefixes that nodes keep and longer ones, empty keys, prefixes of each
+ * other, ties of eight and of sixteen bytes, the least and the greatest. */
 static size_t
 random_key(struct tk_rng *rng, uint8_t *out)
 {
-    size_t prefix = tk_rng_below(rng, 3) * 9;
-    size_t tail = tk_rng_below(rng, 12);
+    static const uint8_t lens[] = { 0, 9, 18, 45 };
+    static const uint8_t bytes[] = { 0, 127, 255 };
+    size_t prefix = lens[tk_rng_below(rng, 4)];
+    size_t tail = tk_rng_below(rng, 18);
     size_t i;
 
     memset(out, 't', prefix);
     for (i = 0; i < tail; i++) {
-        out[prefix + i] = (uint8_t)(tk_rng_below(rng, 3) * 127);
+        /* Mostly the same: a tie is where keys differ late. */
+        out[prefix + i] = bytes[tk_rng_below(rng, 8) < 5
+                                    ? tail % 3
+                                    : tk_rng_below(rng, 3)];
     }
     return prefix + tail;
 }
@@ -129,7 +135,7 @@ run_model(uint64_t seed, unsigned steps)
 
     tk_map_init(&map, rt);
     for (step = 0; step < steps; step++) {
-        uint8_t bytes[48];
+        uint8_t bytes[KEY_MAX];
         size_t len = random_key(&rng, bytes);
         /* Grow, then shrink. */
         bool puts = tk_rng_below(&rng, 10) < (step < steps / 2 ? 8u : 2u);
@@ -226,7 +232,7 @@ read_on(void *arg)
     unsigned found = 0;
 
     while (!atomic_load(&stress->is_over)) {
-        uint8_t bytes[48];
+        uint8_t bytes[KEY_MAX];
         size_t len = random_key(&rng, bytes);
         tikv_slice key = { bytes, len };
         struct tk_map_entry *entry;
@@ -271,7 +277,7 @@ map__is_read_while_it_changes(void **state)
             stress.rt->ops->spawn(stress.rt, "reader", read_on, &stress);
     }
     for (step = 0; step < 20000; step++) {
-        uint8_t bytes[48];
+        uint8_t bytes[KEY_MAX];
         size_t len = random_key(&rng, bytes);
         tikv_slice key = { bytes, len };
 
