@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of this room share. Two locks of rank PD, never both at
- * once: members.lock for who PD is, tso.lock for the timestamp queue. The
- * network is never called with one of them held.
+ * What the files of this room share. Locks of rank PD, never two at once:
+ * members.lock for who PD is, tso.lock for the timestamp queue, one for each
+ * lane of questions about regions. The network is never called with one of
+ * them held.
  */
 #ifndef TK_PD_INNER_H
 #define TK_PD_INNER_H
@@ -12,6 +13,7 @@
 #include "pd/breaker.h"
 #include "pd/interval.h"
 #include "pd/pd.h"
+#include "pd/query.h"
 #include "pd/waiters.h"
 
 struct pdpb_Error;
@@ -36,6 +38,7 @@ struct tk_members {
     size_t learned_count;
     int64_t benched_until[TK_MEMBERS_MAX]; /* of those learned */
     struct tk_conn *leader;    /* counted; NULL: none known */
+    struct tk_conn *router;    /* the same; of regions, apart from PD */
     bool has_round;
     struct tk_waiters waiters;
     bool round_ok; /* how the last round ended */
@@ -101,6 +104,8 @@ struct tk_pd {
     struct tk_tso tso;
     struct tk_service service;
     struct tk_oracle oracle;
+    struct tk_lane direct; /* questions about regions to the leader */
+    struct tk_lane others; /* to those who only may know */
 };
 
 /* ---- members.c ---- */
@@ -219,6 +224,35 @@ tk_pd_call_at(struct tk_pd *pd, struct tk_op *op, struct tk_conn *to,
 /* The nth pause of kind pdRPC, in ms. */
 int64_t
 tk_pd_pause_ms(struct tk_pd *pd, unsigned n);
+
+/* Whether regions may be asked about now (PD-12). Whoever was admitted
+ * reports. */
+bool
+tk_pd_admit(struct tk_pd *pd);
+
+void
+tk_pd_report(struct tk_pd *pd, enum tk_breaker_result result);
+
+/* What a call that is not admitted ends with. */
+tikv_error *
+tk_pd_not_admitted(void);
+
+/* ---- routers.c ---- */
+
+/* A router, counted; NULL: none is known. */
+struct tk_conn *
+tk_router_conn(struct tk_pd *pd);
+
+/* It failed: forgotten until the next look. */
+void
+tk_router_drop(struct tk_pd *pd, const struct tk_conn *router);
+
+/* Looks for routers in PD's meta storage. */
+void
+tk_routers_look(struct tk_pd *pd, struct tk_op *op, struct tk_conn *leader);
+
+void
+tk_routers_fini(struct tk_pd *pd);
 
 /* ---- tso.c ---- */
 

@@ -180,6 +180,8 @@ adopt(struct tk_round *round, const pdpb_GetMembersResponse *answer,
     tk_waiters_wake(waiters, wakes);
     if (is_first && old != leader) {
         tk_tso_move(pd);
+        tk_lane_move(&pd->direct);
+        tk_lane_move(&pd->others);
     }
     if (old != NULL) {
         tk_conn_unref(old);

@@ -26,6 +26,8 @@ tk_pd_open(struct tk_exec *exec, struct tk_rpc *rpc,
     pd->log = log;
     tk_tso_init(pd);
     tk_oracle_init(pd);
+    tk_lane_init(&pd->direct, pd, true);
+    tk_lane_init(&pd->others, pd, false);
     error = tk_members_open(pd, op);
     if (error == NULL) {
         error = tk_service_look(pd, op);
@@ -52,6 +54,8 @@ tk_pd_close(struct tk_pd *pd)
 {
     tk_tso_close(pd);
     tk_oracle_close(pd);
+    tk_lane_close(&pd->direct);
+    tk_lane_close(&pd->others);
     tk_members_close(pd);
 }
 
@@ -59,7 +63,10 @@ void
 tk_pd_free(struct tk_pd *pd)
 {
     if (pd != NULL) {
+        tk_routers_fini(pd);
         tk_members_fini(pd);
+        tk_lane_fini(&pd->direct);
+        tk_lane_fini(&pd->others);
         tk_service_fini(pd);
         tk_tso_fini(pd);
         tk_free(pd);

@@ -6,8 +6,9 @@
  * say, within the op's deadline and the backoff budget it is given; what it
  * returns is final for the caller.
  *
- * Lock: rank PD, one for the members, one for the timestamp queue; never
- * both, never held across a wait or a transport call.
+ * Locks: rank PD, one for the members, one for the timestamp queue, one for
+ * each stream of questions about regions; never two, never held across a wait
+ * or a transport call.
  */
 #ifndef TK_PD_PD_H
 #define TK_PD_PD_H

@@ -328,20 +328,33 @@ is_about_regions(enum tk_command command)
            command == TK_CMD_PD_BATCH_SCAN_REGIONS;
 }
 
-static bool
-admit(struct tk_pd *pd, const struct tk_pd_ask *ask)
+bool
+tk_pd_admit(struct tk_pd *pd)
 {
     bool is_admitted;
 
-    if (!is_about_regions(ask->command)) {
-        return true;
-    }
     tk_mutex_lock(&pd->members.lock);
     is_admitted =
         tk_breaker_admit(&pd->members.breaker, tk_now(pd->rt),
                          tk_config_int(&pd->config->pd_breaker_percent));
     tk_mutex_unlock(&pd->members.lock);
     return is_admitted;
+}
+
+void
+tk_pd_report(struct tk_pd *pd, enum tk_breaker_result result)
+{
+    tk_mutex_lock(&pd->members.lock);
+    tk_breaker_report(&pd->members.breaker, tk_now(pd->rt),
+                      tk_config_int(&pd->config->pd_breaker_percent), result);
+    tk_mutex_unlock(&pd->members.lock);
+}
+
+tikv_error *
+tk_pd_not_admitted(void)
+{
+    return tk_error(TIKV_ERR_PD, "PD: is not asked about regions for now, too "
+                                 "many requests failed");
 }
 
 /* `attempt` is NULL when it was taken back. */
@@ -363,10 +376,7 @@ report(struct tk_pd *pd, const struct tk_pd_ask *ask,
 
         result = is_bad ? TK_BREAKER_BAD : TK_BREAKER_GOOD;
     }
-    tk_mutex_lock(&pd->members.lock);
-    tk_breaker_report(&pd->members.breaker, tk_now(pd->rt),
-                      tk_config_int(&pd->config->pd_breaker_percent), result);
-    tk_mutex_unlock(&pd->members.lock);
+    tk_pd_report(pd, result);
 }
 
 /* Itself, or through another while it cannot be reached. */
@@ -399,9 +409,9 @@ tk_pd_call(struct tk_pd *pd, struct tk_op *op, const struct tk_pd_ask *ask,
         enum verdict verdict;
         tikv_error *error = tk_op_check(op);
 
-        if (error == NULL && !admit(pd, ask)) {
-            error = tk_error(TIKV_ERR_PD, "PD: is not asked about regions for "
-                                          "now, too many requests failed");
+        if (error == NULL && is_about_regions(ask->command) &&
+            !tk_pd_admit(pd)) {
+            error = tk_pd_not_admitted();
         } else if (error == NULL) {
             error = send_to_leader(pd, op, ask, &attempt);
             report(pd, ask, error == NULL ? &attempt : NULL);

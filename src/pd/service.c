@@ -179,6 +179,7 @@ tk_service_look(struct tk_pd *pd, struct tk_op *op)
 
     if (leader != NULL && arena != NULL) {
         error = look(pd, op, leader, arena);
+        tk_routers_look(pd, op, leader);
     }
     tk_arena_unref(arena);
     if (leader != NULL) {
