@@ -138,6 +138,10 @@ bool
 tk_cache_bucket(struct tk_cache *cache, tikv_slice key, struct tk_buf *start,
                 struct tk_buf *end, uint64_t *version);
 
+/* Of the record this route came from; 0: no buckets, or another record. */
+uint64_t
+tk_cache_buckets_version(struct tk_cache *cache, const struct tk_route *route);
+
 /* BucketVersionNotMatch: takes over what is newer. */
 void
 tk_cache_set_buckets(struct tk_cache *cache, const struct tk_route *route,

@@ -137,6 +137,21 @@ tk_cache_epoch_not_match(struct tk_cache *cache, const struct tk_route *route,
     return false;
 }
 
+uint64_t
+tk_cache_buckets_version(struct tk_cache *cache, const struct tk_route *route)
+{
+    const struct tk_region *region;
+    const struct tk_buckets *buckets;
+    uint64_t version;
+
+    tk_mutex_lock(&cache->lock);
+    region = record_of(cache, route);
+    buckets = region == NULL ? NULL : atomic_load(&region->buckets);
+    version = buckets == NULL ? 0 : buckets->version;
+    tk_mutex_unlock(&cache->lock);
+    return version;
+}
+
 void
 tk_cache_set_buckets(struct tk_cache *cache, const struct tk_route *route,
                      uint64_t version, const upb_StringView *keys,

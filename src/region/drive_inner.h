@@ -51,6 +51,7 @@ struct tk_shard {
     bool replica_read;
     bool stale_read;
     uint32_t busy_threshold_ms;
+    uint64_t buckets_version; /* as the store was told; 0: not */
     struct tk_store *counted; /* whose requests it is one of, or NULL */
     int64_t sent_at;
     uint8_t first_kind; /* of replica, of the first attempt; 0: none yet */

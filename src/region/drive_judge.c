@@ -9,6 +9,10 @@
 #include "base/error.h"
 #include "region/drive_inner.h"
 #include "region/errors.h"
+#include "wire/proto.h"
+
+/* Of coprocessor.Response. */
+enum { COPROCESSOR_LATEST_BUCKETS = 12 };
 
 enum {
     GRPC_PERMISSION_DENIED = 7,
@@ -281,6 +285,23 @@ judge_region_error(struct tk_run *run, struct tk_shard *shard,
     tk_arena_unref(arena);
 }
 
+/* A store that has cut its region otherwise by now says so (RC-10). */
+static void
+compare_buckets(struct tk_run *run, const struct tk_shard *shard)
+{
+    struct tk_cursor cursor = tk_cursor(shard->data);
+    struct tk_field field;
+
+    while (tk_cursor_field(&cursor, &field)) {
+        if (field.number == COPROCESSOR_LATEST_BUCKETS &&
+            field.type == TK_WIRE_VARINT &&
+            field.value > shard->buckets_version) {
+            tk_cache_want_buckets(run->router->cache, &shard->route,
+                                  field.value);
+        }
+    }
+}
+
 /* A store that serves is known to, and how well (RS-9, ST-6). */
 static void
 learn(struct tk_run *run, struct tk_shard *shard)
@@ -288,6 +309,9 @@ learn(struct tk_run *run, struct tk_shard *shard)
     if (shard->has_round) {
         tk_cache_learn(run->router->cache, tk_shard_key(run, shard),
                        &shard->selector, &shard->route);
+    }
+    if (run->job->command == TK_CMD_COPROCESSOR) {
+        compare_buckets(run, shard);
     }
     if (run->job->read.from == TK_READ_PREFER_LEADER) {
         int64_t now = tk_now(run->router->rt);

@@ -209,6 +209,7 @@ put_context(struct tk_run *run, struct tk_shard *shard, int64_t now,
         .replica_read = shard->replica_read,
         .stale_read = shard->stale_read,
         .busy_threshold_ms = shard->busy_threshold_ms,
+        .buckets_version = shard->buckets_version,
         .source = source_of(run, shard),
     };
 
@@ -231,6 +232,10 @@ prepare_call(struct tk_run *run, struct tk_shard *shard)
     shard->ends_with_op = run->op->deadline <= until;
     until = shard->ends_with_op ? run->op->deadline : until;
     shard->sent_at = now;
+    shard->buckets_version =
+        run->job->command == TK_CMD_COPROCESSOR
+            ? tk_cache_buckets_version(run->router->cache, &shard->route)
+            : 0;
     put_context(run, shard, now, until);
     memset(&shard->request, 0, sizeof(shard->request));
     shard->request.done = shard_done;

@@ -27,6 +27,7 @@ enum {
     CONTEXT_RESOURCE_CONTROL = 28,
     CONTEXT_KEYSPACE_NAME = 31,
     CONTEXT_KEYSPACE_ID = 32,
+    CONTEXT_BUCKETS_VERSION = 33,
     CONTEXT_CLUSTER_ID = 35,
     CONTEXT_TRACE_ID = 36
 };
@@ -173,6 +174,7 @@ tk_context_call(struct tk_buf *out, const struct tk_context_call *call)
     put_number(out, CONTEXT_REPLICA_READ, call->replica_read);
     put_number(out, CONTEXT_STALE_READ, call->stale_read);
     put_number(out, CONTEXT_BUSY_THRESHOLD_MS, call->busy_threshold_ms);
+    put_number(out, CONTEXT_BUCKETS_VERSION, call->buckets_version);
     if (user != NULL) {
         put_enum(out, CONTEXT_PRIORITY, user->priority);
         put_bytes(out, CONTEXT_RESOURCE_TAG, user->resource_tag);

@@ -37,6 +37,7 @@ struct tk_context_call {
     bool replica_read;
     bool stale_read;
     uint32_t busy_threshold_ms; /* 0: unset */
+    uint64_t buckets_version;   /* 0: unset; only coprocessors compare it */
     const char *source; /* instead of the call's, or NULL */
 };
 

@@ -25,6 +25,9 @@ struct spy_note {
     bool is_retry;
     uint32_t busy_threshold_ms;
     uint64_t max_execution_ms;
+    uint64_t cluster_id;
+    uint64_t buckets_version;
+    int32_t priority;
     char source[48];
     enum tk_command command;
     size_t ignored; /* transactions whose locks need not be looked at */
@@ -125,6 +128,9 @@ spy_note(struct spy *spy, enum tk_command command, tikv_slice request,
             .busy_threshold_ms = kvrpcpb_Context_busy_threshold_ms(context),
             .max_execution_ms =
                 kvrpcpb_Context_max_execution_duration_ms(context),
+            .cluster_id = kvrpcpb_Context_cluster_id(context),
+            .buckets_version = kvrpcpb_Context_buckets_version(context),
+            .priority = kvrpcpb_Context_priority(context),
             .command = command,
         };
         snprintf(note->source, sizeof(note->source), "%.*s", (int)source.size,

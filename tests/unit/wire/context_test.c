@@ -2,7 +2,9 @@
 /* The two hand-written parts of a context, read by upb. */
 #include "harness/harness.h"
 
+#include "base/slice.h"
 #include "wire/arena.h"
+#include "wire/batch.h"
 #include "wire/context.h"
 
 #include "random_message.h"
@@ -52,6 +54,7 @@ by_upb(struct tk_arena *arena, const struct tk_context_region *region,
     kvrpcpb_Context_set_replica_read(context, call->replica_read);
     kvrpcpb_Context_set_stale_read(context, call->stale_read);
     kvrpcpb_Context_set_busy_threshold_ms(context, call->busy_threshold_ms);
+    kvrpcpb_Context_set_buckets_version(context, call->buckets_version);
     if (user == NULL) {
         return context;
     }
@@ -143,6 +146,7 @@ context__is_what_upb_writes(void **state)
             .replica_read = tk_rng_below(&rng, 2) == 0,
             .stale_read = tk_rng_below(&rng, 2) == 0,
             .busy_threshold_ms = (uint32_t)tk_rng_below(&rng, 2) * 300,
+            .buckets_version = tk_rng_below(&rng, 2) * random_number(&rng),
             .source = tk_rng_below(&rng, 2) == 0 ? NULL : "leader_x",
         };
 
@@ -185,6 +189,95 @@ context__parts_concatenate(void **state)
     assert_same(&region, &call);
 }
 
+/* Who sends it is not said: a store takes timestamps of whom it does not know
+ * exactly as they are. */
+static void
+context__names_no_origin(void **state)
+{
+    tikv_call user = TIKV_CALL_INIT;
+    const struct tk_context_region region = { .region_id = 7 };
+    const struct tk_context_call call = { .call = &user, .is_retry = true };
+    struct tk_arena *arena = tk_arena_new();
+    const kvrpcpb_Context *context;
+    struct tk_buf out;
+
+    (void)state;
+    user.request_source = "external";
+    tk_buf_init(&out, 1 << 16);
+    tk_context_region(&out, &region);
+    tk_context_call(&out, &call);
+    context = tk_arena_decode(arena, &kvrpcpb_Context_msginit, out.data,
+                              out.len, NULL);
+    assert_int_equal(kvrpcpb_Context_request_origin(context),
+                     kvrpcpb_RequestOriginUnknown);
+    tk_buf_fini(&out);
+    tk_arena_unref(arena);
+}
+
+static const kvrpcpb_Context *
+sent(enum tk_command command, const struct tk_context_region *region,
+     struct tk_arena *arena)
+{
+    struct tk_parts parts = { .command = command,
+                              .body = tk_slice_text("") };
+    struct tk_buf fields;
+    struct tk_buf out;
+    const void *message;
+
+    tk_buf_init(&fields, 1 << 16);
+    tk_buf_init(&out, 1 << 16);
+    tk_context_region(&fields, region);
+    parts.region = tk_buf_slice(&fields);
+    tk_parts_append(&out, &parts);
+    message = tk_arena_decode(arena, tk_command_row(command)->request,
+                              out.data, out.len, NULL);
+    tk_buf_fini(&fields);
+    tk_buf_fini(&out);
+    assert_non_null(message);
+    return command == TK_CMD_KV_GET
+               ? kvrpcpb_GetRequest_context(message)
+               : kvrpcpb_GetLockWaitInfoRequest_context(message);
+}
+
+/* Two attempts with the same body have a context each; the second does not
+ * reach back into the first. */
+static void
+context__of_each_attempt_is_its_own(void **state)
+{
+    static const enum tk_command commands[] = { TK_CMD_KV_GET,
+                                                TK_CMD_GET_LOCK_WAIT_INFO };
+    const struct tk_context_region regions[] = {
+        { .region_id = 7, .api_version = 2, .has_keyspace = true,
+          .keyspace_id = 8, .keyspace_name = "one" },
+        { .region_id = 9, .api_version = 1, .has_keyspace = true,
+          .keyspace_id = 10, .keyspace_name = "two" },
+    };
+    size_t i;
+    size_t j;
+
+    (void)state;
+    for (i = 0; i < 2; i++) {
+        struct tk_arena *arena = tk_arena_new();
+        const kvrpcpb_Context *contexts[2];
+
+        contexts[0] = sent(commands[i], &regions[0], arena);
+        contexts[1] = sent(commands[i], &regions[1], arena);
+        for (j = 0; j < 2; j++) {
+            upb_StringView name = kvrpcpb_Context_keyspace_name(contexts[j]);
+
+            assert_int_equal(kvrpcpb_Context_region_id(contexts[j]),
+                             regions[j].region_id);
+            assert_int_equal(kvrpcpb_Context_api_version(contexts[j]),
+                             regions[j].api_version);
+            assert_int_equal(kvrpcpb_Context_keyspace_id(contexts[j]),
+                             regions[j].keyspace_id);
+            assert_int_equal(name.size, 3);
+            assert_memory_equal(name.data, regions[j].keyspace_name, 3);
+        }
+        tk_arena_unref(arena);
+    }
+}
+
 int
 main(void)
 {
@@ -192,6 +285,8 @@ main(void)
         harness_test(context__is_what_upb_writes),
         harness_test(context__of_nothing_is_empty),
         harness_test(context__parts_concatenate),
+        harness_test(context__names_no_origin),
+        harness_test(context__of_each_attempt_is_its_own),
     };
     return harness_run(tests);
 }
