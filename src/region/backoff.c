@@ -86,6 +86,8 @@ tk_backoff_pause(enum tk_jitter jitter, int64_t base_ms, int64_t cap_ms,
     switch (jitter) {
     case TK_JITTER_NONE:
         return full;
+    case TK_JITTER_EARLY:
+        return full - below(random, full / 4 + 1);
     case TK_JITTER_FULL:
         return below(random, full);
     case TK_JITTER_EQUAL:

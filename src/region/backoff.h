@@ -14,6 +14,7 @@
 
 enum tk_jitter {
     TK_JITTER_NONE,
+    TK_JITTER_EARLY, /* none, less up to a quarter */
     TK_JITTER_FULL,
     TK_JITTER_EQUAL,
     TK_JITTER_DECORRELATED

@@ -40,6 +40,9 @@ static void
 backoff__keeps_jitter_within_bounds(void **state)
 {
     (void)state;
+    within(TK_JITTER_EARLY, 0, 0, 2, 2);
+    within(TK_JITTER_EARLY, 1, 2, 3, 4);
+    within(TK_JITTER_EARLY, 2, 4, 6, 7);
     within(TK_JITTER_FULL, 0, 0, 0, 2);
     within(TK_JITTER_FULL, 1, 2, 0, 4);
     within(TK_JITTER_FULL, 2, 4, 0, 7);
@@ -211,6 +214,87 @@ backoff__carries_totals_from_round_to_round(void **state)
                      -1);
 }
 
+enum { CLIENTS = 64, PAUSES = 16 };
+
+/* When each of many clients, held up by the same event, comes back. */
+static void
+come_back(enum tk_backoff_kind kind, int64_t back[CLIENTS][PAUSES])
+{
+    size_t i;
+    size_t j;
+
+    for (i = 0; i < CLIENTS; i++) {
+        struct tk_rng rng = { 1000 + i };
+        struct tk_backoff backoff;
+
+        tk_backoff_init(&backoff, 0);
+        for (j = 0; j < PAUSES; j++) {
+            assert_true(tk_backoff_next(&backoff, kind, -1,
+                                        tk_rng_next(&rng)) > 0);
+            back[i][j] = backoff.total_ms;
+        }
+    }
+}
+
+/* After so many pauses: the most that come back in the same millisecond. */
+static size_t
+crowd(int64_t back[CLIENTS][PAUSES], size_t pause)
+{
+    size_t most = 0;
+    size_t i;
+    size_t j;
+
+    for (i = 0; i < CLIENTS; i++) {
+        size_t together = 0;
+
+        for (j = 0; j < CLIENTS; j++) {
+            together += back[i][pause] == back[j][pause];
+        }
+        most = together > most ? together : most;
+    }
+    return most;
+}
+
+/* Every kind is spread, so what one event held up does not come back as a
+ * herd; no pause is longer than the established one. */
+static void
+lesson_133__no_herd_comes_back_together(void **state)
+{
+    static const struct {
+        int64_t base;
+        int64_t cap;
+    } rows[] = {
+#define TK_BACKOFF(id, name, base_ms, cap_ms, jitter, code) { base_ms, cap_ms },
+#include "base/backoff.def"
+#undef TK_BACKOFF
+    };
+    int64_t back[CLIENTS][PAUSES];
+    unsigned kind;
+    size_t i;
+
+    (void)state;
+    for (kind = 0; kind < TK_BACKOFF_KINDS; kind++) {
+        int64_t longest = 0;
+
+        come_back((enum tk_backoff_kind)kind, back);
+        for (i = 0; i < PAUSES; i++) {
+            int64_t full = i >= 20 || rows[kind].base << i > rows[kind].cap
+                               ? rows[kind].cap
+                               : rows[kind].base << i;
+            size_t j;
+
+            longest += full;
+            for (j = 0; j < CLIENTS; j++) {
+                int64_t one = back[j][i] - (i == 0 ? 0 : back[j][i - 1]);
+
+                assert_in_range(one, full / 2, full);
+                assert_true(back[j][i] <= longest);
+            }
+        }
+        assert_in_range(crowd(back, PAUSES - 1), 1, CLIENTS / 8);
+    }
+}
+
 int
 main(void)
 {
@@ -224,6 +308,7 @@ main(void)
         harness_test(backoff__forks_totals_and_adopts_them),
         harness_test(backoff__takes_an_interrupted_sleep_back),
         harness_test(backoff__carries_totals_from_round_to_round),
+        harness_test(lesson_133__no_herd_comes_back_together),
     };
 
     return harness_run(tests);
