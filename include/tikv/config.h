@@ -47,6 +47,8 @@
  * region.sweep_ms         * 10000     10 .. 3600000
  * region.preload            false     a switch
  * region.refresh_ms         0         0 .. 86400000, 0 is never
+ * read.hedge_ms           * 0         0 .. 60000, 0 is never
+ * read.hedge_percent      * 5         0 .. 100
  * retry.per_second_max    * 0         0 .. 1000000, 0 is unlimited
  * region.forwarding       * false     a switch
  * stores.refresh_ms       * 60000     100 .. 3600000

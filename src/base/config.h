@@ -53,6 +53,8 @@ struct tk_config {
     tk_setting region_preload;
     tk_setting region_refresh_ms;
     tk_setting region_forwards;
+    tk_setting read_hedge_ms;
+    tk_setting read_hedge_percent;
     tk_setting retry_per_second_max;
     tk_setting stores_inflight_max;
     tk_setting stores_refresh_ms;

@@ -94,8 +94,8 @@ tk_shard_new(struct tk_run *run)
     return shard;
 }
 
-static void
-recycle(struct tk_run *run, struct tk_shard *shard)
+void
+tk_shard_drop(struct tk_run *run, struct tk_shard *shard)
 {
     tk_arena_unref(shard->arena);
     tikv_error_free(shard->cause);
@@ -112,7 +112,7 @@ void
 tk_shard_finish(struct tk_run *run, struct tk_shard *shard)
 {
     tk_backoff_adopt(&run->job->backoff, &shard->backoff);
-    recycle(run, shard);
+    tk_shard_drop(run, shard);
 }
 
 void
@@ -170,6 +170,10 @@ lose(struct tk_run *run, struct tk_shard *shard)
 void
 tk_shard_fail(struct tk_run *run, struct tk_shard *shard, tikv_error *error)
 {
+    if (tk_shard_retire(run, shard)) {
+        tikv_error_free(error);
+        return;
+    }
     if (run->error == NULL) {
         run->error = describe(run, shard, error);
     } else {
@@ -185,6 +189,9 @@ tk_shard_pause(struct tk_run *run, struct tk_shard *shard,
     struct tk_runtime *rt = run->router->rt;
     int64_t ms;
 
+    if (tk_shard_retire(run, shard)) {
+        return;
+    }
     if (kind == TK_BACKOFF_KINDS) {
         if (shard->sleepless++ < SLEEPLESS_MAX) {
             tk_shards_push_front(&run->ready, shard);
@@ -298,6 +305,11 @@ loop(struct tk_run *run)
             /* A shard may have fallen asleep, or be ready again. */
             until = 0;
         }
+        if (run->error == NULL && run->hedge_ns != 0) {
+            int64_t due = tk_run_hedge(run);
+
+            until = due < until ? due : until;
+        }
         if (until != 0 || run->sent.count == TK_DRIVE_INFLIGHT) {
             /* Close ends what is out, so the op need not be listed. */
             run->op->flying = (uint32_t)run->sent.count;
@@ -324,8 +336,10 @@ take_back(struct tk_run *run)
             tk_shards_remove(&run->sent, shard);
             shard->never_sent = never_sent;
             tk_shard_uncount(shard);
-            tk_shard_doubt(run, shard);
-            tk_shards_push(&run->asleep, shard);
+            if (!tk_shard_retire(run, shard)) {
+                tk_shard_doubt(run, shard);
+                tk_shards_push(&run->asleep, shard);
+            }
         }
         shard = next;
     }
@@ -455,6 +469,7 @@ tk_drive(struct tk_router *router, struct tk_op *op, struct tk_job *job,
     memset(&run.asleep, 0, sizeof(run.asleep));
     memset(&run.sent, 0, sizeof(run.sent));
     run.spare = NULL;
+    run.hedge_ns = tk_run_hedge_ns(&run);
     run.error = NULL;
     run.in_doubt = false;
     run.bounds = NULL;

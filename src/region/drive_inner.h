@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of the loop, shared by its four files: drive.c waits and ends,
+ * The inside of the loop, shared by its five files: drive.c waits and ends,
  * drive_aim.c finds the region and the replica, drive_send.c cuts and sends,
- * drive_judge.c decides what an answer means. One thread, the runner's; only
+ * drive_judge.c decides what an answer means, drive_hedge.c asks twice. One thread, the runner's; only
  * tk_shard_done() runs on the transport's and touches nothing but the reply
  * and the note.
  */
@@ -54,6 +54,10 @@ struct tk_shard {
     uint64_t buckets_version; /* as the store was told; 0: not */
     struct tk_store *counted; /* whose requests it is one of, or NULL */
     int64_t sent_at;
+    struct tk_shard *twin; /* asks the same elsewhere; both are sent */
+    int64_t hedge_at;      /* then it gets one */
+    bool is_hedge;         /* the later one, until it goes on alone */
+    bool is_void;          /* the other one won */
     uint8_t first_kind; /* of replica, of the first attempt; 0: none yet */
 
     /* The round, if one was begun: the first attempt of most does without. */
@@ -81,6 +85,7 @@ struct tk_run {
     struct tk_buf end;     /* of the region at hand */
     struct tk_buf source;  /* as context: the request source */
     struct tk_arena *bounds; /* ends of regions that ranges were cut at */
+    int64_t hedge_ns;      /* so late, reads are hedged; 0: never */
     tikv_error *error;     /* the first one */
     bool in_doubt;         /* something unfinished may have been done */
     struct tk_shard own;   /* a point operation allocates nothing */
@@ -101,6 +106,10 @@ tk_shards_remove(struct tk_shards *list, struct tk_shard *shard);
 /* A shard on no list; NULL without memory. */
 struct tk_shard *
 tk_shard_new(struct tk_run *run);
+
+/* Off all lists: as if it had never been. */
+void
+tk_shard_drop(struct tk_run *run, struct tk_shard *shard);
 
 /* Off all lists: the piece was answered. */
 void
@@ -158,9 +167,31 @@ tk_shard_cut(struct tk_run *run, struct tk_shard *shard);
 void
 tk_shard_uncount(struct tk_shard *shard);
 
+/* Sends a shard that is aimed; it ends as below. */
+void
+tk_shard_submit(struct tk_run *run, struct tk_shard *shard,
+                struct tk_conn *conn);
+
 /* Takes a shard that is on no list; it ends on one, or finished. */
 void
 tk_shard_send(struct tk_run *run, struct tk_shard *shard);
+
+/* ---- drive_hedge.c ---- */
+
+int64_t
+tk_run_hedge_ns(const struct tk_run *run);
+
+/* Sends second requests that are due; returns when the next one is. */
+int64_t
+tk_run_hedge(struct tk_run *run);
+
+/* On no list: gets out of the way of its twin. False: it has none. */
+bool
+tk_shard_retire(struct tk_run *run, struct tk_shard *shard);
+
+/* The answer is valid: its twin, if there is one, is not waited for. */
+void
+tk_shard_win(struct tk_run *run, struct tk_shard *shard);
 
 /* ---- drive_judge.c ---- */
 

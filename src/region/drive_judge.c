@@ -125,9 +125,11 @@ go_on(struct tk_run *run, struct tk_shard *shard,
         give_up(run, shard);
         return;
     }
-    if (reaction->verdict != TK_VERDICT_RETRY) {
+    /* A hedge that is alone goes on as the read it stands for. */
+    if (reaction->verdict != TK_VERDICT_RETRY || shard->is_hedge) {
         shard->has_round = false;
     }
+    shard->is_hedge &= shard->twin != NULL;
     tk_shard_pause(run, shard, reaction->backoff, reaction->backoff_max_ms);
 }
 
@@ -342,6 +344,7 @@ judge_answer(struct tk_run *run, struct tk_shard *shard)
         judge_region_error(run, shard, peek.region_error);
         return;
     }
+    tk_shard_win(run, shard);
     learn(run, shard);
     error = job->ops->answer(job, &shard->piece, shard->data, shard->frame);
     if (error != NULL) {
@@ -355,6 +358,10 @@ void
 tk_shard_judge(struct tk_run *run, struct tk_shard *shard)
 {
     tk_shard_uncount(shard);
+    if (shard->is_void) {
+        tk_shard_drop(run, shard);
+        return;
+    }
     switch (shard->status) {
     case TK_REPLY_OK:
         judge_answer(run, shard);

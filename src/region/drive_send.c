@@ -316,6 +316,13 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
         shard->was_sent = true;
         run->job->attempts++;
         run->op->spent.requests++;
+        shard->hedge_at = TK_NEVER;
+        if (run->hedge_ns != 0 && !shard->is_hedge) {
+            shard->hedge_at = tk_after(shard->sent_at, run->hedge_ns);
+            tk_stores_hedge_earn(
+                run->router->stores,
+                tk_config_int(&run->router->config->read_hedge_percent));
+        }
         tk_point(run->router->rt);
         return;
     }
@@ -329,15 +336,11 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
 }
 
 void
-tk_shard_send(struct tk_run *run, struct tk_shard *shard)
+tk_shard_submit(struct tk_run *run, struct tk_shard *shard,
+                struct tk_conn *conn)
 {
-    struct tk_conn *conn = tk_shard_aim(run, shard);
-    tikv_error *error;
+    tikv_error *error = encode(run, shard);
 
-    if (conn == NULL) {
-        return;
-    }
-    error = encode(run, shard);
     if (error == NULL) {
         error = prepare_call(run, shard);
     }
@@ -346,4 +349,14 @@ tk_shard_send(struct tk_run *run, struct tk_shard *shard)
         return;
     }
     submit(run, shard, conn);
+}
+
+void
+tk_shard_send(struct tk_run *run, struct tk_shard *shard)
+{
+    struct tk_conn *conn = tk_shard_aim(run, shard);
+
+    if (conn != NULL) {
+        tk_shard_submit(run, shard, conn);
+    }
 }

@@ -115,6 +115,7 @@ tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
 
     tk_future_listen(&hot->future);
     if (!is_cancelled(hot) &&
+        (hot->is_write || tk_config_int(&router->config->read_hedge_ms) == 0) &&
         tk_config_int(&router->config->stores_inflight_max) == 0 &&
         tk_cache_route_at(router->cache, key, now, route)) {
         conn = atomic_load_explicit(&route->store->conn, memory_order_acquire);

@@ -320,6 +320,57 @@ tk_stores_may_retry(struct tk_stores *stores, int64_t now, int64_t per_second)
     return true;
 }
 
+enum { HEDGE = 100, HEDGES_SAVED = 10 * HEDGE };
+
+void
+tk_stores_hedge_earn(struct tk_stores *stores, int64_t percent)
+{
+    _Atomic int64_t *credit = &stores->hedges.credit;
+    int64_t have = atomic_load_explicit(credit, memory_order_relaxed);
+    int64_t next;
+
+    do {
+        next = have + percent < HEDGES_SAVED ? have + percent : HEDGES_SAVED;
+    } while (next != have &&
+             !atomic_compare_exchange_weak_explicit(credit, &have, next,
+                                                    memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
+bool
+tk_stores_may_hedge(struct tk_stores *stores, int64_t percent)
+{
+    struct tk_hedges *hedges = &stores->hedges;
+    int64_t have = atomic_load_explicit(&hedges->credit, memory_order_relaxed);
+
+    do {
+        if (have < HEDGE || percent == 0) {
+            atomic_fetch_add_explicit(&hedges->refused, 1,
+                                      memory_order_relaxed);
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &hedges->credit, &have, have - HEDGE, memory_order_relaxed,
+        memory_order_relaxed));
+    atomic_fetch_add_explicit(&hedges->sent, 1, memory_order_relaxed);
+    return true;
+}
+
+void
+tk_stores_hedge_ended(struct tk_stores *stores, bool has_won)
+{
+    struct tk_hedges *hedges = &stores->hedges;
+
+    atomic_fetch_add_explicit(has_won ? &hedges->won : &hedges->lost, 1,
+                              memory_order_relaxed);
+}
+
+const struct tk_hedges *
+tk_stores_hedges(const struct tk_stores *stores)
+{
+    return &stores->hedges;
+}
+
 /* Its work and its requests ended with the exec and the rpc. */
 static void
 stop(struct tk_stores *stores)

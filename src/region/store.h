@@ -106,6 +106,30 @@ tk_store_liveness(const struct tk_store *store)
 bool
 tk_stores_may_retry(struct tk_stores *stores, int64_t now, int64_t per_second);
 
+/* Second requests of reads, client-wide: each read brings a part of one, each
+ * hedge takes a whole, and few can be saved up. */
+struct tk_hedges {
+    _Atomic int64_t credit;   /* in hundredths of a hedge */
+    _Atomic uint64_t sent;
+    _Atomic uint64_t won;     /* they were first with a valid answer */
+    _Atomic uint64_t lost;    /* the first request was */
+    _Atomic uint64_t refused; /* for lack of credit */
+};
+
+/* A read that may be hedged was sent. */
+void
+tk_stores_hedge_earn(struct tk_stores *stores, int64_t percent);
+
+/* Takes one from the credit. */
+bool
+tk_stores_may_hedge(struct tk_stores *stores, int64_t percent);
+
+void
+tk_stores_hedge_ended(struct tk_stores *stores, bool has_won);
+
+const struct tk_hedges *
+tk_stores_hedges(const struct tk_stores *stores);
+
 /* ---- health and load (ST-6 .. ST-8): store_health.c; any thread ---- */
 
 bool

@@ -84,6 +84,7 @@ struct tk_stores {
     struct tk_work refresh;
     uint64_t round; /* the refresh job's */
     _Atomic bool has_looked;
+    struct tk_hedges hedges;
     _Atomic int64_t retries; /* when all those made would have been due */
 };
 

@@ -170,13 +170,14 @@ list_members(struct tk_world *world, char *text, size_t size)
 }
 
 /* Few places in the table of requests in flight are soon used again, while
- * late answers to their former owners come in. */
+ * late answers to their former owners come in. Some worlds hedge reads. */
 static tikv_error *
 configure(struct tk_world *world, tikv_config **out)
 {
     static const char *const attempts[] = { "20", "50", "150" };
     static const char *const inflights[] = { "16", "64", "65536" };
     static const char *const batches[] = { "1", "3", "128" };
+    static const char *const hedges[] = { "0", "0", "3" };
     char endpoints[512];
     const char *const settings[][2] = {
         { "pd.endpoints", endpoints },
@@ -185,6 +186,8 @@ configure(struct tk_world *world, tikv_config **out)
         { "rpc.inflight_max_count", inflights[tk_rng_below(&world->rng, 3)] },
         { "rpc.batch_max_count", batches[tk_rng_below(&world->rng, 3)] },
         { "pool.threads_count", world->is_crowded ? "2" : "24" },
+        { "read.hedge_ms", hedges[tk_rng_below(&world->rng, 3)] },
+        { "read.hedge_percent", "50" },
         { "raw.atomic", world->is_atomic ? "true" : "false" },
     };
     tikv_error *error = tikv_config_new(out);
