@@ -89,6 +89,7 @@ EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 SIM_SRC := $(wildcard tests/sim/*.c)
 DEMO_SRC := $(wildcard tests/demo/*.c)
 HOUR_SRC := $(wildcard tests/hour/*.c)
+LEADERS_SRC := $(wildcard tests/leaders/*.c) tests/fixture/leaders.c
 
 PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
     $(if $(wildcard src/cli/tikv_playground.c),tikv-playground)
@@ -325,6 +326,9 @@ $(BUILD)/$1/demo: $(call objects,$1,$(DEMO_SRC) \
 $(BUILD)/$1/tikv-hour: $(call objects,$1,$(HOUR_SRC) \
     $(wildcard tests/fixture/playground.c)) $(BUILD)/$1/libtikv.a
 	$$(call link,$1,$$^,$$(LIBS))
+$(BUILD)/$1/tikv-leaders: $(call objects,$1,$(LEADERS_SRC)) \
+    $(BUILD)/$1/libtk-internal.a
+	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 # The simulator reaches no gRPC code; --as-needed drops the library then.
 $(BUILD)/$1/tikv-sim: $(call objects,$1,$(SIM_SRC)) \
     $(BUILD)/$1/libtk-internal.a
@@ -344,7 +348,7 @@ PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
 -include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
     $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
     $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(PERF_CLUSTER_SRC) $(SIM_SRC) $(DEMO_SRC) \
-    $(HOUR_SRC) $(HARNESS_SRC) \
+    $(HOUR_SRC) $(LEADERS_SRC) $(HARNESS_SRC) \
     $(FIXTURE_SRC) \
     $(ALL_TEST_SRC)))
 endef
@@ -412,6 +416,14 @@ KILL_TEST := $(BUILD)/check/tests/cluster/kill_test
 kills: $(KILL_TEST) $(BUILD)/check/tikv-playground ## tikv-playground --data, killed KILLS=200 times under load
 	$(Q)TK_KILLS=$(KILLS) TK_VARIANT='$(abspath $(BUILD)/check)' \
 	    $(KILL_TEST)
+
+LEADERS_KILLS ?= 1000
+LEADERS_ARGS ?=
+.PHONY: leaders
+leaders: $(BUILD)/release/tikv-leaders ## PD leaders killed under load of timestamps, LEADERS_KILLS=1000
+	$(Q)$(BUILD)/release/tikv-leaders \
+	    --kills $(LEADERS_KILLS) \
+	    $(LEADERS_ARGS)
 
 # DURATION, in seconds, is another for `make perf`.
 HOUR_ARGS ?=
@@ -544,7 +556,7 @@ ANALYZED := $(sort $(INTERNAL_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) \
     $(BENCH_SRC) $(FLOOR_SRC) $(PERF_SHARED))
 FORMATTED := $(sort $(HEADERS) $(wildcard src/*/*.[ch] src/*/*/*.[ch] \
     perf/*.[ch] perf/*/*.[ch] examples/*.c tests/harness/*.[ch] \
-    tests/sim/*.[ch] tests/hour/*.[ch]) $(foreach d,unit client cluster torture abi, \
+    tests/sim/*.[ch] tests/hour/*.[ch] tests/leaders/*.[ch]) $(foreach d,unit client cluster torture abi, \
     $(call deep,$d)))
 CLANG_TIDY ?= clang-tidy
 CLANG_FORMAT ?= clang-format

@@ -179,6 +179,10 @@ adopt(struct tk_round *round, const pdpb_GetMembersResponse *answer,
     tk_addresses_fini(&leading);
     tk_waiters_wake(waiters, wakes);
     if (is_first && old != leader) {
+        /* It failed when it was somebody who was down: not waited for. */
+        if (tk_conn_state(leader) == TK_LINK_FAILING) {
+            tk_conn_renew(leader);
+        }
         tk_tso_move(pd);
         tk_lane_move(&pd->direct);
         tk_lane_move(&pd->others);
