@@ -365,8 +365,9 @@ run_get(const struct tk_read *read, struct tk_op *op,
     if (hold == NULL) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    error = tk_snapshot_get(read->snapshot, op, read->keys, 1,
-                            read->with_commit_ts, hold, &found);
+    error =
+        tk_snapshot_get_after(read->snapshot, op, read->keys, 1,
+                              read->with_commit_ts, read->first, hold, &found);
     if (error == NULL) {
         error = give_value(hold, &found, &outcome->value);
     }

@@ -29,6 +29,7 @@ struct tk_read {
     const tikv_slice *keys; /* a get: one */
     size_t count;
     bool with_commit_ts;
+    struct tk_first *first; /* a get: what was found out already, or NULL */
     tikv_range range;
     struct tk_scan_options scan;
     tikv_details *details; /* gets the account, or NULL */

@@ -4,8 +4,10 @@
  * the future, which is one block and holds the snapshot:
  *
  *     future, struct tk_read | slices, bytes | call's texts
+ *     future, hot attempt    | key           | call's texts
  *
- * Any thread, no lock.
+ * Gets of single keys start on the short road, the others in the pool. Any
+ * thread, no lock.
  */
 #include <string.h>
 
@@ -93,6 +95,69 @@ copy(const struct tk_read *from, struct tk_read *to, tikv_call *call,
 _Static_assert(sizeof(struct promise) % sizeof(void *) == 0,
                "slices can stand behind it");
 
+/* ---- one key ---- */
+
+static tikv_error *
+hot_run(struct tikv_future *future, struct tk_op *op)
+{
+    struct tk_snapshot_hot *hot = (struct tk_snapshot_hot *)(void *)future;
+    const struct tk_read read = { .kind = TK_READ_GET,
+                                  .snapshot = hot->snapshot,
+                                  .keys = &hot->key,
+                                  .count = 1,
+                                  .with_commit_ts = hot->with_commit_ts,
+                                  .first = &hot->hot.first };
+
+    return tk_read_run(&read, op, &future->outcome);
+}
+
+static void
+hot_fini(struct tikv_future *future)
+{
+    struct tk_snapshot_hot *hot = (struct tk_snapshot_hot *)(void *)future;
+
+    tk_hot_fini(&hot->hot);
+    tk_snapshot_unref(hot->snapshot);
+}
+
+static const struct tk_future_ops hot_ops = { .run = hot_run,
+                                              .take_back = tk_hot_take_back,
+                                              .flush = tk_hot_flush,
+                                              .fini = hot_fini };
+
+_Static_assert(sizeof(struct tk_snapshot_hot) + 128 <= TK_FUTURE_BLOCK,
+               "a get fits a block that is recycled");
+
+static tikv_future *
+promise_hot(tikv_snapshot *snapshot, const struct tk_read *read,
+            const tikv_call *call)
+{
+    tikv_slice key = read->keys[0];
+    size_t size = sizeof(struct tk_snapshot_hot) + tk_call_copy_size(call);
+    struct tikv_future *future = NULL;
+    struct tk_snapshot_hot *hot;
+    uint8_t *at;
+
+    if (!__builtin_add_overflow(size, key.len, &size)) {
+        future = tk_future_new(
+            snapshot->exec, size, &hot_ops, TK_KIND_VALUE, call,
+            tk_config_ns(&snapshot->client->config.call_timeout_ms));
+    }
+    if (future == NULL) {
+        return tk_future_immortal();
+    }
+    hot = (struct tk_snapshot_hot *)(void *)future;
+    tk_hot_init(&hot->hot, &snapshot->client->txns->router);
+    at = (uint8_t *)(hot + 1);
+    hot->key = copy_slice(key, &at);
+    (void)tk_call_copy(&future->call, at);
+    hot->with_commit_ts = read->with_commit_ts;
+    hot->snapshot = snapshot->inner;
+    tk_snapshot_ref(snapshot->inner);
+    tk_snapshot_hot_start(hot);
+    return future;
+}
+
 tikv_future *
 tk_read_promise(tikv_snapshot *snapshot, const struct tk_read *read,
                 const tikv_call *call)
@@ -106,6 +171,9 @@ tk_read_promise(tikv_snapshot *snapshot, const struct tk_read *read,
 
     if (error != NULL) {
         return tk_future_refused(snapshot->exec, error);
+    }
+    if (read->kind == TK_READ_GET && tk_snapshot_is_hot(snapshot->inner)) {
+        return promise_hot(snapshot, read, call);
     }
     if (!__builtin_add_overflow(copy_size(read, call), sizeof(*promise),
                                 &size)) {

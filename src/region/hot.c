@@ -52,7 +52,8 @@ hot_done(struct tk_request *request, const struct tk_reply *reply,
 
     if (reply->status == TK_REPLY_OK) {
         tk_peek(hot->command, data, &peek);
-        if (tk_peek_is_clean(&peek)) {
+        if (tk_peek_is_clean(&peek) &&
+            (hot->accept == NULL || hot->accept(hot, &peek, data))) {
             error = hot->clean(hot, &peek, reply->frame);
             tk_future_complete(&hot->future, account(hot, data, error), wakes);
             return;

@@ -22,6 +22,10 @@ struct tk_hot {
     bool is_write; /* a taken back attempt that was sent is in doubt */
     tikv_details *details; /* who wants an account, or NULL */
 
+    /* Whether a clean answer, whole, is one that clean() can take; the pool
+     * gets the others. NULL: all. The transport's thread. */
+    bool (*accept)(struct tk_hot *, const struct tk_peek *, tikv_slice answer);
+
     /* Clean answer, on the transport's thread: fills future.outcome. `frame`
      * is one reference, taken over. An error ends the future. */
     tikv_error *(*clean)(struct tk_hot *, const struct tk_peek *,
@@ -39,6 +43,7 @@ tk_hot_init(struct tk_hot *hot, struct tk_router *router)
     hot->first.is_set = false;
     hot->first.frame = NULL;
     hot->details = NULL;
+    hot->accept = NULL;
     atomic_init(&hot->was_submitted, false);
 }
 

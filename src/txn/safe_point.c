@@ -145,6 +145,27 @@ make_valid(struct tk_safe_point *safe, struct tk_op *op)
     }
 }
 
+bool
+tk_safe_point_passes(struct tk_safe_point *safe, uint64_t version)
+{
+    int64_t now;
+    bool passes;
+    bool is_old;
+
+    if (version == UINT64_MAX) {
+        return true;
+    }
+    now = tk_now(safe->router->rt);
+    tk_mutex_lock(&safe->lock);
+    passes = is_valid(safe, now) && version >= safe->point;
+    is_old = now - safe->seen_at > RENEW_NS;
+    tk_mutex_unlock(&safe->lock);
+    if (passes && is_old) {
+        start_renewal(safe);
+    }
+    return passes;
+}
+
 tikv_error *
 tk_safe_point_check(struct tk_safe_point *safe, struct tk_op *op,
                     uint64_t version)

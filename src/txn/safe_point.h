@@ -41,6 +41,11 @@ tikv_error *
 tk_safe_point_check(struct tk_safe_point *safe, struct tk_op *op,
                     uint64_t version) __attribute__((warn_unused_result));
 
+/* The same without waiting, on any thread. False: not known to be right;
+ * tk_safe_point_check() finds out. */
+bool
+tk_safe_point_passes(struct tk_safe_point *safe, uint64_t version);
+
 /* What somebody learned elsewhere; never goes back. */
 void
 tk_safe_point_learn(struct tk_safe_point *safe, uint64_t point);

@@ -150,6 +150,18 @@ tk_snapshot_learn(struct tk_snapshot *snapshot, tikv_slice key,
     tk_mutex_unlock(&snapshot->lock);
 }
 
+void
+tk_snapshot_remember(struct tk_snapshot *snapshot, tikv_slice key,
+                     tikv_slice value, bool has_commit_ts, uint64_t commit_ts)
+{
+    if (snapshot->cache.bytes_max == 0) {
+        return;
+    }
+    tk_mutex_lock(&snapshot->lock);
+    tk_read_cache_add(&snapshot->cache, key, value, has_commit_ts, commit_ts);
+    tk_mutex_unlock(&snapshot->lock);
+}
+
 /* ---- one read ---- */
 
 static bool
@@ -202,13 +214,26 @@ tk_reading_fini(struct tk_reading *reading)
     tk_buf_fini(&reading->context);
 }
 
-static void
-put_number(struct tk_buf *out, uint32_t field, uint64_t number)
+static uint8_t *
+put_number(uint8_t *out, uint32_t field, uint64_t number)
 {
-    if (number != 0) {
-        tk_buf_varint(out, field << 3 | TK_WIRE_VARINT);
-        tk_buf_varint(out, number);
+    if (number == 0) {
+        return out;
     }
+    out = tk_varint_put(out, field << 3 | TK_WIRE_VARINT);
+    return tk_varint_put(out, number);
+}
+
+size_t
+tk_snapshot_fixed(const struct tk_snapshot *snapshot, uint8_t *out)
+{
+    const struct tk_snapshot_options *options = &snapshot->options;
+    uint8_t *at = out;
+
+    at = put_number(at, CONTEXT_ISOLATION, options->isolation);
+    at = put_number(at, CONTEXT_NOT_FILL_CACHE, options->no_fill_cache);
+    at = put_number(at, CONTEXT_TASK_ID, options->task_id);
+    return (size_t)(at - out);
 }
 
 static void
@@ -230,6 +255,18 @@ put_set(struct tk_buf *out, uint32_t field, const struct tk_ts_set *set)
     }
 }
 
+void
+tk_snapshot_context(const struct tk_snapshot *snapshot,
+                    const struct tk_ts_set *bypass,
+                    const struct tk_ts_set *access, struct tk_buf *out)
+{
+    uint8_t fixed[TK_SNAPSHOT_FIXED];
+
+    tk_buf_append(out, fixed, tk_snapshot_fixed(snapshot, fixed));
+    put_set(out, CONTEXT_RESOLVED_LOCKS, bypass);
+    put_set(out, CONTEXT_COMMITTED_LOCKS, access);
+}
+
 tikv_error *
 tk_reading_job(struct tk_reading *reading, struct tk_job *job,
                const struct tk_job_ops *ops, enum tk_command command)
@@ -238,11 +275,8 @@ tk_reading_job(struct tk_reading *reading, struct tk_job *job,
     struct tk_buf *context = &reading->context;
 
     tk_buf_clear(context);
-    put_number(context, CONTEXT_ISOLATION, options->isolation);
-    put_number(context, CONTEXT_NOT_FILL_CACHE, options->no_fill_cache);
-    put_number(context, CONTEXT_TASK_ID, options->task_id);
-    put_set(context, CONTEXT_RESOLVED_LOCKS, &reading->bypass);
-    put_set(context, CONTEXT_COMMITTED_LOCKS, &reading->access);
+    tk_snapshot_context(reading->snapshot, &reading->bypass, &reading->access,
+                        context);
     memset(job, 0, sizeof(*job));
     job->ops = ops;
     job->command = command;
@@ -390,10 +424,9 @@ tk_reading_resolve(struct tk_reading *reading)
 }
 
 void
-tk_reading_details(struct tk_reading *reading,
-                   const kvrpcpb_ExecDetailsV2 *details)
+tk_snapshot_details(struct tk_snapshot *snapshot,
+                    const kvrpcpb_ExecDetailsV2 *details)
 {
-    struct tk_snapshot *snapshot = reading->snapshot;
     const kvrpcpb_ScanDetailV2 *scan;
     const kvrpcpb_TimeDetailV2 *time;
 

@@ -14,6 +14,7 @@
 #define TK_TXN_SNAPSHOT_H
 
 #include "base/value.h"
+#include "region/hot.h"
 #include "txn/buffer_union.h"
 #include "txn/client.h"
 
@@ -90,6 +91,38 @@ tk_snapshot_get(struct tk_snapshot *snapshot, struct tk_op *op,
                 const tikv_slice *keys, size_t count, bool with_commit_ts,
                 tikv_pairs *hold, struct tk_found *found)
     __attribute__((warn_unused_result));
+
+/* The same for what a hot attempt at the one key found out; NULL: nothing. */
+tikv_error *
+tk_snapshot_get_after(struct tk_snapshot *snapshot, struct tk_op *op,
+                      const tikv_slice *keys, size_t count, bool with_commit_ts,
+                      struct tk_first *first, tikv_pairs *hold,
+                      struct tk_found *found)
+    __attribute__((warn_unused_result));
+
+/* ---- the short road: one key ---- */
+
+/* Of a block whose future was just made: snapshot (one reference), key (which
+ * stands behind it) and with_commit_ts are set, and tk_hot_init() was called.
+ */
+struct tk_snapshot_hot {
+    struct tk_hot hot; /* first */
+    struct tk_snapshot *snapshot;
+    tikv_slice key;
+    bool with_commit_ts;
+    /* Of the answer. */
+    uint64_t commit_ts;
+    tikv_slice details;
+};
+
+/* Whether its reads can begin there. */
+bool
+tk_snapshot_is_hot(const struct tk_snapshot *snapshot);
+
+/* Sends the first attempt, or hands the future to the pool, which runs
+ * tk_snapshot_get_after(). It may be complete when this returns. */
+void
+tk_snapshot_hot_start(struct tk_snapshot_hot *hot);
 
 /* ---- scans ---- */
 

@@ -114,8 +114,8 @@ read_get(struct gets *gets, struct want *want,
         return tk_reading_problem(&gets->reading, &gets->job, problem,
                                   want->key);
     }
-    tk_reading_details(&gets->reading,
-                       kvrpcpb_GetResponse_exec_details_v2(answer));
+    tk_snapshot_details(gets->reading.snapshot,
+                        kvrpcpb_GetResponse_exec_details_v2(answer));
     if (!kvrpcpb_GetResponse_not_found(answer)) {
         value = tk_message_bytes(kvrpcpb_GetResponse_value(answer));
     }
@@ -259,8 +259,8 @@ read_batch(struct gets *gets, const struct tk_piece *piece,
         return tk_reading_problem(&gets->reading, &gets->job, problem,
                                   (tikv_slice){ NULL, 0 });
     }
-    tk_reading_details(&gets->reading,
-                       kvrpcpb_BatchGetResponse_exec_details_v2(answer));
+    tk_snapshot_details(gets->reading.snapshot,
+                        kvrpcpb_BatchGetResponse_exec_details_v2(answer));
     pairs = kvrpcpb_BatchGetResponse_pairs(answer, &count);
     for (i = 0; i < count && error == NULL; i++) {
         error = read_pair(gets, piece, pairs[i]);
@@ -416,20 +416,6 @@ mark_doubles(struct gets *gets)
 }
 
 static void
-remember(struct gets *gets, const struct want *want)
-{
-    struct tk_snapshot *snapshot = gets->reading.snapshot;
-
-    if (snapshot->cache.bytes_max == 0) {
-        return;
-    }
-    tk_mutex_lock(&snapshot->lock);
-    tk_read_cache_add(&snapshot->cache, want->key, want->found.value,
-                      gets->with_commit_ts, want->found.commit_ts);
-    tk_mutex_unlock(&snapshot->lock);
-}
-
-static void
 give(struct gets *gets, struct tk_found *found)
 {
     const struct want *first = NULL;
@@ -438,7 +424,9 @@ give(struct gets *gets, struct tk_found *found)
     for (i = 0; i < gets->count; i++) {
         if (first == NULL || !tk_slice_equal(first->key, gets->wants[i].key)) {
             first = &gets->wants[i];
-            remember(gets, first);
+            tk_snapshot_remember(gets->reading.snapshot, first->key,
+                                 first->found.value, gets->with_commit_ts,
+                                 first->found.commit_ts);
         }
         found[gets->wants[i].index] = first->found;
     }

@@ -78,19 +78,28 @@ tk_reading_problem(struct tk_reading *reading, const struct tk_job *job,
                    const struct kvrpcpb_KeyError *problem, tikv_slice key)
     __attribute__((warn_unused_result));
 
-/* tk_snapshot_get() that begins with what a hot attempt at the one key found
- * out; NULL: nothing. */
-tikv_error *
-tk_snapshot_get_after(struct tk_snapshot *snapshot, struct tk_op *op,
-                      const tikv_slice *keys, size_t count, bool with_commit_ts,
-                      struct tk_first *first, tikv_pairs *hold,
-                      struct tk_found *found)
-    __attribute__((warn_unused_result));
-
 /* Adds TiKV's account to the statistics; NULL: it gave none. */
 void
-tk_reading_details(struct tk_reading *reading,
-                   const struct kvrpcpb_ExecDetailsV2 *details);
+tk_snapshot_details(struct tk_snapshot *snapshot,
+                    const struct kvrpcpb_ExecDetailsV2 *details);
+
+/* Into the cache, if there is one. */
+void
+tk_snapshot_remember(struct tk_snapshot *snapshot, tikv_slice key,
+                     tikv_slice value, bool has_commit_ts, uint64_t commit_ts);
+
+/* Fields of the Context that all reads of the snapshot send: how many bytes
+ * were written, TK_SNAPSHOT_FIXED at most. */
+#define TK_SNAPSHOT_FIXED 36
+
+size_t
+tk_snapshot_fixed(const struct tk_snapshot *snapshot, uint8_t *out);
+
+/* All its fields, with whose locks to ignore or to read through. */
+void
+tk_snapshot_context(const struct tk_snapshot *snapshot,
+                    const struct tk_ts_set *bypass,
+                    const struct tk_ts_set *access, struct tk_buf *out);
 
 /* The read is over and brought something: is it right? */
 tikv_error *
