@@ -108,6 +108,7 @@ hot_run(struct tikv_future *future, struct tk_op *op)
                                   .with_commit_ts = hot->with_commit_ts,
                                   .first = &hot->hot.first };
 
+    op->details = hot->hot.details;
     return tk_read_run(&read, op, &future->outcome);
 }
 
@@ -148,6 +149,7 @@ promise_hot(tikv_snapshot *snapshot, const struct tk_read *read,
     }
     hot = (struct tk_snapshot_hot *)(void *)future;
     tk_hot_init(&hot->hot, &snapshot->client->txns->router);
+    hot->hot.details = read->details;
     at = (uint8_t *)(hot + 1);
     hot->key = copy_slice(key, &at);
     (void)tk_call_copy(&future->call, at);

@@ -11,6 +11,7 @@
  */
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/spent.h"
 #include "pd/oracle.h"
 #include "txn/snapshot_inner.h"
 #include "wire/context.h"
@@ -218,6 +219,10 @@ is_known(struct tk_snapshot_hot *self, bool *has_lists)
     error = give(self, entry);
     tk_mutex_unlock(&snapshot->lock);
     tk_snapshot_count(snapshot, TK_STAT_CACHE_HITS, 1);
+    if (self->hot.details != NULL) {
+        tk_spent_add(&self->hot.details->spent,
+                     &(struct tk_spent){ .calls = 1 });
+    }
     tk_future_listen(&self->hot.future);
     tk_wakes_init(&wakes, snapshot->client->router.rt);
     tk_future_complete(&self->hot.future, error, &wakes);

@@ -197,6 +197,29 @@ hot__of_the_newest_and_of_no_timestamp(void **state)
     kv_close(&kv);
 }
 
+/* Who wants an account gets the same by both roads. */
+static void
+hot__tells_where_the_time_went(void **state)
+{
+    tikv_read_options read = TIKV_READ_OPTIONS_INIT;
+    tikv_snapshot *snapshot;
+    struct kv kv;
+
+    (void)state;
+    kv_open_plain(&kv);
+    fill(&kv);
+    snapshot = open_with(&kv, NULL);
+    kv_ok(tikv_details_new(&read.details));
+    assert_int_equal(read_short(snapshot, "nowhere", &read).code, TIKV_OK);
+    assert_int_equal(read_short(snapshot, "plain", &read).code, TIKV_OK);
+    assert_int_equal(read_short(snapshot, "plain", &read).code, TIKV_OK);
+    assert_int_equal(tikv_details_u64(read.details, TIKV_DETAILS_CALLS), 3);
+    assert_int_equal(tikv_details_u64(read.details, TIKV_DETAILS_REQUESTS), 2);
+    tikv_details_free(read.details);
+    tikv_snapshot_free(snapshot);
+    kv_close(&kv);
+}
+
 /* What was read, or is known from before, below a safe point that moved. */
 static void
 hot__reads_nothing_below_the_safe_point(void **state)
@@ -316,6 +339,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(hot__reads_what_the_long_road_reads),
         harness_test(hot__of_the_newest_and_of_no_timestamp),
+        harness_test(hot__tells_where_the_time_went),
         harness_test(hot__reads_nothing_below_the_safe_point),
         harness_test(hot__needs_no_worker),
         harness_test(hot__callers_need_no_memory_at_steady_state),
