@@ -75,6 +75,8 @@
  * txn.attempts_count      * 20        1 .. 10000
  * txn.latches_count         0         0 .. 1048576, 0 is none
  * txn.close_wait_ms       * 5000      0 .. 600000
+ * txn.split_keys_count    * 100000    1 .. 9223372036854775807
+ * txn.split_bytes         * 33554432  1 .. 1099511627776
  * security.ca_file          -         a path; a CA turns TLS on
  * security.cert_file        -         a path, with security.key_file
  * security.key_file         -         a path, with security.cert_file

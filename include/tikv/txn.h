@@ -124,6 +124,7 @@ typedef struct tikv_txn_summary {
     uint64_t timestamp_ns; /* the commit timestamp; both waits included */
     uint64_t backoff_ns;   /* pauses of prewrites and of the primary's commit */
     uint64_t attempts;     /* requests of these */
+    uint64_t regions_split; /* new regions made before the first phase */
 } tikv_txn_summary;
 #define TIKV_MODE_NOTHING UINT32_C(0) /* nothing was written */
 #define TIKV_MODE_2PC UINT32_C(1)

@@ -79,6 +79,8 @@ struct tk_config {
     tk_setting txn_attempts_count;
     tk_setting txn_latches_count;
     tk_setting txn_close_wait_ms;
+    tk_setting txn_split_keys;
+    tk_setting txn_split_bytes;
     tk_setting log_level;
 
     /* Never NULL; "" when not set. */

@@ -121,6 +121,16 @@ tikv_error *
 tk_pd_stores(struct tk_pd *pd, struct tk_op *op, struct tk_arena *arena,
              const struct metapb_Store *const **out, size_t *count);
 
+/* Spreads regions over the stores, in PD's own time. */
+tikv_error *
+tk_pd_scatter(struct tk_pd *pd, struct tk_op *op, const uint64_t *ids,
+              size_t count) __attribute__((warn_unused_result));
+
+/* Whether PD is still at it with a region. */
+tikv_error *
+tk_pd_is_scattering(struct tk_pd *pd, struct tk_op *op, uint64_t id, bool *out)
+    __attribute__((warn_unused_result));
+
 /* Finishes every waiter with CLOSED. Idempotent; before the rpc closes. */
 void
 tk_pd_close(struct tk_pd *pd);

@@ -265,6 +265,7 @@ prepare(struct tk_commit *commit, struct tk_op *op,
     if (error != NULL) {
         return error;
     }
+    tk_commit_presplit(commit, op);
     choose_strategy(commit);
     (void)tk_min_commit_claim(&commit->min_commit);
     tk_min_commit_raise(&commit->min_commit, commit->start_ts + 1,

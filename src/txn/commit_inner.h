@@ -57,6 +57,12 @@ tk_commit_at(const struct tk_commit *commit, size_t place)
 uint64_t
 tk_commit_age_ms(const struct tk_commit *commit);
 
+/* ---- presplit.c ---- */
+
+/* Splits regions that are to take very many keys, as well as it goes. */
+void
+tk_commit_presplit(struct tk_commit *commit, struct tk_op *op);
+
 /* ---- prewrite.c ---- */
 
 /* Locks all keys. NULL: done, or committed in one phase. With an error the
