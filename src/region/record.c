@@ -77,6 +77,8 @@ write_contexts(struct tk_cache *cache, const struct metapb_Region *meta,
                struct tk_peer *peers, struct tk_buf *out)
 {
     const metapb_RegionEpoch *epoch = metapb_Region_region_epoch(meta);
+    bool is_v2 = cache->codec.mode == TK_KEYS_RAW_V2 ||
+                 cache->codec.mode == TK_KEYS_TXN_V2;
     size_t i;
 
     for (i = 0; i < count; i++) {
@@ -91,6 +93,9 @@ write_contexts(struct tk_cache *cache, const struct metapb_Region *meta,
             .is_witness = metapb_Peer_is_witness(chosen[i]),
             .cluster_id =
                 cache->pd == NULL ? 0 : tk_pd_cluster_id(cache->pd),
+            .api_version = is_v2 ? 2 : 0,
+            .has_keyspace = is_v2,
+            .keyspace_id = cache->codec.keyspace_id,
         };
         size_t at = out->len;
 
