@@ -320,6 +320,33 @@ txn__scans_the_union_page_by_page(void **state)
     kv_close(&kv);
 }
 
+/* The largest page there is, over keys that are all deleted here. */
+static void
+txn__scans_the_largest_page_over_a_delete(void **state)
+{
+    tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
+    tikv_pairs *pairs;
+    tikv_range rest;
+    tikv_txn *txn;
+    struct kv kv;
+
+    (void)state;
+    kv_open(&kv, &usual);
+    txn_set(kv.client, "a", "1");
+    txn = txn_begin(kv.client);
+    kv_ok(tikv_txn_delete(txn, kv_text("a")));
+    options.page_count = TIKV_SCAN_PAGE_MAX;
+    kv_ok(tikv_txn_scan(txn, kv_range("", ""), &options, &pairs));
+    assert_int_equal(tikv_pairs_count(pairs), 0);
+    assert_false(tikv_pairs_next(pairs, &rest));
+    tikv_pairs_free(pairs);
+    options.page_count = UINT32_MAX;
+    kv_fails(tikv_txn_scan(txn, kv_range("", ""), &options, &pairs),
+             TIKV_ERR_ARGUMENT);
+    tikv_txn_free(txn);
+    kv_close(&kv);
+}
+
 /* ---- assertions and hooks ---- */
 
 static void
@@ -441,6 +468,7 @@ main(void)
         harness_test(savepoint__takes_back_what_came_after_it),
         harness_test(txn__batch_get_is_the_union),
         harness_test(txn__scans_the_union_page_by_page),
+        harness_test(txn__scans_the_largest_page_over_a_delete),
         harness_test(txn__fails_when_an_assertion_is_wrong),
         harness_test(txn__tells_of_its_end_and_of_what_goes_on_behind),
     };

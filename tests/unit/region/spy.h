@@ -35,7 +35,7 @@ struct spy_note {
     /* Of a ResolveLock. */
     size_t keys;
     uint64_t commit_version;
-    bool is_async;
+    bool is_async; /* and of a Commit */
     bool is_txn_file; /* and of a CheckTxnStatus */
 };
 
@@ -133,6 +133,14 @@ spy_note(struct spy *spy, enum tk_command command, tikv_slice request,
             .priority = kvrpcpb_Context_priority(context),
             .command = command,
         };
+        if (command == TK_CMD_KV_COMMIT) {
+            const kvrpcpb_CommitRequest *commit =
+                tk_arena_decode(arena, &kvrpcpb_CommitRequest_msginit,
+                                request.data, request.len, NULL);
+
+            assert_non_null(commit);
+            note->is_async = kvrpcpb_CommitRequest_use_async_commit(commit);
+        }
         snprintf(note->source, sizeof(note->source), "%.*s", (int)source.size,
                  source.size == 0 ? "" : source.data);
         kvrpcpb_Context_resolved_locks(context, &note->ignored);

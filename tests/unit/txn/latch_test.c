@@ -2,6 +2,7 @@
 /* Latches in the simulation: who waits, who is too late, who gives up. */
 #include "harness/harness.h"
 
+#include "base/alloc.h"
 #include "base/slice.h"
 #include "exec/exec.h"
 #include "exec/runtime_sim.h"
@@ -90,8 +91,8 @@ other_main(void *arg)
 {
     struct other *other = arg;
     struct tk_latch_ticket ticket;
-    tikv_error *error = lock(other->w, &ticket, other->start_ts, other->keys,
-                             other->limit_ms);
+    tikv_error *error =
+        lock(other->w, &ticket, other->start_ts, other->keys, other->limit_ms);
 
     other->code = tikv_error_code(error);
     tikv_error_free(error);
@@ -188,6 +189,48 @@ latch__lets_a_waiter_go_at_its_deadline(void **state)
     run(impatient);
 }
 
+/* One slot. What is idle goes when it is crowded and all is long over. */
+static void
+crowded_slot(struct world *w)
+{
+    struct tk_latches *latches = w->latches;
+    const uint64_t minute = UINT64_C(60000) << 18;
+    struct tk_latch_ticket ticket;
+    char key[2] = "a";
+    int64_t before;
+    int64_t held;
+
+    w->latches = tk_latches_new(w->rt, 1);
+    before = tk_alloc_live();
+    for (; key[0] < 'f'; key[0]++) {
+        assert_null(lock(w, &ticket, minute, key, 100));
+        unlock(w, &ticket, minute);
+    }
+    /* They are remembered, also by those who come two minutes later. */
+    held = tk_alloc_live();
+    assert_true(held > before || held == 0);
+    assert_null(lock(w, &ticket, 3 * minute, "x", 100));
+    unlock(w, &ticket, 3 * minute);
+    assert_true(tk_alloc_live() > held || held == 0);
+    expect_conflict(lock(w, &ticket, minute - 1, "b", 100));
+    unlock(w, &ticket, 0);
+    /* Later still the old ones are dropped, the young one stays. */
+    assert_null(lock(w, &ticket, 4 * minute, "y", 100));
+    unlock(w, &ticket, 4 * minute);
+    assert_true(tk_alloc_live() < held || held == 0);
+    expect_conflict(lock(w, &ticket, 2 * minute, "x", 100));
+    unlock(w, &ticket, 0);
+    tk_latches_free(w->latches);
+    w->latches = latches;
+}
+
+static void
+latch__forgets_what_is_long_over(void **state)
+{
+    (void)state;
+    run(crowded_slot);
+}
+
 /* Many commits of the same three keys, in all orders: at any moment one. */
 struct crowd {
     struct world *w;
@@ -253,6 +296,7 @@ main(void)
         harness_test(latch__refuses_who_began_before_the_last_commit),
         harness_test(latch__wakes_its_waiters_one_after_the_other),
         harness_test(latch__lets_a_waiter_go_at_its_deadline),
+        harness_test(latch__forgets_what_is_long_over),
         harness_test(latch__lets_one_in_at_a_time),
     };
 
