@@ -93,8 +93,9 @@ LEADERS_SRC := $(wildcard tests/leaders/*.c) tests/fixture/leaders.c
 
 PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
     $(if $(wildcard src/cli/tikv_playground.c),tikv-playground)
+PERF_TXN_SRC := $(wildcard perf/txn/*.c)
 PERF_PROGRAMS := $(if $(BENCH_SRC),perf/tikv-bench) \
-    $(if $(FLOOR_SRC),perf/perf-floor) perf/perf-cluster \
+    $(if $(FLOOR_SRC),perf/perf-floor) perf/perf-cluster perf/perf-txn \
     $(patsubst perf/micro/%.c,perf/micro/%,$(MICRO_SRC))
 
 # --- Tests -------------------------------------------------------------------
@@ -314,6 +315,9 @@ $(BUILD)/$1/perf/tikv-bench: $(call objects,$1,$(BENCH_SRC) $(PERF_SHARED)) \
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 $(BUILD)/$1/perf/perf-floor: $(call objects,$1,$(FLOOR_SRC) $(PERF_SHARED))
 	$$(call link,$1,$$^,-lcjson $$(LIBS))
+$(BUILD)/$1/perf/perf-txn: $(call objects,$1,$(PERF_TXN_SRC) \
+    $(PERF_SHARED)) $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,-lcjson $$(LIBS))
 $(BUILD)/$1/perf/perf-cluster: $(call objects,$1,$(PERF_CLUSTER_SRC) \
     $(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
@@ -517,12 +521,14 @@ demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a t
 	$(Q)BUILD='$(BUILD)' scripts/demo.sh
 
 # A row of a report is 2 s; DURATION, ROUNDS and CELLS are scripts/perf.sh's.
-.PHONY: perf perf-programs perf-micro perf-gate perf-cluster
+.PHONY: perf perf-programs perf-micro perf-gate perf-cluster perf-txn
 perf-programs: $(PERF_release) $(PROGRAMS_release) ## benchmark programs, in $(BUILD)/release/perf
 perf: perf-programs ## floor and product measured, $(BUILD)/perf/report.md; DURATION=S ROUNDS=N
 	$(Q)BUILD='$(BUILD)' scripts/perf.sh
 perf-micro: perf-programs ## micro benchmarks and timestamps, by the clock
 	$(Q)BUILD='$(BUILD)' scripts/perf_micro.sh
+perf-txn: $(BUILD)/release/perf/perf-txn $(BUILD)/release/tikv-playground ## what transactions cost: transfers/s, CPU, memory of a huge commit
+	$(Q)$(BUILD)/release/perf/perf-txn
 perf-cluster: $(BUILD)/release/perf/perf-cluster ## what the embedded cluster does by itself, beside its goals
 	$(Q)$(BUILD)/release/perf/perf-cluster
 perf-gate: perf-programs | deps-valgrind ## counted instructions against perf/gate.tsv

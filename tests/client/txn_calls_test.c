@@ -6,6 +6,12 @@
  */
 #include "client/txn_words.h"
 
+#include <stdlib.h>
+
+#include "api/client.h"
+#include "fixture/data.h"
+#include "txn/lock.h"
+
 static const char *const two_phases[] = { TXN_2PC, NULL };
 static const char *const async[] = { TXN_ASYNC, NULL };
 static const char *const one_phase[] = { TXN_1PC, NULL };
@@ -144,69 +150,131 @@ rollback(struct kv *kv)
     tikv_txn_free(txn);
 }
 
+static void
+read_one(struct kv *kv)
+{
+    txn_sees(kv->client, "k000000", NULL);
+}
+
+/* What a client left behind that is gone, and whose time is over. */
+static void
+leave_dead_lock(struct kv *kv)
+{
+    struct tk_router *router = &kv->client->txns->router;
+    struct data_write dead = { .start_ts = data_ts(router),
+                               .keys = DATA_KEYS("k000000"),
+                               .value = "dead",
+                               .ttl_ms = 1 };
+
+    data_prewrite(router, &dead);
+    while (tk_ts_ms(data_ts(router)) <= tk_ts_ms(dead.start_ts) + 1) {
+    }
+}
+
 struct row {
     const char *name;
     scenario_fn *run;
     const char *const *settings;
     const char *split; /* a border of regions, or NULL */
     uint64_t calls[METHODS];
+    scenario_fn *prepare; /* not counted; NULL: nothing */
 };
 
 /* tso get bget scan | prewrite commit rollback status resolve */
 static const struct row rows[] = {
-    { "1 key, 2pc", one_key, two_phases, NULL, { 2, 0, 0, 0, 1, 1 } },
-    { "1 key, async", one_key, async, NULL, { 2, 0, 0, 0, 1, 1 } },
-    { "1 key, 1pc", one_key, one_phase, NULL, { 2, 0, 0, 0, 1, 0 } },
+    { "1 key, 2pc", one_key, two_phases, NULL, { 2, 0, 0, 0, 1, 1 }, NULL },
+    { "1 key, async", one_key, async, NULL, { 2, 0, 0, 0, 1, 1 }, NULL },
+    { "1 key, 1pc", one_key, one_phase, NULL, { 2, 0, 0, 0, 1, 0 }, NULL },
     { "2 keys 1 region, 2pc",
       two_keys,
       two_phases,
       NULL,
-      { 2, 0, 0, 0, 1, 1 } },
-    { "2 keys 1 region, 1pc", two_keys, one_phase, NULL, { 2, 0, 0, 0, 1, 0 } },
+      { 2, 0, 0, 0, 1, 1 },
+      NULL },
+    { "2 keys 1 region, 1pc",
+      two_keys,
+      one_phase,
+      NULL,
+      { 2, 0, 0, 0, 1, 0 },
+      NULL },
     { "2 keys 2 regions, 2pc",
       two_keys,
       two_phases,
       "k000001",
-      { 2, 0, 0, 0, 2, 2 } },
+      { 2, 0, 0, 0, 2, 2 },
+      NULL },
     { "2 keys 2 regions, async",
       two_keys,
       async,
       "k000001",
-      { 2, 0, 0, 0, 2, 2 } },
+      { 2, 0, 0, 0, 2, 2 },
+      NULL },
     { "2 keys 2 regions, default",
       two_keys,
       both,
       "k000001",
-      { 2, 0, 0, 0, 2, 2 } },
-    { "100 keys, 2pc", hundred_keys, two_phases, NULL, { 2, 0, 0, 0, 1, 1 } },
-    { "100 keys, default", hundred_keys, both, NULL, { 2, 0, 0, 0, 1, 0 } },
+      { 2, 0, 0, 0, 2, 2 },
+      NULL },
+    { "100 keys, 2pc",
+      hundred_keys,
+      two_phases,
+      NULL,
+      { 2, 0, 0, 0, 1, 1 },
+      NULL },
+    { "100 keys, default",
+      hundred_keys,
+      both,
+      NULL,
+      { 2, 0, 0, 0, 1, 0 },
+      NULL },
     { "100 keys 2 regions, 2pc",
       hundred_keys,
       two_phases,
       "k000050",
-      { 2, 0, 0, 0, 2, 2 } },
-    { "1000 keys, 2pc", thousand_keys, two_phases, NULL, { 2, 0, 0, 0, 1, 1 } },
+      { 2, 0, 0, 0, 2, 2 },
+      NULL },
+    { "1000 keys, 2pc",
+      thousand_keys,
+      two_phases,
+      NULL,
+      { 2, 0, 0, 0, 1, 1 },
+      NULL },
     { "1000 keys 2 regions, default",
       thousand_keys,
       both,
       "k000500",
-      { 2, 0, 0, 0, 2, 2 } },
+      { 2, 0, 0, 0, 2, 2 },
+      NULL },
     { "read-modify-write, 2pc",
       read_modify_write,
       two_phases,
       NULL,
-      { 2, 1, 0, 0, 1, 1 } },
+      { 2, 1, 0, 0, 1, 1 },
+      NULL },
     { "read-modify-write, default",
       read_modify_write,
       both,
       NULL,
-      { 2, 1, 0, 0, 1, 0 } },
-    { "read only", read_only, both, NULL, { 1, 1, 1, 0, 0, 0 } },
-    { "own writes", own_writes, both, NULL, { 1, 0, 0, 0, 0, 0 } },
-    { "insert, default", insert, both, NULL, { 2, 0, 0, 0, 1, 0 } },
-    { "conflict, 2pc", conflict, two_phases, NULL, { 3, 0, 0, 0, 2, 1 } },
-    { "conflict, default", conflict, both, NULL, { 4, 0, 0, 0, 2, 0 } },
-    { "rollback", rollback, both, NULL, { 1, 0, 0, 0, 0, 0 } },
+      { 2, 1, 0, 0, 1, 0 },
+      NULL },
+    { "read only", read_only, both, NULL, { 1, 1, 1, 0, 0, 0 }, NULL },
+    { "own writes", own_writes, both, NULL, { 1, 0, 0, 0, 0, 0 }, NULL },
+    { "insert, default", insert, both, NULL, { 2, 0, 0, 0, 1, 0 }, NULL },
+    { "conflict, 2pc", conflict, two_phases, NULL, { 3, 0, 0, 0, 2, 1 }, NULL },
+    { "conflict, default", conflict, both, NULL, { 4, 0, 0, 0, 2, 0 }, NULL },
+    { "rollback", rollback, both, NULL, { 1, 0, 0, 0, 0, 0 }, NULL },
+    { "read over a dead lock",
+      read_one,
+      both,
+      NULL,
+      { 1, 2, 0, 0, 0, 0, 0, 1, 1 },
+      leave_dead_lock },
+    { "write over a dead lock",
+      one_key,
+      both,
+      NULL,
+      { 2, 0, 0, 0, 2, 0, 0, 1, 1 },
+      leave_dead_lock },
 };
 
 static void
@@ -242,6 +310,9 @@ calls__are_as_few_as_they_can_be(void **state)
         kv.client = kv_client(&kv, row->settings);
         txn_sees(kv.client, "k999999", "1");
         txn_sees(kv.client, "k000000", NULL);
+        if (row->prepare != NULL) {
+            row->prepare(&kv);
+        }
         for (method = 0; method < METHODS; method++) {
             before[method] = txn_calls(&kv, methods[method]);
         }
@@ -262,11 +333,47 @@ calls__are_as_few_as_they_can_be(void **state)
     assert_false(is_wrong);
 }
 
+/* perf/README.md has the table: a line for each row, word by word. */
+static void
+calls__are_told_in_the_manual(void **state)
+{
+    static char text[1 << 16];
+    const char *root = getenv("TK_ROOT");
+    char path[4096];
+    bool is_wrong = false;
+    FILE *file;
+    size_t i;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/perf/README.md",
+             root == NULL ? "." : root);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    (void)fclose(file);
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char line[256];
+        int len = snprintf(line, sizeof(line), "| %s |", rows[i].name);
+        size_t method;
+
+        for (method = 0; method < METHODS; method++) {
+            len += snprintf(line + len, sizeof(line) - (size_t)len, " %llu |",
+                            (unsigned long long)rows[i].calls[method]);
+        }
+        if (strstr(text, line) == NULL) {
+            print_error("perf/README.md lacks: %s\n", line);
+            is_wrong = true;
+        }
+    }
+    assert_false(is_wrong);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(calls__are_as_few_as_they_can_be),
+        harness_test(calls__are_told_in_the_manual),
     };
 
     return harness_run(tests);

@@ -162,6 +162,24 @@ commit__with_a_shared_lock_takes_two_phases(void **state)
 
 /* ---- falling back ---- */
 
+/* A reader raises what TiKV knows to have been read. */
+static void
+read_key(struct place *place, const char *name)
+{
+    struct tk_snapshot_options options = { .version = data_ts(place->router) };
+    struct tk_snapshot *reader = tk_snapshot_new(place->client, &options);
+    tikv_slice key = tk_slice_text(name);
+    tikv_pairs *hold = tk_pairs_new(0);
+    struct tk_found found;
+    struct tk_op op;
+
+    place_begin(place, &op);
+    world_ok(tk_snapshot_get(reader, &op, &key, 1, false, hold, &found));
+    tk_op_fini(&op);
+    tikv_pairs_free(hold);
+    tk_snapshot_unref(reader);
+}
+
 /* The primary of an async commit is there; when others have looked at it late
  * enough, the secondary can no longer stay below max_commit_ts. */
 static void
@@ -182,22 +200,7 @@ slow_secondary(struct place *place)
 
     data_prewrite(place->router, &write);
     place_outlive(place, start_ts, 20);
-    /* A reader of the secondary raises what TiKV knows to have been read. */
-    {
-        struct tk_snapshot_options options = { .version =
-                                                   data_ts(place->router) };
-        struct tk_snapshot *reader = tk_snapshot_new(place->client, &options);
-        tikv_slice key = tk_slice_text("b");
-        tikv_pairs *hold = tk_pairs_new(0);
-        struct tk_found found;
-        struct tk_op op;
-
-        place_begin(place, &op);
-        world_ok(tk_snapshot_get(reader, &op, &key, 1, false, hold, &found));
-        tk_op_fini(&op);
-        tikv_pairs_free(hold);
-        tk_snapshot_unref(reader);
-    }
+    read_key(place, "b");
     write.keys = DATA_KEYS("b");
     write.primary = "a";
     write.secondaries = NULL;
