@@ -47,6 +47,18 @@ tikv_client_set(tikv_client *client, const char *name, const char *value);
 TIKV_API uint64_t
 tikv_client_cluster_id(const tikv_client *client);
 
+/**
+ * What the client holds for the application right now, in bytes, about:
+ * requests that wait or are being written, received answers as long as one of
+ * their values lives (a value keeps the whole message it came with), writes
+ * of transactions that are not freed. Above `memory.max_bytes` calls wait, up
+ * to their time, and then fail with TIKV_ERR_OVERLOAD; writes into a
+ * transaction fail at once. What ends a transaction passes: commits of what is
+ * locked, rollbacks.
+ */
+TIKV_API uint64_t
+tikv_client_bytes_in_use(const tikv_client *client);
+
 TIKV_END_DECLS
 
 #endif

@@ -29,6 +29,7 @@
  * backoff.weight          * 2         1 .. 100
  * pool.threads_count        8         1 .. 1024
  * pool.queue_max_count      100000    1 .. 10000000
+ * memory.max_bytes        * 1073741824 0 .. 1099511627776, 0 is unlimited
  * rpc.connections_count     1         1 .. 64
  * rpc.pollers_count         1         1 .. 64
  * rpc.batch_max_count       128       1 .. 4096
@@ -37,6 +38,7 @@
  * rpc.keepalive_ms          10000     1000 .. 3600000
  * rpc.keepalive_timeout_ms  3000      50 .. 600000
  * rpc.inflight_max_count    65536     16 .. 65536
+ * rpc.request_max_bytes     1073741824 1024 .. 2000000000
  * rpc.reconnect_ms          100       100 .. 60000
  * rpc.reconnect_max_ms      3000      100 .. 600000
  * rpc.idle_ms               180000    0 .. 86400000, 0 is never

@@ -321,3 +321,11 @@ tikv_client_cluster_id(const tikv_client *client)
 {
     return client == NULL ? 0 : tk_pd_cluster_id(client->router.pd);
 }
+
+uint64_t
+tikv_client_bytes_in_use(const tikv_client *client)
+{
+    return client == NULL
+               ? 0
+               : (uint64_t)tk_ledger_bytes(tk_rpc_ledger(client->router.rpc));
+}

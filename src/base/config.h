@@ -34,6 +34,7 @@ struct tk_config {
     tk_setting backoff_weight;
     tk_setting pool_threads_count;
     tk_setting pool_queue_max_count;
+    tk_setting memory_max_bytes;
     tk_setting rpc_connections_count;
     tk_setting rpc_pollers_count;
     tk_setting rpc_batch_max_count;
@@ -42,6 +43,7 @@ struct tk_config {
     tk_setting rpc_keepalive_ms;
     tk_setting rpc_keepalive_timeout_ms;
     tk_setting rpc_inflight_max_count;
+    tk_setting rpc_request_max_bytes;
     tk_setting rpc_reconnect_ms;
     tk_setting rpc_reconnect_max_ms;
     tk_setting rpc_idle_ms;

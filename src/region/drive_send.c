@@ -30,8 +30,7 @@ shard_done(struct tk_request *request, const struct tk_reply *reply,
     shard->data = tk_slice(reply->data, reply->len);
     shard->frame = reply->frame;
     if (reply->status != TK_REPLY_OK) {
-        snprintf(shard->details, sizeof(shard->details), "%s",
-                 reply->details);
+        snprintf(shard->details, sizeof(shard->details), "%s", reply->details);
     }
     tk_op_push(shard->op, &shard->note, wakes);
 }
@@ -172,8 +171,8 @@ static const char *
 source_of(struct tk_run *run, struct tk_shard *shard)
 {
     const char *source = run->op->call->request_source;
-    bool is_follower = shard->has_round &&
-                       shard->selector.target != shard->selector.leader;
+    bool is_follower =
+        shard->has_round && shard->selector.target != shard->selector.leader;
     unsigned kind = (is_follower ? TK_KIND_FOLLOWER : TK_KIND_LEADER) |
                     (shard->stale_read ? (unsigned)TK_KIND_STALE : 0);
     bool is_first = shard->first_kind == 0;
@@ -283,14 +282,68 @@ tk_shard_uncount(struct tk_shard *shard)
     }
 }
 
+/* Takes the cause. */
 static void
-wait_for_room(struct tk_run *run, struct tk_shard *shard, const char *where)
+wait_for_room(struct tk_run *run, struct tk_shard *shard, tikv_error *cause)
 {
     shard->is_aimed = shard->has_round;
-    tk_shard_set_cause(shard, tk_error(TIKV_ERR_OVERLOAD,
-                                       "too many requests are in flight%s",
-                                       where));
+    tk_shard_set_cause(shard, cause);
     tk_shard_pause(run, shard, TK_BACKOFF_REGION_SCHEDULING, -1);
+}
+
+static tikv_error *
+full(const struct tk_run *run)
+{
+    int64_t max = tk_config_int(&run->router->config->memory_max_bytes);
+    tikv_error *error = tk_error(
+        TIKV_ERR_OVERLOAD,
+        "the client holds all of its memory.max_bytes, %lld: answers that "
+        "were not freed, requests that were not sent, transactions",
+        (long long)max);
+
+    tk_error_set_u64(error, TIKV_ERROR_LIMIT_BYTES, (uint64_t)max);
+    return error;
+}
+
+static tikv_error *
+too_large(const struct tk_run *run, const struct tk_shard *shard)
+{
+    const struct tk_parts *parts = &shard->request.parts;
+    uint64_t size = parts->region.len + parts->call.len + parts->body.len;
+    uint64_t max =
+        (uint64_t)tk_config_int(&run->router->config->rpc_request_max_bytes);
+    tikv_error *error = tk_error(
+        TIKV_ERR_TOO_LARGE,
+        "%s: a request of %llu bytes, rpc.request_max_bytes is %llu",
+        run->row->name, (unsigned long long)size, (unsigned long long)max);
+
+    tk_error_set_u64(error, TIKV_ERROR_SIZE_BYTES, size);
+    tk_error_set_u64(error, TIKV_ERROR_LIMIT_BYTES, max);
+    return error;
+}
+
+/* Waits for room, or fails where no waiting helps. */
+static void
+refuse(struct tk_run *run, struct tk_shard *shard, enum tk_submit why)
+{
+    switch (why) {
+    case TK_SUBMIT_CLOSED:
+        tk_shard_fail(run, shard, tk_error_immortal(TIKV_ERR_CLOSED));
+        break;
+    case TK_SUBMIT_TOO_LARGE:
+        tk_shard_fail(run, shard, too_large(run, shard));
+        break;
+    case TK_SUBMIT_FULL:
+        wait_for_room(run, shard, full(run));
+        break;
+    case TK_SUBMIT_BUSY:
+    case TK_SUBMIT_OK:
+    default:
+        wait_for_room(
+            run, shard,
+            tk_error(TIKV_ERR_OVERLOAD, "too many requests are in flight"));
+        break;
+    }
 }
 
 /* On the list of the sent before it is submitted: the answer may be there
@@ -303,7 +356,10 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
     enum tk_submit submitted;
 
     if (!count(run, shard)) {
-        wait_for_room(run, shard, " to the store");
+        wait_for_room(run, shard,
+                      tk_error(TIKV_ERR_OVERLOAD,
+                               "too many requests are in flight to the "
+                               "store"));
         return;
     }
     shard->wants_flush = has_more && !is_busy;
@@ -328,11 +384,7 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
     }
     tk_shards_remove(&run->sent, shard);
     tk_shard_uncount(shard);
-    if (submitted == TK_SUBMIT_CLOSED) {
-        tk_shard_fail(run, shard, tk_error_immortal(TIKV_ERR_CLOSED));
-        return;
-    }
-    wait_for_room(run, shard, "");
+    refuse(run, shard, submitted);
 }
 
 void

@@ -142,6 +142,8 @@ tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
         tk_point(router->rt);
         break;
     case TK_SUBMIT_BUSY:
+    case TK_SUBMIT_FULL:
+    case TK_SUBMIT_TOO_LARGE:
     case TK_SUBMIT_CLOSED:
     default:
         /* The pool knows whether we are closing, and how to wait. */

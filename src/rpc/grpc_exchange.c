@@ -360,8 +360,7 @@ tk_grpc_frame(grpc_byte_buffer *buffer, tikv_slice *data)
     if (ours == NULL) {
         return NULL;
     }
-    atomic_init(&ours->frame.refs, 1);
-    ours->frame.drop = drop_frame;
+    tk_frame_init(&ours->frame, drop_frame);
     /* The bytes of a short slice lie inside of it: point into our copy. */
     data->data = GRPC_SLICE_START_PTR(ours->slice);
     data->len = GRPC_SLICE_LENGTH(ours->slice);

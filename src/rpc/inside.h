@@ -31,6 +31,9 @@
 /* An open message that waits for a slow connection grows no further. */
 #define TK_MESSAGE_BYTES_MAX (UINT32_C(64) << 20)
 #define TK_MESSAGE_BYTES_HARD ((size_t)INT32_MAX)
+/* Messages are charged to the ledger in steps of so many bytes: once each,
+ * where they are of the usual size. */
+#define TK_CHARGE_BYTES 65536
 
 #define TK_SWEEP_NS (10 * TK_MS)
 #define TK_HOLD_NS TK_MS
@@ -65,6 +68,7 @@ struct tk_message {
     uint64_t *ids;
     struct tk_entry *entries;
     uint32_t cap;
+    size_t charged; /* to the ledger, in steps */
 };
 
 /* One unary call. Recycled, and freed only while none of the pipe's is in
@@ -80,6 +84,7 @@ struct tk_lone {
     uint32_t calls; /* threads inside the transport with it */
     bool is_done;
     bool is_listed; /* to be cancelled */
+    size_t charged;
 };
 
 /* How a stream was lost. */
@@ -161,6 +166,9 @@ struct tk_rpc {
     void *health_arg;
     uint32_t cap;
     uint32_t inflight_max;
+    size_t request_max;           /* bytes */
+    const tk_setting *memory_max; /* hot */
+    struct tk_ledger *ledger;
 
     _Atomic(struct tk_conn *) conns; /* pushed in front, never removed */
     _Atomic uint32_t open_pipes;     /* with something in the open message */
@@ -251,6 +259,10 @@ tk_pipe_cut(struct tk_pipe *pipe, struct tk_slot *slot);
  * slots to WIRE. False: no memory, and nothing was moved. */
 bool
 tk_pipe_take_message(struct tk_pipe *pipe, int64_t now);
+
+/* The bytes are not ours any more. */
+void
+tk_message_discharge(struct tk_pipe *pipe, struct tk_message *message);
 
 /* All OPEN slots become DOOMED, never sent. */
 void

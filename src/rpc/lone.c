@@ -38,6 +38,8 @@ retire(struct tk_pipe *pipe, struct tk_lone *lone)
         tk_buf_fini(&lone->bytes);
         tk_buf_init(&lone->bytes, TK_MESSAGE_BYTES_HARD);
     }
+    tk_ledger_add(pipe->rpc->ledger, -(int64_t)lone->charged);
+    lone->charged = 0;
     lone->next = pipe->lones_free;
     pipe->lones_free = lone;
 }
@@ -95,6 +97,7 @@ unary_done(struct tk_unary *unary, const struct tk_status *status,
     if (is_expired) {
         reply.status = TK_REPLY_EXPIRED;
     }
+    tk_frame_charge(frame, pipe->rpc->ledger, data.len);
     request->done(request, &reply, wakes);
 }
 
@@ -147,6 +150,8 @@ prepare(struct tk_pipe *pipe, struct tk_request *request)
         return NULL;
     }
     lone->is_done = false;
+    lone->charged = lone->bytes.len;
+    tk_ledger_add(pipe->rpc->ledger, (int64_t)lone->charged);
     slot->state = TK_SLOT_LONE;
     slot->lone = lone;
     lone->id = tk_slots_id(&pipe->slots, slot);

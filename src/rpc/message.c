@@ -82,10 +82,32 @@ tk_message_shrink(struct tk_message *message)
     tk_buf_init(&message->bytes, TK_MESSAGE_BYTES_HARD);
 }
 
+void
+tk_message_discharge(struct tk_pipe *pipe, struct tk_message *message)
+{
+    if (message->charged != 0) {
+        tk_ledger_add(pipe->rpc->ledger, -(int64_t)message->charged);
+        message->charged = 0;
+    }
+}
+
+static void
+charge(struct tk_pipe *pipe, struct tk_message *message)
+{
+    size_t wanted = (message->bytes.len + TK_CHARGE_BYTES - 1) /
+                    TK_CHARGE_BYTES * TK_CHARGE_BYTES;
+
+    if (wanted > message->charged) {
+        tk_ledger_add(pipe->rpc->ledger, (int64_t)(wanted - message->charged));
+        message->charged = wanted;
+    }
+}
+
 /* A buffer that once held something huge does not keep it for ever. */
 static void
-recycle(struct tk_message *message)
+recycle(struct tk_pipe *pipe, struct tk_message *message)
 {
+    tk_message_discharge(pipe, message);
     if (message->bytes.cap > 2 * (size_t)TK_MESSAGE_BYTES) {
         tk_buf_fini(&message->bytes);
         tk_buf_init(&message->bytes, TK_MESSAGE_BYTES_HARD);
@@ -102,9 +124,9 @@ tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
     uint32_t count = open_count(pipe);
     size_t before = open->bytes.len;
 
-    if (count != 0 && before + parts->region.len + parts->call.len +
-                              parts->body.len >
-                          (size_t)TK_MESSAGE_BYTES_MAX) {
+    if (count != 0 &&
+        before + parts->region.len + parts->call.len + parts->body.len >
+            (size_t)TK_MESSAGE_BYTES_MAX) {
         return false;
     }
     if (count == open->cap &&
@@ -116,6 +138,9 @@ tk_pipe_append(struct tk_pipe *pipe, struct tk_slot *slot,
         open->bytes.failed = false;
         open->bytes.len = before;
         return false;
+    }
+    if (open->bytes.len > open->charged) {
+        charge(pipe, open);
     }
     slot->place = count;
     slot->message = pipe->number;
@@ -147,6 +172,9 @@ tk_pipe_cut(struct tk_pipe *pipe, struct tk_slot *slot)
         pipe->slots.at[open->entries[i].slot].place = i - 1;
     }
     set_open_count(pipe, count - 1);
+    if (count == 1) {
+        tk_message_discharge(pipe, open);
+    }
 }
 
 /* What does not fit the message begins the next one. `out` holds all. */
@@ -175,6 +203,7 @@ keep_rest(struct tk_pipe *pipe, uint32_t from, uint32_t count)
         open->entries[i - from] = out->entries[i];
         open->entries[i - from].offset -= offset;
     }
+    charge(pipe, open);
     out->bytes.len = offset;
     return true;
 }
@@ -196,7 +225,7 @@ tk_pipe_take_message(struct tk_pipe *pipe, int64_t now)
     size_t whole;
     uint32_t i;
 
-    recycle(&pipe->out);
+    recycle(pipe, &pipe->out);
     swap(pipe);
     whole = pipe->out.bytes.len;
     if (taken < count && !keep_rest(pipe, taken, count)) {
@@ -219,7 +248,7 @@ tk_pipe_take_message(struct tk_pipe *pipe, int64_t now)
 
 fail:
     /* The bytes are still all there: only lengths and places moved. */
-    recycle(&pipe->open);
+    recycle(pipe, &pipe->open);
     swap(pipe);
     pipe->open.bytes.failed = false;
     pipe->open.bytes.len = whole;
@@ -239,6 +268,6 @@ tk_pipe_doom_open(struct tk_pipe *pipe, enum tk_reply_status status)
         tk_slots_doom(&pipe->slots, &pipe->slots.at[pipe->open.entries[i].slot],
                       status, true);
     }
-    recycle(&pipe->open);
+    recycle(pipe, &pipe->open);
     set_open_count(pipe, 0);
 }

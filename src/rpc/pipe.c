@@ -205,6 +205,7 @@ stream_sent(struct tk_stream *stream, struct tk_wakes *wakes)
 
     tk_mutex_lock(&pipe->lock);
     pipe->sending = false;
+    tk_message_discharge(pipe, &pipe->out);
     if (open_count(pipe) != 0 &&
         (open_count(pipe) >= pipe->rpc->cap ||
          pipe->slots.wire.head == TK_SLOT_NONE ||
@@ -260,6 +261,7 @@ stream_closed(struct tk_stream *stream, const struct tk_status *status,
     }
     doom_wire(pipe);
     pipe->sending = false;
+    tk_message_discharge(pipe, &pipe->out);
     pipe->refused = 0;
     pipe->must_send = open_count(pipe) != 0;
     if (!pipe->closed && !was_resting) {

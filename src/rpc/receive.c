@@ -131,6 +131,7 @@ tk_pipe_received(struct tk_stream *stream, tikv_slice data,
     if (split.health.data != NULL) {
         pass_on_health(pipe->rpc, split.health);
     }
+    tk_frame_charge(frame, pipe->rpc->ledger, data.len);
     left = split.count;
     references = (uint32_t)left;
     atomic_fetch_add_explicit(&frame->refs, references, memory_order_relaxed);

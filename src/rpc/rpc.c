@@ -177,6 +177,12 @@ tk_rpc_on_health(struct tk_rpc *rpc, void (*fn)(void *arg, tikv_slice health),
     atomic_store_explicit(&rpc->health, fn, memory_order_release);
 }
 
+struct tk_ledger *
+tk_rpc_ledger(struct tk_rpc *rpc)
+{
+    return rpc->ledger;
+}
+
 /* ---- life ---- */
 
 tikv_error *
@@ -199,6 +205,15 @@ tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
     rpc->cap = (uint32_t)tk_config_int(&config->rpc_batch_max_count);
     rpc->inflight_max =
         (uint32_t)tk_config_int(&config->rpc_inflight_max_count);
+    rpc->request_max = (size_t)tk_config_int(&config->rpc_request_max_bytes);
+    rpc->memory_max = &config->memory_max_bytes;
+    rpc->ledger = tk_ledger_new();
+    if (rpc->ledger == NULL) {
+        transport->ops->close(transport);
+        transport->ops->free(transport);
+        tk_free(rpc);
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
     rpc->timer.fn = sweep;
     tk_upkeep_init(rpc, config);
     atomic_init(&rpc->due, TK_NEVER);
@@ -304,6 +319,7 @@ tk_rpc_free(struct tk_rpc *rpc)
         tk_conn_free(conn);
     }
     rpc->transport->ops->free(rpc->transport);
+    tk_ledger_unref(rpc->ledger);
     tk_mutex_fini(&rpc->lock);
     tk_free(rpc);
 }

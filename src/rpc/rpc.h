@@ -23,6 +23,7 @@
 #define TK_RPC_RPC_H
 
 #include "base/config.h"
+#include "base/ledger.h"
 #include "rpc/transport.h"
 #include "wire/batch.h"
 
@@ -67,7 +68,13 @@ struct tk_request {
     uint64_t message;
 };
 
-enum tk_submit { TK_SUBMIT_OK, TK_SUBMIT_CLOSED, TK_SUBMIT_BUSY };
+enum tk_submit {
+    TK_SUBMIT_OK,
+    TK_SUBMIT_CLOSED,
+    TK_SUBMIT_BUSY,
+    TK_SUBMIT_FULL,     /* memory.max_bytes is reached */
+    TK_SUBMIT_TOO_LARGE /* rpc.request_max_bytes: it will never go */
+};
 
 /* Takes `transport` over: freed with the rpc. */
 tikv_error *
@@ -107,8 +114,9 @@ enum tk_link_state
 tk_conn_state(struct tk_conn *conn);
 
 /* Any thread, no lock held. Never blocks on the network, never enters `done`
- * itself. CLOSED: done will not come. BUSY: a bound is reached
- * (rpc.inflight_max_count), done will not come. */
+ * itself. But for OK, done will not come. BUSY: a bound is reached
+ * (rpc.inflight_max_count). What only ends transactions or talks to PD is
+ * never FULL: it is small, and others wait for it to give memory back. */
 enum tk_submit
 tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold);
 
@@ -147,6 +155,10 @@ tk_conn_stream_send(struct tk_conn *conn, struct tk_stream *stream,
 
 void
 tk_conn_stream_cancel(struct tk_conn *conn, struct tk_stream *stream);
+
+/* What the client holds for its application; others charge to it, too. */
+struct tk_ledger *
+tk_rpc_ledger(struct tk_rpc *rpc);
 
 /* Counters for tests and benchmarks. */
 struct tk_rpc_stats {

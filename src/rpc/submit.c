@@ -96,6 +96,43 @@ tk_conn_submit_alone(struct tk_conn *conn, struct tk_request *request,
     return result;
 }
 
+/* What ends transactions, and what is none of the application's data. */
+static bool
+is_exempt(const struct tk_request *request)
+{
+    static const bool ends[TK_COMMANDS] = {
+        [TK_CMD_KV_COMMIT] = true,
+        [TK_CMD_KV_BATCH_ROLLBACK] = true,
+        [TK_CMD_KV_PESSIMISTIC_ROLLBACK] = true,
+        [TK_CMD_KV_CLEANUP] = true,
+        [TK_CMD_KV_RESOLVE_LOCK] = true,
+        [TK_CMD_KV_CHECK_TXN_STATUS] = true,
+        [TK_CMD_KV_CHECK_SECONDARY_LOCKS] = true,
+        [TK_CMD_KV_TXN_HEART_BEAT] = true,
+    };
+
+    return ends[request->parts.command] ||
+           tk_command_row(request->parts.command)->retry == TK_RETRY_CONTROL;
+}
+
+/* OK, or why the request is too much. */
+static enum tk_submit
+weigh(const struct tk_rpc *rpc, const struct tk_request *request)
+{
+    const struct tk_parts *parts = &request->parts;
+
+    if (rpc->request_max != 0 &&
+        parts->region.len + parts->call.len + parts->body.len >
+            rpc->request_max) {
+        return TK_SUBMIT_TOO_LARGE;
+    }
+    if (tk_ledger_is_full(rpc->ledger, tk_config_int(rpc->memory_max)) &&
+        !is_exempt(request)) {
+        return TK_SUBMIT_FULL;
+    }
+    return TK_SUBMIT_OK;
+}
+
 enum tk_submit
 tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
 {
@@ -105,6 +142,10 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
     enum tk_submit result;
     int64_t until = TK_NEVER;
 
+    result = weigh(rpc, request);
+    if (result != TK_SUBMIT_OK) {
+        return result;
+    }
     if (tk_command_row(request->parts.command)->slot == 0) {
         return tk_conn_submit_alone(conn, request, NULL);
     }

@@ -30,6 +30,7 @@ txn_new(struct tk_txn_client *client, const tikv_txn_options *options,
     txn->client = client;
     txn->exec = client->router.exec;
     tk_exec_ref(txn->exec);
+    txn->ledger = tk_ledger_ref(tk_rpc_ledger(client->router.rpc));
     txn->start_ts = start_ts;
     txn->buffer = tk_buffer_new();
     txn->snapshot = tk_snapshot_new(client, &reads);
@@ -80,6 +81,8 @@ tk_txn_unref(tikv_txn *txn)
     if (txn->buffer != NULL) {
         tk_buffer_free(txn->buffer);
     }
+    tk_ledger_add(txn->ledger, -(int64_t)txn->told_memory);
+    tk_ledger_unref(txn->ledger);
     tk_txn_free_texts(txn);
     tk_mutex_fini(&txn->lock);
     tk_exec_unref(txn->exec);

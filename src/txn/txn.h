@@ -49,7 +49,8 @@ struct tikv_txn {
     tikv_txn_memory_fn *on_memory;
     void *arg;
     struct tk_buffer *buffer;
-    size_t told_memory; /* to on_memory */
+    size_t told_memory;       /* to on_memory, and charged to the ledger */
+    struct tk_ledger *ledger; /* counted */
     bool was_read_only;
 
     tikv_slice primary; /* written before is_named, then fixed */

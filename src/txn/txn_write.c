@@ -16,6 +16,7 @@ finish(tikv_txn *txn, tikv_error *error)
         bytes != txn->told_memory ? txn->on_memory : NULL;
     void *arg = txn->arg;
 
+    tk_ledger_add(txn->ledger, (int64_t)bytes - (int64_t)txn->told_memory);
     txn->told_memory = bytes;
     tk_mutex_unlock(&txn->lock);
     if (tell != NULL) {
@@ -24,13 +25,35 @@ finish(tikv_txn *txn, tikv_error *error)
     return error;
 }
 
+/* Nothing here waits: without room a write fails. */
+static tikv_error *
+refuse_without_room(const tikv_txn *txn)
+{
+    int64_t max =
+        tk_config_int(&txn->client->router.config->memory_max_bytes);
+    tikv_error *error;
+
+    if (!tk_ledger_is_full(txn->ledger, max)) {
+        return NULL;
+    }
+    error = tk_error(TIKV_ERR_OVERLOAD,
+                     "the client holds all of its memory.max_bytes, %lld",
+                     (long long)max);
+    tk_error_set_u64(error, TIKV_ERROR_LIMIT_BYTES, (uint64_t)max);
+    return error;
+}
+
 tikv_error *
 tk_txn_put(tikv_txn *txn, tikv_slice key, tikv_slice value)
 {
     tikv_error *error = tk_txn_open(txn);
 
-    return error != NULL ? error
-                         : finish(txn, tk_buffer_set(txn->buffer, key, value,
+    if (error != NULL) {
+        return error;
+    }
+    error = refuse_without_room(txn);
+    return finish(txn, error != NULL ? error
+                                     : tk_buffer_set(txn->buffer, key, value,
                                                      TK_KEY_NO_CHANGE));
 }
 
@@ -58,7 +81,10 @@ tk_txn_insert(tikv_txn *txn, tikv_slice key, tikv_slice value)
         }
         change = TK_KEY_NO_CHANGE;
     }
-    return finish(txn, tk_buffer_set(txn->buffer, key, value, change));
+    error = refuse_without_room(txn);
+    return finish(txn, error != NULL ? error
+                                     : tk_buffer_set(txn->buffer, key, value,
+                                                     change));
 }
 
 tikv_error *

@@ -94,8 +94,7 @@ tk_arena_new(void)
             return NULL;
         }
     }
-    atomic_init(&arena->frame.refs, 1);
-    arena->frame.drop = recycle;
+    tk_frame_init(&arena->frame, recycle);
     arena->source = NULL;
     arena->next = NULL;
     /* Cannot fail: the block has room for upb's own part. */

@@ -446,19 +446,14 @@ struct fake {
     struct tk_wakes wakes;
 };
 
+/* After the settings. */
 static void
-fake_start_with(struct fake *fake, int64_t cap, int64_t inflight,
-                int64_t idle_ms, int64_t age_ms)
+fake_start_rest(struct fake *fake)
 {
-    memset(fake, 0, sizeof(*fake));
-    atomic_init(&fake->config.rpc_idle_ms, idle_ms);
-    atomic_init(&fake->config.rpc_age_ms, age_ms);
     fake->runtime.base.ops = &fake_runtime_ops;
     fake->runtime.now = 1000 * TK_MS;
     fake->transport.base.ops = &fake_transport_ops;
     atomic_init(&fake->config.rpc_connections_count, 1);
-    atomic_init(&fake->config.rpc_batch_max_count, cap);
-    atomic_init(&fake->config.rpc_inflight_max_count, inflight);
     assert_null(tk_rpc_new(&fake->runtime.base, &fake->config, NULL,
                            &fake->transport.base, &fake->rpc));
     fake->conn = tk_rpc_conn(fake->rpc, "store:1");
@@ -467,9 +462,31 @@ fake_start_with(struct fake *fake, int64_t cap, int64_t inflight,
 }
 
 static inline void
+fake_start_with(struct fake *fake, int64_t cap, int64_t inflight,
+                int64_t idle_ms, int64_t age_ms)
+{
+    memset(fake, 0, sizeof(*fake));
+    atomic_init(&fake->config.rpc_idle_ms, idle_ms);
+    atomic_init(&fake->config.rpc_age_ms, age_ms);
+    atomic_init(&fake->config.rpc_batch_max_count, cap);
+    atomic_init(&fake->config.rpc_inflight_max_count, inflight);
+    fake_start_rest(fake);
+}
+
+static inline void
 fake_start(struct fake *fake, int64_t cap, int64_t inflight)
 {
     fake_start_with(fake, cap, inflight, 0, 0);
+}
+
+static inline void
+fake_start_sized(struct fake *fake, int64_t request_max_bytes)
+{
+    memset(fake, 0, sizeof(*fake));
+    atomic_init(&fake->config.rpc_batch_max_count, 128);
+    atomic_init(&fake->config.rpc_inflight_max_count, 64);
+    atomic_init(&fake->config.rpc_request_max_bytes, request_max_bytes);
+    fake_start_rest(fake);
 }
 
 static void

@@ -138,6 +138,8 @@ one(struct worker *worker)
     case TK_SUBMIT_CLOSED:
         return false;
     case TK_SUBMIT_BUSY:
+    case TK_SUBMIT_FULL:
+    case TK_SUBMIT_TOO_LARGE:
         return true;
     case TK_SUBMIT_OK:
         break;
