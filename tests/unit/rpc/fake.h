@@ -89,7 +89,7 @@ fake_arm(struct tk_runtime *rt, struct tk_timer *timer, int64_t when)
 }
 
 /* Moves the clock, firing what comes due on the way, in order. */
-static void
+static inline void
 fake_advance(struct fake_runtime *fake, int64_t ns)
 {
     int64_t end = fake->now + ns;
@@ -147,12 +147,14 @@ struct fake_route {
     size_t opens;
 };
 
-enum { FAKE_ROUTES_MAX = 4 };
+enum { FAKE_ROUTES_MAX = 4, FAKE_LINKS_MAX = 8 };
 
 struct fake_transport {
     struct tk_transport base;
     struct fake_route routes[FAKE_ROUTES_MAX]; /* by host */
     size_t connects;
+    char links[FAKE_LINKS_MAX];
+    size_t last_ordinal; /* of the link of the last call */
     struct tk_stream *stream; /* open, NULL: none */
     size_t opens;
     size_t cancels;
@@ -187,13 +189,13 @@ static tikv_error *
 fake_connect(struct tk_transport *transport, const char *address,
              uint32_t ordinal, struct tk_link **out)
 {
-    (void)ordinal;
     fake_of(transport)->connects++;
     if (fake_of(transport)->refuses_connect) {
         *out = NULL;
         return tk_error(TIKV_ERR_SECURITY, "no way to %s", address);
     }
-    *out = (struct tk_link *)(void *)transport;
+    assert_true(ordinal < FAKE_LINKS_MAX);
+    *out = (struct tk_link *)(void *)&fake_of(transport)->links[ordinal];
     return NULL;
 }
 
@@ -232,7 +234,7 @@ fake_call(struct tk_transport *transport, struct tk_link *link,
 {
     struct fake_transport *fake = fake_of(transport);
 
-    (void)link;
+    fake->last_ordinal = (size_t)((const char *)(void *)link - fake->links);
     (void)bytes;
     (void)deadline;
     fake->forwarded_to[0] = '\0';
@@ -444,6 +446,7 @@ struct fake {
     struct tk_rpc *rpc;
     struct tk_conn *conn;
     struct tk_wakes wakes;
+    int64_t connections; /* 0: 1 */
 };
 
 /* After the settings. */
@@ -453,7 +456,8 @@ fake_start_rest(struct fake *fake)
     fake->runtime.base.ops = &fake_runtime_ops;
     fake->runtime.now = 1000 * TK_MS;
     fake->transport.base.ops = &fake_transport_ops;
-    atomic_init(&fake->config.rpc_connections_count, 1);
+    atomic_init(&fake->config.rpc_connections_count,
+                fake->connections == 0 ? 1 : fake->connections);
     assert_null(tk_rpc_new(&fake->runtime.base, &fake->config, NULL,
                            &fake->transport.base, &fake->rpc));
     fake->conn = tk_rpc_conn(fake->rpc, "store:1");
@@ -489,7 +493,7 @@ fake_start_sized(struct fake *fake, int64_t request_max_bytes)
     fake_start_rest(fake);
 }
 
-static void
+static inline void
 fake_stop(struct fake *fake)
 {
     tk_conn_unref(fake->conn);
@@ -531,7 +535,7 @@ fake_end_unary(struct fake *fake)
     unary->done(unary, &status, (tikv_slice){ NULL, 0 }, NULL, &fake->wakes);
 }
 
-static void
+static inline void
 fake_receive(struct fake *fake, const struct tk_buf *bytes)
 {
     uint8_t *data;
@@ -545,7 +549,7 @@ fake_receive(struct fake *fake, const struct tk_buf *bytes)
 }
 
 /* A frame that answers these ids with their own numbers as text. */
-static void
+static inline void
 fake_frame(struct tk_buf *out, enum tk_command command, const uint64_t *ids,
            size_t count)
 {
@@ -623,7 +627,7 @@ asked_init(struct asked *asked, struct fake *fake, enum tk_command command)
     asked->request.deadline = fake->runtime.now + 1000 * TK_MS;
 }
 
-static enum tk_submit
+static inline enum tk_submit
 ask(struct fake *fake, struct asked *asked, bool hold)
 {
     asked_init(asked, fake, TK_CMD_RAW_GET);
