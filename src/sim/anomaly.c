@@ -276,7 +276,8 @@ find_lost(struct find *find, const struct reading *write)
         if (other->key != write->key || other->txn == write->txn) {
             continue;
         }
-        if (txn_of(find, other->txn)->invoked > writer->returned &&
+        if (!txn_of(find, other->txn)->is_past &&
+            txn_of(find, other->txn)->invoked > writer->returned &&
             (place == 0 || place > other->count)) {
             note(find, TK_ANOMALY_LOST, write->key, write->txn, other->txn);
         }
@@ -353,7 +354,7 @@ add_past(struct find *find, uint32_t late)
     int64_t newest = INT64_MIN;
     uint32_t i;
 
-    if (record->txns[late].outcome != TK_SIM_OK) {
+    if (record->txns[late].outcome != TK_SIM_OK || record->txns[late].is_past) {
         return;
     }
     for (i = 0; i < record->txns_count; i++) {

@@ -15,11 +15,9 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/slice.h"
-#include "sim/world.h"
+#include "sim/deal.h"
 
-/* Each change of PD's leader puts its time ahead of the world's, by seconds,
- * and locks expire by PD's time: what is final may be long in coming. */
-enum { BALANCE = 100, OUTCOME_MS = 200, FINAL_MS = 300000 };
+enum { BALANCE = 100, OUTCOME_MS = 200, READ_MS = 500 };
 
 static size_t
 account_key(uint32_t account, char *text)
@@ -33,8 +31,8 @@ note_key(uint32_t fiber, uint32_t number, char *text)
     return (size_t)snprintf(text, TK_SIM_TEXT, "note/%02u/%04u", fiber, number);
 }
 
-tikv_slice
-tk_bank_key(uint32_t account, char *text)
+static tikv_slice
+bank_key(uint32_t account, char *text)
 {
     return tk_slice(text, account_key(account, text));
 }
@@ -48,7 +46,7 @@ put_balance(tikv_txn *txn, uint32_t account, int64_t balance)
     char text[TK_SIM_TEXT];
     int len = snprintf(text, sizeof(text), "%lld", (long long)balance);
 
-    return tikv_txn_put(txn, tk_bank_key(account, key),
+    return tikv_txn_put(txn, bank_key(account, key),
                         tk_slice(text, (size_t)len));
 }
 
@@ -73,11 +71,13 @@ static tikv_error *
 add(struct tk_world *world, tikv_txn *txn, uint32_t account, int64_t amount)
 {
     char key[TK_SIM_TEXT];
+    tikv_read_options read = TIKV_READ_OPTIONS_INIT;
     tikv_value *value = NULL;
-    tikv_error *error =
-        tikv_txn_get(txn, tk_bank_key(account, key), NULL, &value);
+    tikv_error *error;
     int64_t balance;
 
+    read.call.timeout_ms = READ_MS;
+    error = tikv_txn_get(txn, bank_key(account, key), &read, &value);
     if (error != NULL) {
         return error;
     }
@@ -130,11 +130,11 @@ open_accounts(tikv_txn *txn, void *arg)
     return error;
 }
 
-void
-tk_bank_open(struct tk_world *world)
+static void
+open_bank(struct tk_world *world)
 {
     tikv_error *error =
-        tikv_txn_run(world->client, NULL, open_accounts, world, NULL);
+        tikv_txn_run(world->seats[0].client, NULL, open_accounts, world, NULL);
 
     if (error != NULL) {
         tk_world_complain(world, "accounts: %s\n", tikv_error_message(error));
@@ -146,23 +146,24 @@ tk_bank_open(struct tk_world *world)
 
 /* Doubt stays doubt until somebody knows better. */
 static void
-ask_outcome(struct tk_world *world, struct tk_transfer *transfer,
-            uint32_t timeout_ms)
+ask_outcome(struct tk_world *world, const struct tk_seat *seat,
+            struct tk_transfer *transfer, uint32_t timeout_ms)
 {
     tikv_call call = TIKV_CALL_INIT;
     tikv_outcome outcome = TIKV_OUTCOME_UNKNOWN;
     tikv_error *error;
 
     call.timeout_ms = timeout_ms;
-    error = tikv_txn_outcome(
-        world->client, transfer->start_ts,
-        tk_slice(transfer->primary, transfer->primary_len), &call, &outcome,
-        NULL);
+    call.cancel = seat->died;
+    error = tikv_txn_outcome(seat->client, transfer->start_ts,
+                             tk_slice(transfer->primary, transfer->primary_len),
+                             &call, &outcome, NULL);
     if (error == NULL && outcome != TIKV_OUTCOME_UNKNOWN) {
         transfer->fate = outcome == TIKV_OUTCOME_COMMITTED
                              ? TK_TRANSFER_COMMITTED
                              : TK_TRANSFER_FAILED;
         world->counts->decided++;
+        world->counts->happened += outcome == TIKV_OUTCOME_COMMITTED;
     }
     tikv_error_free(error);
 }
@@ -187,8 +188,18 @@ note_doubt(struct tk_world *world, struct tk_transfer *transfer,
 }
 
 static void
-run_transfer(struct tk_load *load, struct tk_transfer *transfer,
-             uint32_t number)
+count_mode(const tikv_txn_summary *summary, void *arg)
+{
+    struct tk_world *world = (struct tk_world *)arg;
+
+    if (summary->error == NULL && summary->mode < TK_SIM_MODES) {
+        world->counts->modes[summary->mode]++;
+    }
+}
+
+static void
+run_transfer(struct tk_load *load, const struct tk_seat *seat,
+             struct tk_transfer *transfer, uint32_t number)
 {
     struct tk_world *world = load->world;
     struct task task = { world, transfer, load->number, number };
@@ -196,19 +207,22 @@ run_transfer(struct tk_load *load, struct tk_transfer *transfer,
     tikv_error *error;
 
     options.call.timeout_ms = 100 + (uint32_t)tk_rng_below(&load->rng, 2000);
+    options.call.cancel = seat->died;
+    options.on_end = count_mode;
+    options.arg = world;
     options.async_commit =
         tk_rng_below(&load->rng, 3) == 0 ? TIKV_OFF : TIKV_ON;
-    options.one_phase =
-        tk_rng_below(&load->rng, 2) == 0 ? TIKV_OFF : TIKV_ON;
+    options.one_phase = tk_rng_below(&load->rng, 2) == 0 ? TIKV_OFF : TIKV_ON;
     world->counts->operations++;
-    error = tikv_txn_run(world->client, &options, move_amount, &task, NULL);
+    error = tikv_txn_run(seat->client, &options, move_amount, &task, NULL);
     if (error == NULL) {
         transfer->fate = TK_TRANSFER_COMMITTED;
         world->counts->ok++;
     } else if (tikv_error_code(error) == TIKV_ERR_UNDETERMINED) {
         note_doubt(world, transfer, error);
-        if (!world->is_closing && tk_rng_below(&load->rng, 2) == 0) {
-            ask_outcome(world, transfer, OUTCOME_MS);
+        if (!world->is_closing && !seat->is_dying &&
+            tk_rng_below(&load->rng, 2) == 0) {
+            ask_outcome(world, seat, transfer, OUTCOME_MS);
         }
     } else {
         transfer->fate = TK_TRANSFER_FAILED;
@@ -219,8 +233,8 @@ run_transfer(struct tk_load *load, struct tk_transfer *transfer,
 
 /* All accounts as of one moment. False: it could not be read just now. */
 static bool
-sum_of_accounts(struct tk_world *world, const tikv_call *call, int64_t *sum,
-                int64_t *balances)
+sum_of_accounts(struct tk_world *world, const struct tk_seat *seat,
+                const tikv_call *call, int64_t *sum, int64_t *balances)
 {
     tikv_slice keys[TK_SIM_KEYS_MAX];
     char texts[TK_SIM_KEYS_MAX][TK_SIM_TEXT];
@@ -231,16 +245,16 @@ sum_of_accounts(struct tk_world *world, const tikv_call *call, int64_t *sum,
     uint32_t i;
 
     for (i = 0; i < world->options.keys; i++) {
-        keys[i] = tk_bank_key(i, texts[i]);
+        keys[i] = bank_key(i, texts[i]);
     }
     options.call.timeout_ms = call->timeout_ms;
-    error = tikv_txn_begin(world->client, &options, &txn);
+    error = tikv_txn_begin(seat->client, &options, &txn);
     if (error == NULL) {
         tikv_read_options read = TIKV_READ_OPTIONS_INIT;
 
         read.call = *call;
-        error = tikv_txn_batch_get(txn, keys, world->options.keys, &read,
-                                   &pairs);
+        error =
+            tikv_txn_batch_get(txn, keys, world->options.keys, &read, &pairs);
     }
     *sum = 0;
     for (i = 0; error == NULL && i < world->options.keys; i++) {
@@ -257,7 +271,7 @@ sum_of_accounts(struct tk_world *world, const tikv_call *call, int64_t *sum,
 }
 
 static void
-look_at_sum(struct tk_load *load)
+look_at_sum(struct tk_load *load, const struct tk_seat *seat)
 {
     struct tk_world *world = load->world;
     int64_t balances[TK_SIM_KEYS_MAX];
@@ -265,7 +279,8 @@ look_at_sum(struct tk_load *load)
     int64_t sum;
 
     call.timeout_ms = 500;
-    if (sum_of_accounts(world, &call, &sum, balances)) {
+    call.cancel = seat->died;
+    if (sum_of_accounts(world, seat, &call, &sum, balances)) {
         world->counts->histories++;
         if (sum != BALANCE * (int64_t)world->options.keys) {
             tk_world_complain(world, "a snapshot holds %lld in all\n",
@@ -274,8 +289,8 @@ look_at_sum(struct tk_load *load)
     }
 }
 
-void
-tk_bank_run(void *arg)
+static void
+run(void *arg)
 {
     struct tk_load *load = (struct tk_load *)arg;
     struct tk_world *world = load->world;
@@ -283,18 +298,23 @@ tk_bank_run(void *arg)
     uint32_t i;
 
     tk_self(world->rt)->is_library = false;
-    for (i = 0; i < TK_TRANSFERS_MAX && !world->is_closing; i++) {
+    for (i = 0; i < TK_TRANSFERS_MAX; i++) {
         struct tk_transfer *transfer = &world->transfers[load->number][i];
+        struct tk_seat *seat = tk_seat_enter(world, &load->rng);
 
+        if (seat == NULL) {
+            return;
+        }
         if (tk_rng_below(&load->rng, 4) == 0) {
-            look_at_sum(load);
+            look_at_sum(load, seat);
         }
         transfer->from = (uint32_t)tk_rng_below(&load->rng, count);
         transfer->to = (transfer->from + 1 +
                         (uint32_t)tk_rng_below(&load->rng, count - 1)) %
                        count;
         transfer->amount = 1 + (int64_t)tk_rng_below(&load->rng, 9);
-        run_transfer(load, transfer, i);
+        run_transfer(load, seat, transfer, i);
+        tk_seat_leave(seat);
         tk_world_sleep(world, (int64_t)tk_rng_below(&load->rng,
                                                     (uint64_t)world->pause_ns));
     }
@@ -310,9 +330,9 @@ has_note(struct tk_world *world, uint32_t fiber, uint32_t number, bool *found)
     char key[TK_SIM_TEXT];
     tikv_value *value = NULL;
     tikv_txn *txn = NULL;
-    tikv_error *error = tikv_txn_begin(world->client, NULL, &txn);
+    tikv_error *error = tikv_txn_begin(world->seats[0].client, NULL, &txn);
 
-    options.call.timeout_ms = FINAL_MS;
+    options.call.timeout_ms = TK_SIM_FINAL_MS;
     if (error == NULL) {
         error = tikv_txn_get(txn, tk_slice(key, note_key(fiber, number, key)),
                              &options, &value);
@@ -339,7 +359,7 @@ audit_transfer(struct tk_world *world, uint32_t fiber, uint32_t number,
         return;
     }
     if (transfer->fate == TK_TRANSFER_DOUBT) {
-        ask_outcome(world, transfer, FINAL_MS);
+        ask_outcome(world, &world->seats[0], transfer, TK_SIM_FINAL_MS);
     }
     if (transfer->fate == TK_TRANSFER_DOUBT) {
         tk_world_complain(world, "transfer %u/%u stays in doubt\n", fiber,
@@ -349,8 +369,9 @@ audit_transfer(struct tk_world *world, uint32_t fiber, uint32_t number,
         return;
     }
     if (found != (transfer->fate == TK_TRANSFER_COMMITTED)) {
-        tk_world_complain(world, "transfer %u/%u was said to be %s; its note "
-                                 "is %s\n",
+        tk_world_complain(world,
+                          "transfer %u/%u was said to be %s; its note "
+                          "is %s\n",
                           fiber, number,
                           transfer->fate == TK_TRANSFER_COMMITTED
                               ? "committed"
@@ -363,8 +384,8 @@ audit_transfer(struct tk_world *world, uint32_t fiber, uint32_t number,
     }
 }
 
-void
-tk_bank_audit(struct tk_world *world)
+static void
+audit(struct tk_world *world)
 {
     int64_t wanted[TK_SIM_KEYS_MAX];
     int64_t found[TK_SIM_KEYS_MAX];
@@ -381,8 +402,8 @@ tk_bank_audit(struct tk_world *world)
             audit_transfer(world, i, j, wanted);
         }
     }
-    call.timeout_ms = FINAL_MS;
-    if (!sum_of_accounts(world, &call, &sum, found)) {
+    call.timeout_ms = TK_SIM_FINAL_MS;
+    if (!sum_of_accounts(world, &world->seats[0], &call, &sum, found)) {
         tk_world_complain(world, "a healed cluster: accounts are silent\n");
         return;
     }
@@ -392,4 +413,14 @@ tk_bank_audit(struct tk_world *world)
                               (long long)found[i], (long long)wanted[i]);
         }
     }
+    tk_deal_end_locks(world);
 }
+
+const struct tk_workload tk_workload_bank = {
+    .is_txn = true,
+    .seats = 3,
+    .key_at = bank_key,
+    .open = open_bank,
+    .run = run,
+    .audit = audit,
+};

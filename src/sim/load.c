@@ -312,7 +312,7 @@ keep_pairs(struct call *call, tikv_pairs *pairs)
 static void
 run_blocking(struct call *call)
 {
-    tikv_client *client = call->world->client;
+    tikv_client *client = call->world->seats[0].client;
     const tikv_raw_options *options = &call->options;
     tikv_slice expected = tk_world_value(call->expected, call->expected_text);
     tikv_pairs *pairs = NULL;
@@ -358,7 +358,7 @@ run_blocking(struct call *call)
 static void
 start(struct call *call)
 {
-    tikv_client *client = call->world->client;
+    tikv_client *client = call->world->seats[0].client;
     const tikv_raw_options *options = &call->options;
     tikv_slice expected = tk_world_value(call->expected, call->expected_text);
 

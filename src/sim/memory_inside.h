@@ -86,6 +86,9 @@ struct tk_memory {
 
     struct tk_mutex lock; /* rank WIRE */
     struct tk_memory_policy policy;
+    uint64_t sent;
+    uint64_t lives; /* until so many are sent */
+    bool is_deaf;   /* behind the last of them */
     struct tk_link *links;
     struct tk_line *live;
     struct tk_line *free;
@@ -102,6 +105,20 @@ struct tk_memory {
 /* True with a chance of `ppm` in a million; draws only if there is one. */
 bool
 tk_memory_chance(struct tk_memory *memory, uint32_t ppm);
+
+/* The client's process has died. */
+static inline bool
+tk_memory_is_dead(const struct tk_memory *memory)
+{
+    return memory->sent > memory->lives;
+}
+
+static inline bool
+tk_memory_hears(const struct tk_memory *memory)
+{
+    return memory->is_deaf ? memory->sent < memory->lives
+                           : memory->sent <= memory->lives;
+}
 
 /* Now and a delay of the policy. */
 int64_t

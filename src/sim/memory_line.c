@@ -163,7 +163,7 @@ answer(void *arg, tikv_slice bytes)
     uint8_t *data;
 
     tk_mutex_lock(&memory->lock);
-    if (line->is_concluded ||
+    if (line->is_concluded || !tk_memory_hears(memory) ||
         tk_memory_chance(memory, memory->policy.lose_answer)) {
         tk_mutex_unlock(&memory->lock);
         return;
@@ -185,7 +185,8 @@ answer(void *arg, tikv_slice bytes)
         memcpy(data, bytes.data, bytes.len);
     }
     tk_memory_schedule_after(message, &line->in_at);
-    if (tk_memory_chance(memory, memory->policy.duplicate_answer)) {
+    if (strstr(line->path, "BatchCommands") != NULL &&
+        tk_memory_chance(memory, memory->policy.duplicate_answer)) {
         struct tk_memory_message *again =
             tk_memory_message(line, TK_MEMORY_ANSWER, 0, NULL);
 
@@ -244,7 +245,7 @@ reply(struct tk_cluster_call *call, int status, const char *text,
     uint8_t *data = NULL;
 
     tk_mutex_lock(&memory->lock);
-    if (line->is_concluded ||
+    if (line->is_concluded || !tk_memory_hears(memory) ||
         tk_memory_chance(memory, memory->policy.lose_answer)) {
         settle(line);
         return;

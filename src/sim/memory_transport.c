@@ -106,7 +106,9 @@ put_request(struct tk_line *line, tikv_slice bytes)
     struct tk_memory_message *message;
     uint8_t *data;
 
-    if (tk_memory_chance(memory, memory->policy.lose_request)) {
+    memory->sent++;
+    if (tk_memory_is_dead(memory) ||
+        tk_memory_chance(memory, memory->policy.lose_request)) {
         return;
     }
     message = tk_memory_message(line, TK_MEMORY_REQUEST, bytes.len, &data);
@@ -271,6 +273,7 @@ tk_memory_transport_new(struct tk_runtime *rt, struct tk_cluster *cluster,
     memory->base.ops = &ops;
     memory->rt = rt;
     memory->cluster = cluster;
+    memory->lives = UINT64_MAX;
     memory->policy.delay_min_ns = 20000;
     memory->policy.delay_max_ns = 200000;
     tk_mutex_init(&memory->lock, TK_RANK_WIRE);
@@ -287,4 +290,28 @@ tk_memory_transport_set(struct tk_transport *transport,
     tk_mutex_lock(&memory->lock);
     memory->policy = *policy;
     tk_mutex_unlock(&memory->lock);
+}
+
+void
+tk_memory_transport_kill(struct tk_transport *transport, uint64_t more,
+                         bool is_deaf)
+{
+    struct tk_memory *memory = of(transport);
+
+    tk_mutex_lock(&memory->lock);
+    memory->lives = memory->sent + more;
+    memory->is_deaf = is_deaf;
+    tk_mutex_unlock(&memory->lock);
+}
+
+uint64_t
+tk_memory_transport_sent(struct tk_transport *transport)
+{
+    struct tk_memory *memory = of(transport);
+    uint64_t sent;
+
+    tk_mutex_lock(&memory->lock);
+    sent = memory->sent;
+    tk_mutex_unlock(&memory->lock);
+    return sent;
 }

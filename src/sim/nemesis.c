@@ -26,7 +26,9 @@ const char *const tk_sim_deed_names[TK_DEEDS] = {
     [TK_DEED_PD_LEADERLESS] = "pd leaderless",
     [TK_DEED_PD_STOP] = "pd stop",
     [TK_DEED_PD_START] = "pd start",
+    [TK_DEED_PD_RESTART] = "pd restart",
     [TK_DEED_FAULT] = "fault rule",
+    [TK_DEED_DEATH] = "client death",
 };
 
 static const struct tk_memory_policy calm = {
@@ -81,6 +83,14 @@ static const char *const txn_rules[] = {
     "do=apply,region_error(undetermined_result)",
     "on=tikv.KvCommit when=prob(0.2) do=region_error(undetermined_result)",
     "on=tikv.KvCheckTxnStatus when=prob(0.3) do=drop_response",
+    "on=tikv.KvCheckSecondaryLocks when=prob(0.3) do=drop_response",
+    "on=tikv.KvResolveLock when=prob(0.3) do=drop_response",
+    "on=tikv.KvPrewrite when=prob(0.2) do=duplicate(1,20)",
+    "on=tikv.KvCommit when=prob(0.2) do=duplicate(1,20)",
+    "on=tikv.KvBatchRollback when=prob(0.2) do=duplicate(1,20)",
+    "on=tikv.KvResolveLock when=prob(0.2) do=duplicate(1,20)",
+    "on=pd.Tso when=prob(0.2) do=tso(jump,50)",
+    "on=pd.Tso when=prob(0.02) do=tso(jump,4000)",
     "on=tikv.BatchCommands when=prob(0.05) do=break_stream",
     "on=pd.* when=prob(0.3) do=status(UNAVAILABLE)",
     "on=pd.GetRegion when=prob(0.3) do=delay(1..20)",
@@ -129,9 +139,18 @@ some_store(struct tk_nemesis *nemesis)
 static void
 network(struct tk_nemesis *nemesis)
 {
-    tk_memory_transport_set(
-        nemesis->world->network,
-        &policies[below(nemesis, sizeof(policies) / sizeof(policies[0]))]);
+    struct tk_world *world = nemesis->world;
+    const struct tk_memory_policy *policy =
+        &policies[below(nemesis, sizeof(policies) / sizeof(policies[0]))];
+    uint32_t only = (uint32_t)below(nemesis, 2 * world->seats_count);
+    uint32_t i;
+
+    for (i = 0; i < world->seats_count; i++) {
+        if (world->seats[i].network != NULL &&
+            (only >= world->seats_count || only == i)) {
+            tk_memory_transport_set(world->seats[i].network, policy);
+        }
+    }
     count(nemesis->world, TK_DEED_NETWORK, NULL);
 }
 
@@ -198,7 +217,14 @@ members(struct tk_nemesis *nemesis)
     uint32_t member =
         (uint32_t)below(nemesis, tk_cluster_pds_count(world->cluster));
 
-    if (!tk_cluster_is_up(world->cluster, member)) {
+    if (below(nemesis, 4) == 0 &&
+        tk_cluster_pd_leader(world->cluster) != UINT32_MAX) {
+        member = tk_cluster_pd_leader(world->cluster);
+        tikv_error_free(tk_cluster_pd_stop(world->cluster, member));
+        tk_world_sleep(world, (int64_t)below(nemesis, 20) * TK_MS);
+        count(world, TK_DEED_PD_RESTART,
+              tk_cluster_pd_start(world->cluster, member));
+    } else if (!tk_cluster_is_up(world->cluster, member)) {
         count(world, TK_DEED_PD_START,
               tk_cluster_pd_start(world->cluster, member));
     } else if (below(nemesis, 3) == 0) {
@@ -219,15 +245,15 @@ members(struct tk_nemesis *nemesis)
 static void
 choose_rule(struct tk_nemesis *nemesis, char *rule, size_t size)
 {
-    bool is_bank = nemesis->world->options.workload == TK_WORKLOAD_BANK;
-    size_t at = below(nemesis, RULES + (is_bank ? TXN_RULES : RAW_RULES));
+    bool is_txn = nemesis->world->workload->is_txn;
+    size_t at = below(nemesis, RULES + (is_txn ? TXN_RULES : RAW_RULES));
 
     if (at < RULES) {
-        snprintf(rule, size, "on=tikv.%s* %s", is_bank ? "Kv" : "Raw",
+        snprintf(rule, size, "on=tikv.%s* %s", is_txn ? "Kv" : "Raw",
                  rules[at]);
     } else {
         snprintf(rule, size, "%s",
-                 is_bank ? txn_rules[at - RULES] : raw_rules[at - RULES]);
+                 is_txn ? txn_rules[at - RULES] : raw_rules[at - RULES]);
     }
 }
 
@@ -271,6 +297,47 @@ tk_nemesis_run(void *arg)
     }
 }
 
+/* What the dead have locked expires now, and what the living have, too. */
+static void
+let_locks_expire(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    uint64_t id = 0;
+
+    tikv_error_free(tk_cluster_fault(
+        world->cluster, "on=pd.Tso when=nth(1) do=tso(jump,4000)", &id));
+    tk_world_sleep(world, (int64_t)below(nemesis, 20) * TK_MS);
+    tk_cluster_fault_remove(world->cluster, id);
+}
+
+/* After some messages, or after some time, whichever comes first: between any
+ * two requests of whatever is going on. */
+void
+tk_nemesis_reap(void *arg)
+{
+    struct tk_nemesis *nemesis = (struct tk_nemesis *)arg;
+    struct tk_world *world = nemesis->world;
+
+    tk_self(world->rt)->is_library = false;
+    while (!world->is_over) {
+        struct tk_seat *seat =
+            &world->seats[below(nemesis, world->seats_count)];
+
+        tk_world_sleep(world, (int64_t)(5 + below(nemesis, 60)) * TK_MS);
+        if (seat->client != NULL && !world->is_over) {
+            tk_seat_die(world, seat, below(nemesis, 16),
+                        (int64_t)below(nemesis, 20) * TK_MS);
+            count(world, TK_DEED_DEATH, NULL);
+            if (below(nemesis, 2) == 0) {
+                let_locks_expire(nemesis);
+            }
+        }
+        while (seat->client == NULL && !world->is_over) {
+            tikv_error_free(tk_seat_open(world, seat));
+        }
+    }
+}
+
 void
 tk_nemesis_heal(struct tk_world *world)
 {
@@ -279,8 +346,10 @@ tk_nemesis_heal(struct tk_world *world)
     uint64_t region;
     size_t i;
 
-    if (world->network != NULL) {
-        tk_memory_transport_set(world->network, &calm);
+    for (i = 0; i < world->seats_count; i++) {
+        if (world->seats[i].network != NULL) {
+            tk_memory_transport_set(world->seats[i].network, &calm);
+        }
     }
     tk_cluster_fault_remove(cluster, 0);
     for (i = 0; i < tk_cluster_pds_count(cluster); i++) {
@@ -304,4 +373,9 @@ tk_nemesis_heal(struct tk_world *world)
         tk_buf_clear(&start);
     }
     tk_buf_fini(&start);
+    /* PD's time may be minutes ahead of the world's, for each new leader
+     * begins behind what the old one had saved. Locks expire by PD's time:
+     * it goes on instead of standing still. */
+    tikv_error_free(tk_cluster_fault(
+        cluster, "on=pd.Tso when=nth(1) do=tso(jump,30000)", NULL));
 }

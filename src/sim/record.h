@@ -22,6 +22,7 @@
 struct tk_record_step {
     uint32_t key;
     bool is_write;
+    bool is_blind;  /* a write that did not look before */
     uint32_t value; /* written */
     uint32_t first; /* read: record->values[first], `count` of them */
     uint32_t count;
@@ -29,6 +30,7 @@ struct tk_record_step {
 
 struct tk_record_txn {
     uint32_t fiber;
+    bool is_past; /* reads at an old timestamp: tells nothing of today */
     enum tk_sim_outcome outcome;
     int32_t code; /* of the error */
     uint64_t start_ts;

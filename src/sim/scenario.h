@@ -25,17 +25,28 @@ enum tk_sim_deed {
     TK_DEED_PD_LEADERLESS,
     TK_DEED_PD_STOP,
     TK_DEED_PD_START,
+    TK_DEED_PD_RESTART, /* the leader goes, and comes back */
     TK_DEED_FAULT,
+    TK_DEED_DEATH, /* of a client's process */
     TK_DEEDS
 };
 
 extern const char *const tk_sim_deed_names[TK_DEEDS];
 
 enum tk_sim_workload {
-    TK_WORKLOAD_RAW,  /* registers; the verdict is linearizability */
-    TK_WORKLOAD_BANK, /* transfers; the verdict is bank.c's */
+    TK_WORKLOAD_RAW,      /* registers; the verdict is linearizability */
+    TK_WORKLOAD_BANK,     /* transfers; the verdict is bank.c's */
+    TK_WORKLOAD_REGISTER, /* transactions of a key; linearizability */
+    TK_WORKLOAD_APPEND,   /* of several lists; snapshot isolation */
+    TK_WORKLOAD_SKEW,     /* that read what others write */
+    TK_WORKLOAD_DEATH,    /* one that dies, at each of its messages */
     TK_WORKLOADS
 };
+
+extern const char *const tk_sim_workload_names[TK_WORKLOADS];
+
+/* By TIKV_MODE_... */
+#define TK_SIM_MODES 4
 
 struct tk_scenario_options {
     uint64_t seed;
@@ -51,7 +62,15 @@ struct tk_scenario_counts {
     uint64_t ok;
     uint64_t failed;
     uint64_t undetermined;
-    uint64_t decided; /* of these, by tikv_txn_outcome() */
+    uint64_t decided;             /* of these, by tikv_txn_outcome() */
+    uint64_t happened;            /* of these: it was committed */
+    uint64_t modes[TK_SIM_MODES]; /* commits */
+    uint64_t past;                /* reads at old timestamps */
+    uint64_t stamps;              /* timestamps held to the clock */
+    uint64_t skews;    /* records with write skew, where it is allowed */
+    uint64_t guarded;  /* records where it is not */
+    uint64_t locks;    /* left behind when all was over, before readers came */
+    uint64_t stubborn; /* of these: readers did not resolve them */
     uint64_t swaps;
     uint64_t sends;  /* requests of writes on the wire */
     uint64_t again;  /* sent more than once */

@@ -144,7 +144,8 @@ check_txn(const struct tk_record *record, uint32_t number,
         const struct version *version;
         uint32_t found = 0;
 
-        if (txn->start_ts == 0 || is_behind_write(record, txn, i)) {
+        if (txn->start_ts == 0 || step->is_blind ||
+            is_behind_write(record, txn, i)) {
             continue;
         }
         if (step->count != 0) {

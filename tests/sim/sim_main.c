@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <tikv/txn.h>
+
 #include "sim/scenario.h"
 
 struct settings {
@@ -29,11 +31,6 @@ struct totals {
     struct tk_scenario_counts counts[TK_WORKLOADS];
 };
 
-static const char *const workloads[TK_WORKLOADS] = {
-    [TK_WORKLOAD_RAW] = "raw",
-    [TK_WORKLOAD_BANK] = "bank",
-};
-
 static const char usage[] =
     "usage: tikv-sim [--seeds N] [--from S] [--seed S] [--workload NAME]\n"
     "                [--verbose] [--json]\n"
@@ -45,8 +42,14 @@ static const char usage[] =
     "  --from S    the first seed (1)\n"
     "  --seed S    this one seed only\n"
     "  --workload NAME\n"
-    "              raw: registers, checked for linearizability; bank:\n"
-    "              transfers, checked by notes and balances (both)\n"
+    "              one of them only (all):\n"
+    "              raw: registers of raw keys, linearizable\n"
+    "              bank: transfers, checked by notes and balances\n"
+    "              register: transactions of one key, linearizable;\n"
+    "              old timestamps; timestamps\n"
+    "              append: lists in transactions, free of forbidden cycles\n"
+    "              skew: write skew, allowed or guarded against\n"
+    "              death: a client dies at each of its messages\n"
     "  --verbose   a line for each seed\n"
     "  --json      one JSON object per seed, and one of the sums\n"
     "  --help      this text\n";
@@ -72,7 +75,8 @@ choose_workload(const char *name, struct settings *settings)
     size_t i;
 
     for (i = 0; i < TK_WORKLOADS; i++) {
-        settings->is_off[i] = name == NULL || strcmp(name, workloads[i]) != 0;
+        settings->is_off[i] =
+            name == NULL || strcmp(name, tk_sim_workload_names[i]) != 0;
         is_known = is_known || !settings->is_off[i];
     }
     return is_known;
@@ -100,7 +104,8 @@ read_settings(int argc, char **argv, struct settings *settings)
             continue;
         } else if (strcmp(name, "--workload") == 0) {
             if (!choose_workload(value, settings)) {
-                fprintf(stderr, "tikv-sim: --workload is raw or bank\n");
+                fprintf(stderr, "tikv-sim: --workload is none of them\n%s",
+                        usage);
                 return 2;
             }
             i++;
@@ -175,15 +180,22 @@ print_counts(const struct tk_scenario_counts *counts)
 
     printf("\"operations\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"failed\":%" PRIu64
            ",\"undetermined\":%" PRIu64 ",\"decided\":%" PRIu64
-           ",\"swaps\":%" PRIu64
-           ",\"write_requests\":%" PRIu64 ",\"writes_sent_again\":%" PRIu64
-           ",\"histories\":%" PRIu64 ",\"states\":%" PRIu64
-           ",\"closes\":%" PRIu64 ",\"steps\":%" PRIu64
+           ",\"swaps\":%" PRIu64 ",\"committed_in_doubt\":%" PRIu64
+           ",\"two_phase\":%" PRIu64 ",\"async\":%" PRIu64
+           ",\"one_phase\":%" PRIu64 ",\"past_reads\":%" PRIu64
+           ",\"timestamps\":%" PRIu64 ",\"write_skews\":%" PRIu64
+           ",\"guarded\":%" PRIu64 ",\"locks_left\":%" PRIu64
+           ",\"locks_readers_left\":%" PRIu64 ",\"write_requests\":%" PRIu64
+           ",\"writes_sent_again\":%" PRIu64 ",\"histories\":%" PRIu64
+           ",\"states\":%" PRIu64 ",\"closes\":%" PRIu64 ",\"steps\":%" PRIu64
            ",\"rule_hits\":%" PRIu64,
            counts->operations, counts->ok, counts->failed, counts->undetermined,
-           counts->decided, counts->swaps, counts->sends, counts->again,
-           counts->histories,
-           counts->states, counts->closes, counts->steps, counts->faults);
+           counts->decided, counts->swaps, counts->happened,
+           counts->modes[TIKV_MODE_2PC], counts->modes[TIKV_MODE_ASYNC],
+           counts->modes[TIKV_MODE_1PC], counts->past, counts->stamps,
+           counts->skews, counts->guarded, counts->locks, counts->stubborn,
+           counts->sends, counts->again, counts->histories, counts->states,
+           counts->closes, counts->steps, counts->faults);
     for (i = 0; i < TK_DEEDS; i++) {
         print_key(tk_sim_deed_names[i]);
         printf("%" PRIu64, counts->deeds[i]);
@@ -196,7 +208,7 @@ print_seed(const struct settings *settings,
            const struct tk_scenario_result *result)
 {
     uint64_t seed = options->seed;
-    const char *name = workloads[options->workload];
+    const char *name = tk_sim_workload_names[options->workload];
 
     if (settings->is_json) {
         printf("{\"seed\":%" PRIu64 ",\"workload\":\"%s\",\"passed\":%s,"
@@ -208,8 +220,8 @@ print_seed(const struct settings *settings,
         printf("seed %" PRIu64 ", %s: %s, %" PRIu64 " operations, %" PRIu64
                " undetermined, %" PRIu64 " steps, hash %016" PRIx64 "\n",
                seed, name, passed ? "passed" : "FAILED",
-               result->counts.operations,
-               result->counts.undetermined, result->counts.steps, result->hash);
+               result->counts.operations, result->counts.undetermined,
+               result->counts.steps, result->hash);
     }
 }
 
@@ -219,10 +231,9 @@ tell_again(const struct tk_scenario_options *options, const char *what,
 {
     clear_progress();
     fprintf(stderr,
-            "seed %" PRIu64 " %s; again: %s --seed %" PRIu64
-            " --workload %s\n",
+            "seed %" PRIu64 " %s; again: %s --seed %" PRIu64 " --workload %s\n",
             options->seed, what, program, options->seed,
-            workloads[options->workload]);
+            tk_sim_workload_names[options->workload]);
 }
 
 static void
@@ -284,60 +295,103 @@ run_seed(const struct settings *settings, uint64_t seed, const char *program,
 
     for (i = 0; goes_on && i < TK_WORKLOADS; i++) {
         options.workload = (enum tk_sim_workload)i;
-        goes_on = settings->is_off[i] ||
-                  run_one(settings, &options, program, totals);
+        goes_on =
+            settings->is_off[i] || run_one(settings, &options, program, totals);
     }
     return goes_on;
 }
 
+/* What the workload alone counts. */
 static void
-print_bank(const struct tk_scenario_counts *counts)
+print_own(enum tk_sim_workload workload,
+          const struct tk_scenario_counts *counts)
 {
-    printf("bank: %" PRIu64 " transfers: %" PRIu64 " committed, %" PRIu64
-           " not, %" PRIu64 " undetermined, of which %" PRIu64
-           " decided; %" PRIu64 " snapshots added up, %" PRIu64
-           " clients closed under load, %" PRIu64 " steps; rules acted %" PRIu64
-           " times\n",
-           counts->operations, counts->ok, counts->failed, counts->undetermined,
-           counts->decided, counts->histories, counts->closes, counts->steps,
-           counts->faults);
+    switch (workload) {
+    case TK_WORKLOAD_RAW:
+        printf("  %" PRIu64 " swaps; %" PRIu64 " write requests, %" PRIu64
+               " operations sent again; %" PRIu64
+               " histories linearizable, by %" PRIu64 " states\n",
+               counts->swaps, counts->sends, counts->again, counts->histories,
+               counts->states);
+        break;
+    case TK_WORKLOAD_BANK:
+        printf("  %" PRIu64 " snapshots on the way added up\n",
+               counts->histories);
+        break;
+    case TK_WORKLOAD_REGISTER:
+        printf("  %" PRIu64 " histories linearizable, by %" PRIu64
+               " states; %" PRIu64 " reads of the past, %" PRIu64
+               " timestamps in order\n",
+               counts->histories, counts->states, counts->past, counts->stamps);
+        break;
+    case TK_WORKLOAD_APPEND:
+    case TK_WORKLOAD_SKEW:
+        printf("  %" PRIu64 " records without a forbidden cycle; %" PRIu64
+               " with write skew where it is allowed, %" PRIu64
+               " guarded against it\n",
+               counts->histories, counts->skews, counts->guarded);
+        break;
+    case TK_WORKLOAD_DEATH:
+    case TK_WORKLOADS:
+        break;
+    }
 }
 
 static void
-print_raw(const struct tk_scenario_counts *counts)
+print_workload(enum tk_sim_workload workload,
+               const struct tk_scenario_counts *counts)
+{
+    printf("%s: %" PRIu64 " %s: %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64
+           " undetermined",
+           tk_sim_workload_names[workload], counts->operations,
+           workload == TK_WORKLOAD_RAW ? "operations" : "transactions",
+           counts->ok, counts->failed, counts->undetermined);
+    if (workload != TK_WORKLOAD_RAW) {
+        printf(", of which %" PRIu64 " decided (%" PRIu64 " committed)\n"
+               "  committed by 2pc %" PRIu64 ", async %" PRIu64 ", 1pc %" PRIu64
+               "; locks left behind %" PRIu64 ", of which readers did not "
+               "resolve %" PRIu64,
+               counts->decided, counts->happened, counts->modes[TIKV_MODE_2PC],
+               counts->modes[TIKV_MODE_ASYNC], counts->modes[TIKV_MODE_1PC],
+               counts->locks, counts->stubborn);
+    }
+    putchar('\n');
+    print_own(workload, counts);
+}
+
+static void
+print_deeds(const struct tk_scenario_counts *counts)
 {
     size_t i;
 
-    printf("raw: %" PRIu64 " operations: %" PRIu64 " ok, %" PRIu64
-           " failed, %" PRIu64 " undetermined; %" PRIu64 " swaps\n",
-           counts->operations, counts->ok, counts->failed, counts->undetermined,
-           counts->swaps);
-    printf("%" PRIu64 " write requests, %" PRIu64
-           " operations sent again, %" PRIu64 " clients closed under load\n",
-           counts->sends, counts->again, counts->closes);
-    printf("done to it:");
+    printf("done to them:");
     for (i = 0; i < TK_DEEDS; i++) {
         printf("%s %s %" PRIu64, i == 0 ? "" : ",", tk_sim_deed_names[i],
                counts->deeds[i]);
     }
-    printf("; rules acted %" PRIu64 " times\n", counts->faults);
-    printf("%" PRIu64 " histories checked in %" PRIu64 " states, %" PRIu64
-           " steps\n",
-           counts->histories, counts->states, counts->steps);
+    printf("; rules acted %" PRIu64 " times; clients closed under load %" PRIu64
+           "; %" PRIu64 " steps\n",
+           counts->faults, counts->closes, counts->steps);
 }
 
 static void
 print_summary(const struct settings *settings, const struct totals *totals,
               double spent)
 {
-    if (!settings->is_off[TK_WORKLOAD_RAW]) {
-        print_raw(&totals->counts[TK_WORKLOAD_RAW]);
+    struct tk_scenario_counts all = { 0 };
+    size_t i;
+
+    for (i = 0; i < TK_WORKLOADS; i++) {
+        if (!settings->is_off[i]) {
+            print_workload((enum tk_sim_workload)i, &totals->counts[i]);
+            tk_scenario_add(&all, &totals->counts[i]);
+        }
     }
-    if (!settings->is_off[TK_WORKLOAD_BANK]) {
-        print_bank(&totals->counts[TK_WORKLOAD_BANK]);
-    }
-    printf("%.1f s, %" PRIu64 " hash mismatches\n", spent,
-           totals->mismatches);
+    print_deeds(&all);
+    printf("together: %" PRIu64 " transactions and operations, %" PRIu64
+           " undetermined, %" PRIu64 " decided\n",
+           all.operations, all.undetermined, all.decided);
+    printf("%.1f s, %" PRIu64 " hash mismatches\n", spent, totals->mismatches);
 }
 
 int
@@ -366,7 +420,7 @@ main(int argc, char **argv)
                ",\"hash_mismatches\":%" PRIu64 ",",
                totals.passed, totals.failed, totals.mismatches);
         for (i = 0; i < TK_WORKLOADS; i++) {
-            printf("%s\"%s\":{", i == 0 ? "" : ",", workloads[i]);
+            printf("%s\"%s\":{", i == 0 ? "" : ",", tk_sim_workload_names[i]);
             print_counts(&totals.counts[i]);
             putchar('}');
         }
