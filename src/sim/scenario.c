@@ -217,12 +217,15 @@ judge_record(struct tk_world *world)
         tk_world_complain(world, "T%u %s\n", broken, why);
         tk_record_print(record, broken, world->report);
     }
+    if (fault == TK_TIMELINE_READ) {
+        tk_world_complain(world, "T%u read %u at key %u, where %u was\n",
+                          report.txn, report.found, report.key,
+                          report.expected);
+    } else if (fault == TK_TIMELINE_WRITE) {
+        tk_world_complain(world, "T%u wrote key %u over what it had not seen\n",
+                          report.txn, report.key);
+    }
     if (fault != TK_TIMELINE_FITS) {
-        tk_world_complain(
-            world,
-            fault == TK_TIMELINE_READ ? "T%u read %u at key %u, not %u\n"
-                                      : "T%u: %.0u at key %u overlaps%.0u\n",
-            report.txn, report.found, report.key, report.expected);
         tk_record_print(record, report.txn, world->report);
         tk_record_print(record, report.other, world->report);
     }
