@@ -117,6 +117,23 @@ tk_command_by_path(const char *path)
 }
 
 enum tk_command
+tk_command_by_name(const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < TK_COMMANDS; i++) {
+        const struct tk_command_row *row = &rows[i];
+
+        if ((strncmp(row->path, PATH_TIKV, sizeof(PATH_TIKV) - 1) == 0 ||
+             strncmp(row->path, PATH_DEBUG, sizeof(PATH_DEBUG) - 1) == 0) &&
+            strcmp(row->name, name) == 0) {
+            return (enum tk_command)i;
+        }
+    }
+    return TK_COMMANDS;
+}
+
+enum tk_command
 tk_command_by_slot(uint32_t slot)
 {
     if (slot >= SLOTS || by_slot[slot] == 0) {

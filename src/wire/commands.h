@@ -64,6 +64,11 @@ tk_command_row(enum tk_command command);
 enum tk_command
 tk_command_by_path(const char *path);
 
+/* Of TiKV's own services, by the name of the method; TK_COMMANDS when
+ * unknown. */
+enum tk_command
+tk_command_by_name(const char *name);
+
 /* By slot in BatchCommands; TK_COMMANDS when unknown. */
 enum tk_command
 tk_command_by_slot(uint32_t slot);

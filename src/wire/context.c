@@ -37,6 +37,25 @@ enum { EPOCH_CONF_VER = 1, EPOCH_VERSION = 2 };
 enum { PEER_ID = 1, PEER_STORE_ID = 2, PEER_ROLE = 3, PEER_IS_WITNESS = 4 };
 enum { CONTROL_GROUP = 1 };
 
+static const uint8_t all[] = {
+    CONTEXT_REGION_ID,        CONTEXT_EPOCH,
+    CONTEXT_PEER,             CONTEXT_PRIORITY,
+    CONTEXT_REPLICA_READ,     CONTEXT_MAX_EXECUTION_MS,
+    CONTEXT_STALE_READ,       CONTEXT_RESOURCE_TAG,
+    CONTEXT_IS_RETRY,         CONTEXT_API_VERSION,
+    CONTEXT_SOURCE,           CONTEXT_BUSY_THRESHOLD_MS,
+    CONTEXT_RESOURCE_CONTROL, CONTEXT_KEYSPACE_NAME,
+    CONTEXT_KEYSPACE_ID,      CONTEXT_CLUSTER_ID,
+    CONTEXT_TRACE_ID,
+};
+
+bool
+tk_context_has(uint32_t field)
+{
+    return field <= UINT8_MAX &&
+           memchr(all, (int)field, sizeof(all)) != NULL;
+}
+
 static void
 put_present(struct tk_buf *out, uint32_t field, uint64_t number)
 {

@@ -30,6 +30,10 @@ struct tk_context_region {
 void
 tk_context_region(struct tk_buf *out, const struct tk_context_region *region);
 
+/* Whether these functions may write that field of the message. */
+bool
+tk_context_has(uint32_t field);
+
 struct tk_context_call {
     const tikv_call *call; /* priority, source, group, tag, trace; NULL ok */
     uint64_t max_execution_ms; /* 0: unset */

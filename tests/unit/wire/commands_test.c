@@ -542,6 +542,20 @@ retry_classes__never_repeat_a_swap(void **state)
     }
 }
 
+static void
+names__are_of_tikv_and_not_of_pd(void **state)
+{
+    (void)state;
+    assert_int_equal(tk_command_by_name("Coprocessor"), TK_CMD_COPROCESSOR);
+    assert_int_equal(tk_command_by_name("KvGet"), TK_CMD_KV_GET);
+    assert_int_equal(tk_command_by_name("GetRegionProperties"),
+                     TK_CMD_DEBUG_GET_REGION_PROPERTIES);
+    assert_int_equal(tk_command_by_name("GetRegion"), TK_COMMANDS);
+    assert_int_equal(tk_command_by_name("kvget"), TK_COMMANDS);
+    /* Has no path of its own. */
+    assert_int_equal(tk_command_by_name("Empty"), TK_COMMANDS);
+}
+
 int
 main(void)
 {
@@ -551,6 +565,7 @@ main(void)
         harness_test(slots__agree_with_the_facts),
         harness_test(slots__unknown_ones_have_no_command),
         harness_test(paths__find_their_command_and_no_other),
+        harness_test(names__are_of_tikv_and_not_of_pd),
         harness_test(commands__cover_what_tikv_offers_clients),
         harness_test(key_fields__name_all_that_could_be_keys),
         harness_test(key_fields__leave_a_compaction_alone),

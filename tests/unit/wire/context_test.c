@@ -6,6 +6,7 @@
 #include "wire/arena.h"
 #include "wire/batch.h"
 #include "wire/context.h"
+#include "wire/proto.h"
 
 #include "random_message.h"
 
@@ -278,6 +279,48 @@ context__of_each_attempt_is_its_own(void **state)
     }
 }
 
+/* Whoever adds fields of his own must not add one of these. */
+static void
+context__tells_which_fields_it_writes(void **state)
+{
+    const struct tk_context_region region = {
+        7, 3, 4, 5, 2, metapb_Learner, true, 9, 2, true, 11, "space"
+    };
+    tikv_call user = TIKV_CALL_INIT;
+    const struct tk_context_call call = { .call = &user,
+                                          .max_execution_ms = 5,
+                                          .is_retry = true,
+                                          .replica_read = true,
+                                          .stale_read = true,
+                                          .busy_threshold_ms = 3 };
+    bool is_written[256] = { false };
+    struct tk_cursor cursor;
+    struct tk_field field;
+    struct tk_buf out;
+    uint32_t i;
+
+    (void)state;
+    user.priority = TIKV_PRIORITY_HIGH;
+    user.request_source = "source";
+    user.resource_group = "group";
+    user.resource_tag = tk_slice("tag", 3);
+    user.trace_id = tk_slice("trace", 5);
+    tk_buf_init(&out, 1 << 16);
+    tk_context_region(&out, &region);
+    tk_context_call(&out, &call);
+    cursor = tk_cursor(tk_buf_slice(&out));
+    while (tk_cursor_field(&cursor, &field)) {
+        assert_in_range(field.number, 1, 255);
+        is_written[field.number] = true;
+    }
+    assert_true(tk_cursor_is_done(&cursor));
+    for (i = 0; i < 256; i++) {
+        assert_int_equal(tk_context_has(i), is_written[i]);
+    }
+    assert_false(tk_context_has(257));
+    tk_buf_fini(&out);
+}
+
 int
 main(void)
 {
@@ -287,6 +330,7 @@ main(void)
         harness_test(context__parts_concatenate),
         harness_test(context__names_no_origin),
         harness_test(context__of_each_attempt_is_its_own),
+        harness_test(context__tells_which_fields_it_writes),
     };
     return harness_run(tests);
 }
