@@ -125,6 +125,9 @@ enum {
     TIKV_ERROR_ASSERTION = 18,     /* 1: was to exist, 2: was not to */
     TIKV_ERROR_SAFE_POINT = 19,    /* reads below it are refused */
 
+    /* Of requests: 1 when the region they were made for has other bounds. */
+    TIKV_ERROR_REGION_MOVED = 20,
+
     /* Bytes. */
     TIKV_ERROR_KEY = 100, /* like tikv_error_key() */
     TIKV_ERROR_PRIMARY = 101,

@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 
-#define FIELDS (TIKV_ERROR_SAFE_POINT + 1)
+#define FIELDS (TIKV_ERROR_REGION_MOVED + 1)
 #define TEXTS (TIKV_ERROR_LOCK_KEY - TIKV_ERROR_KEY + 1)
 
 /* One edge of a deadlock; the key stands behind it. */

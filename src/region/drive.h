@@ -53,6 +53,12 @@ struct tk_piece {
     uint64_t region_id;
 };
 
+/* A region as somebody knew it; its version changes with its bounds. */
+struct tk_region_pin {
+    uint64_t region_id; /* 0: any */
+    uint64_t version;
+};
+
 struct tk_job_ops {
     /* Key of an item; NULL in jobs of a range. */
     tikv_slice (*key)(struct tk_job *, size_t item);
@@ -83,6 +89,8 @@ struct tk_job {
     size_t piece_count_max; /* items in one request; 0: no limit */
     size_t piece_bytes_max; /* weight in one request; 0: no limit */
     int64_t budget_ms;      /* backoff of each shard, weighted */
+    int64_t attempt_ms;     /* of one attempt; 0: what the command has */
+    struct tk_region_pin pin;  /* in another region the body makes no sense */
     uint64_t max_execution_ms; /* for the Context; 0: the attempt's time */
     bool is_repeatable;        /* a write that may be done twice or not at
                                   all: never in doubt */

@@ -370,6 +370,30 @@ aim_first(struct tk_run *run, struct tk_shard *shard, tikv_slice key)
     return true;
 }
 
+/* The bounds that the body was made for are no more: nothing is sent. What
+ * the last answer said of it stands in the message. */
+static bool
+has_moved(struct tk_run *run, struct tk_shard *shard)
+{
+    const struct tk_region_pin *pin = &run->job->pin;
+    tikv_error *error;
+
+    if (pin->region_id == 0 || (shard->route.region_id == pin->region_id &&
+                                shard->route.version == pin->version)) {
+        return false;
+    }
+    error = tk_error(TIKV_ERR_REGION,
+                     "%s: region %llu of version %llu is there no more%s%s",
+                     run->row->name, (unsigned long long)pin->region_id,
+                     (unsigned long long)pin->version,
+                     shard->cause == NULL ? "" : ": ",
+                     shard->cause == NULL ? ""
+                                          : tikv_error_message(shard->cause));
+    tk_error_set_u64(error, TIKV_ERROR_REGION_MOVED, 1);
+    tk_shard_fail(run, shard, error);
+    return true;
+}
+
 struct tk_conn *
 tk_shard_aim(struct tk_run *run, struct tk_shard *shard)
 {
@@ -379,7 +403,8 @@ tk_shard_aim(struct tk_run *run, struct tk_shard *shard)
     struct tk_conn *conn = NULL;
 
     shard->is_aimed = false;
-    if (!shard->has_round && !aim_first(run, shard, key)) {
+    if (!shard->has_round &&
+        (!aim_first(run, shard, key) || has_moved(run, shard))) {
         return NULL;
     }
     while (conn == NULL) {

@@ -150,6 +150,9 @@ time_limit(const struct tk_run *run, const struct tk_shard *shard)
 {
     const struct tk_read_mode *mode = &run->job->read;
 
+    if (run->job->attempt_ms > 0) {
+        return run->job->attempt_ms * TK_MS;
+    }
     if (mode->timeout_ms > 0 && !shard->lacks_timeout && tk_run_reads(run)) {
         return mode->timeout_ms > INT32_MAX ? INT32_MAX * TK_MS
                                             : mode->timeout_ms * TK_MS;

@@ -14,7 +14,7 @@
 enum { EDIT_MAX = 4 * TK_MAP_DEPTH_MAX, SMALL = TK_MAP_FANOUT / 4 };
 
 struct edit {
-    struct tk_map_entry *entry;   /* to put in; NULL: remove `key` */
+    struct tk_map_entry *entry; /* to put in; NULL: remove `key` */
     tikv_slice key;
     struct tk_map_entry *outcome; /* the one replaced or removed */
     size_t made_count;
@@ -175,8 +175,7 @@ build(struct edit *edit, const struct columns *columns, bool is_leaf,
     while (at < columns->count) {
         size_t count = at == 0 ? cut : columns->count - cut;
         struct tk_map_node *node = tk_map_node_new(
-            columns->mins + at, is_leaf ? NULL : columns->children + at,
-            count);
+            columns->mins + at, is_leaf ? NULL : columns->children + at, count);
 
         if (node == NULL) {
             return false;
@@ -364,8 +363,7 @@ tk_map_put(struct tk_map *map, struct tk_map_entry *entry,
 }
 
 bool
-tk_map_remove(struct tk_map *map, tikv_slice key,
-              struct tk_map_entry **removed)
+tk_map_remove(struct tk_map *map, tikv_slice key, struct tk_map_entry **removed)
 {
     struct tk_map_entry *there = tk_map_node_floor(map->draft, key, false);
     struct edit edit;
@@ -403,8 +401,7 @@ tk_map_publish(struct tk_map *map)
     atomic_store_explicit(&map->root, map->draft, memory_order_release);
     map->dead = NULL;
     while (dead != NULL) {
-        struct tk_map_node *next =
-            (struct tk_map_node *)dead->retired.next[0];
+        struct tk_map_node *next = (struct tk_map_node *)dead->retired.next[0];
 
         tk_epoch_retire(map->rt, &dead->retired, free_node);
         dead = next;

@@ -15,11 +15,7 @@
 
 #include "region/map.h"
 
-enum {
-    TK_MAP_FANOUT = 32,
-    TK_MAP_DEPTH_MAX = 20,
-    TK_MAP_NEAR = 40
-};
+enum { TK_MAP_FANOUT = 32, TK_MAP_DEPTH_MAX = 20, TK_MAP_NEAR = 40 };
 
 struct tk_map_node {
     uint16_t count;
