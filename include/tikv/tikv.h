@@ -14,6 +14,7 @@
 #include <tikv/locks.h>
 #include <tikv/oracle.h>
 #include <tikv/raw.h>
+#include <tikv/request.h>
 #include <tikv/snapshot.h>
 #include <tikv/topology.h>
 #include <tikv/txn.h>
