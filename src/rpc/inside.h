@@ -133,6 +133,7 @@ struct tk_pipe {
 
     struct tk_rpc_stats stats;
     uint64_t seen_requests; /* upkeep.c: at its last look */
+    int64_t looked_at;
     int64_t idle_since;
 };
 

@@ -168,6 +168,8 @@ struct tk_rpc_stats {
     uint64_t unary;
     uint64_t late_answers; /* to ids nobody waits for */
     uint64_t streams_opened;
+    uint64_t slow;    /* without an answer for 30 s; looked at by upkeep */
+    uint64_t hanging; /* of them, for 90 s */
 };
 
 void

@@ -287,6 +287,8 @@ add_stats(struct tk_pipe *pipe, struct tk_rpc_stats *out)
     out->unary += pipe->stats.unary;
     out->late_answers += pipe->stats.late_answers;
     out->streams_opened += pipe->stats.streams_opened;
+    out->slow += pipe->stats.slow;
+    out->hanging += pipe->stats.hanging;
     tk_mutex_unlock(&pipe->lock);
 }
 

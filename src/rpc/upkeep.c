@@ -15,6 +15,9 @@
  * come to rest. There is no next change before that. A route follows the
  * connection whose links it uses.
  *
+ * Slow and hanging: what has waited on a stream for 30 s, and for 90 s, is
+ * counted once and told to the log, with the oldest of its kind.
+ *
  * Threads: the timer's. Locks: RPC for the timer, STREAM for one pipe.
  */
 #include <stddef.h>
@@ -25,6 +28,8 @@
 #define TICK_MAX_NS (30000 * TK_MS)
 #define TICK_MIN_NS (10 * TK_MS)
 #define WATCH_NS (1000 * TK_MS)
+#define SLOW_NS (30000 * TK_MS)
+#define HANGING_NS (90000 * TK_MS)
 
 static bool
 is_set(const char *text)
@@ -136,6 +141,54 @@ rest_pipe(struct tk_pipe *pipe, int64_t now, int64_t patience)
     return is_down;
 }
 
+/* ---- slow and hanging ---- */
+
+/* Whether it came of age since the last look. */
+static bool
+is_new(const struct tk_slot *slot, int64_t now, int64_t last, int64_t age)
+{
+    return slot->sent_at <= now - age && slot->sent_at > last - age;
+}
+
+static void
+inspect(struct tk_pipe *pipe, int64_t now)
+{
+    enum tk_command oldest = TK_COMMANDS;
+    int64_t since = now;
+    uint32_t slow = 0;
+    uint32_t hanging = 0;
+    uint32_t index;
+
+    tk_mutex_lock(&pipe->lock);
+    for (index = pipe->slots.wire.head; index != TK_SLOT_NONE;
+         index = pipe->slots.at[index].next) {
+        const struct tk_slot *slot = &pipe->slots.at[index];
+
+        /* In the order of sending. */
+        if (slot->sent_at > now - SLOW_NS) {
+            break;
+        }
+        if (oldest == TK_COMMANDS) {
+            oldest = (enum tk_command)slot->command;
+            since = slot->sent_at;
+        }
+        slow += is_new(slot, now, pipe->looked_at, SLOW_NS);
+        hanging += is_new(slot, now, pipe->looked_at, HANGING_NS);
+    }
+    pipe->looked_at = now;
+    pipe->stats.slow += slow;
+    pipe->stats.hanging += hanging;
+    tk_mutex_unlock(&pipe->lock);
+    if (slow != 0 || hanging != 0) {
+        tk_log(pipe->rpc->log, TIKV_LOG_WARN, "rpc",
+               "%s: %u more requests without an answer for 30 s, %u for 90 s; "
+               "the oldest, %s, for %lld s",
+               pipe->conn->address, slow, hanging,
+               tk_command_row(oldest)->name,
+               (long long)((now - since) / (1000 * TK_MS)));
+    }
+}
+
 /* ---- change of guard ---- */
 
 static bool
@@ -217,6 +270,9 @@ care(struct tk_rpc *rpc, struct tk_conn *conn, int64_t now)
     bool are_relieved = true;
     uint32_t i;
 
+    for (i = 0; i < conn->pipes_count; i++) {
+        inspect(&conn->pipes[i], now);
+    }
     for (i = 0; i < conn->pipes_count; i++) {
         bool is_on_duty = i >= guard && i < guard + rpc->pipes_count;
         bool is_at_rest =

@@ -10,8 +10,7 @@ call(struct fake *fake, struct tk_conn *conn)
     struct asked asked;
 
     asked_init(&asked, fake, TK_CMD_RAW_CHECKSUM);
-    assert_int_equal(tk_conn_submit(conn, &asked.request, false),
-                     TK_SUBMIT_OK);
+    assert_int_equal(tk_conn_submit(conn, &asked.request, false), TK_SUBMIT_OK);
     fake_end_unary(fake);
     assert_int_equal(asked.dones, 1);
 }

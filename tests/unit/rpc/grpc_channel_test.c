@@ -50,7 +50,7 @@ channel__compresses_if_told_to(void **state)
 
 /* A small window slows an answer down, and does not stop it. */
 static void
-channel__works_with_a_window_of_its_own(void **state)
+lesson_129__a_window_is_what_it_is_set_to(void **state)
 {
     struct tk_runtime *rt = tk_runtime_posix_new();
     struct server server;
@@ -70,7 +70,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(channel__compresses_if_told_to),
-        harness_test(channel__works_with_a_window_of_its_own),
+        harness_test(lesson_129__a_window_is_what_it_is_set_to),
     };
 
     return harness_run(tests);

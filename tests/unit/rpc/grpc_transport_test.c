@@ -23,6 +23,7 @@ struct world {
     struct tk_serve *serve;
     struct tk_config config;
     struct tk_rpc *rpc;
+    int64_t keepalive_ms; /* 0: as by default */
 };
 
 struct asked {
@@ -51,8 +52,10 @@ start_client(struct world *world)
     atomic_init(&config->rpc_batch_max_count, 128);
     atomic_init(&config->rpc_inflight_max_count, 4096);
     atomic_init(&config->rpc_dial_timeout_ms, 2000);
-    atomic_init(&config->rpc_keepalive_ms, 10000);
-    atomic_init(&config->rpc_keepalive_timeout_ms, 3000);
+    atomic_init(&config->rpc_keepalive_ms,
+                world->keepalive_ms == 0 ? 10000 : world->keepalive_ms);
+    atomic_init(&config->rpc_keepalive_timeout_ms,
+                world->keepalive_ms == 0 ? 3000 : 500);
     config->security_ca_file = nothing;
     config->security_cert_file = nothing;
     config->security_key_file = nothing;
@@ -204,6 +207,38 @@ grpc__answers_batched_and_unary(void **state)
     assert_true(tk_cluster_calls(world.core, "tikv.RawGet") == 2);
     tk_conn_unref(store);
     tk_conn_unref(pd);
+    stop(&world);
+}
+
+/* Nothing arrives and nothing is refused: only keepalive can tell. */
+static void
+lesson_127__a_silent_link_is_given_up_after_keepalive(void **state)
+{
+    struct world world;
+    struct asked asked;
+    struct tk_conn *conn;
+    tikv_error *error;
+    uint64_t id;
+    int64_t begun;
+
+    (void)state;
+    start(&world);
+    stop_client(&world);
+    world.keepalive_ms = 1000;
+    start_client(&world);
+    conn = conn_to(&world, TK_NODE_STORE | 1);
+    assert_true(heals(&world, conn, 5000));
+    error = tk_cluster_partition(world.core, "client", "store1", 0, false,
+                                 &id);
+    assert_null(error);
+    begun = tk_now(world.rt);
+    ask(&world, conn, &asked, TK_CMD_RAW_GET, 60000);
+    await(&asked);
+    assert_int_equal(asked.status, TK_REPLY_FAILED);
+    assert_int_equal(asked.grpc, 14);
+    assert_true(tk_now(world.rt) - begun <
+                8000 * TK_MS * harness_stretch());
+    tk_conn_unref(conn);
     stop(&world);
 }
 
@@ -520,6 +555,7 @@ main(void)
         harness_test(grpc__an_unused_connection_comes_to_rest),
         harness_test(grpc__answers_batched_and_unary),
         harness_test(grpc__an_answer_outlives_the_client),
+        harness_test(lesson_127__a_silent_link_is_given_up_after_keepalive),
         harness_test(grpc__a_dead_address_fails_at_once_and_without_doubt),
         harness_test(grpc__a_restart_breaks_and_heals),
         harness_test(grpc__a_lost_answer_is_ended_by_the_deadline),

@@ -86,7 +86,7 @@ rest__does_not_come_to_who_works(void **state)
 /* Lesson 124: a request that meets the end of an unused stream waits for the
  * next, and does not fail. */
 static void
-rest__lets_a_late_request_out_on_the_next_stream(void **state)
+lesson_124__rest_hurts_no_late_request(void **state)
 {
     struct asked asked;
     struct fake fake;
@@ -182,15 +182,60 @@ age__changes_the_guard_without_hurting_requests(void **state)
     fake_stop(&fake);
 }
 
+static void
+expect_slow(struct fake *fake, uint64_t slow, uint64_t hanging)
+{
+    struct tk_rpc_stats stats;
+
+    tk_rpc_stats(fake->rpc, &stats);
+    assert_int_equal(stats.slow, slow);
+    assert_int_equal(stats.hanging, hanging);
+}
+
+static void
+inspection__counts_the_slow_and_the_hanging_once(void **state)
+{
+    struct asked slow[3];
+    struct asked quick;
+    struct fake fake;
+    uint64_t ids[3];
+    size_t i;
+
+    (void)state;
+    fake_start_with(&fake, 128, 64, 180000, 0);
+    for (i = 0; i < 3; i++) {
+        asked_init(&slow[i], &fake, TK_CMD_RAW_GET);
+        slow[i].request.deadline = fake.runtime.now + 60 * MINUTE;
+        assert_int_equal(tk_conn_submit(fake.conn, &slow[i].request, i < 2),
+                         TK_SUBMIT_OK);
+        ids[i] = asked_id(&slow[i]);
+    }
+    fake_sent(&fake);
+    ask_and_answer(&fake, &quick);
+    fake_advance(&fake.runtime, 20000 * TK_MS);
+    expect_slow(&fake, 0, 0);
+    fake_advance(&fake.runtime, MINUTE);
+    expect_slow(&fake, 3, 0);
+    fake_answer(&fake, ids, 1);
+    fake_advance(&fake.runtime, MINUTE);
+    expect_slow(&fake, 3, 2);
+    fake_advance(&fake.runtime, 5 * MINUTE);
+    expect_slow(&fake, 3, 2);
+    fake_answer(&fake, ids + 1, 2);
+    assert_int_equal(slow[2].status, TK_REPLY_OK);
+    fake_stop(&fake);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(rest__comes_after_three_minutes),
         harness_test(rest__does_not_come_to_who_works),
-        harness_test(rest__lets_a_late_request_out_on_the_next_stream),
+        harness_test(lesson_124__rest_hurts_no_late_request),
         harness_test(rest__never_comes_if_switched_off),
         harness_test(age__changes_the_guard_without_hurting_requests),
+        harness_test(inspection__counts_the_slow_and_the_hanging_once),
     };
 
     return harness_run(tests);
