@@ -119,6 +119,36 @@ backoff__excludes_busy_servers_up_to_a_limit(void **state)
     tikv_error_free(error);
 }
 
+/* However many there were: sums by kind, in the error too. */
+static void
+backoff__keeps_the_sum_of_many_pauses(void **state)
+{
+    struct tk_backoff backoff;
+    int64_t sums[2] = { 0, 0 };
+    tikv_error *error;
+    const char *name;
+    uint64_t ms;
+    size_t at;
+    int i;
+
+    (void)state;
+    tk_backoff_init(&backoff, 0);
+    for (i = 0; i < 32; i++) {
+        sums[0] += tk_backoff_next(&backoff, TK_BACKOFF_RPC, -1, 3);
+        sums[1] += tk_backoff_next(&backoff, TK_BACKOFF_REGION_MISS, -1, 3);
+    }
+    assert_int_equal(backoff.total_ms, sums[0] + sums[1]);
+    error = tk_backoff_exceeded(&backoff, tk_error(TIKV_ERR_REGION, "last"));
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_UNAVAILABLE);
+    assert_non_null(strstr(tikv_error_message(error), "tikvRPC"));
+    assert_non_null(strstr(tikv_error_message(error), "last"));
+    for (at = 0; tikv_error_backoff(error, at, &name, &ms); at++) {
+        assert_int_equal(ms, sums[strcmp(name, "tikvRPC") == 0 ? 0 : 1]);
+    }
+    assert_int_equal(at, 2);
+    tikv_error_free(error);
+}
+
 static void
 backoff__names_the_dominant_kind(void **state)
 {
@@ -304,6 +334,7 @@ main(void)
         harness_test(backoff__obeys_a_ceiling),
         harness_test(backoff__checks_the_budget_before_sleeping),
         harness_test(backoff__excludes_busy_servers_up_to_a_limit),
+        harness_test(backoff__keeps_the_sum_of_many_pauses),
         harness_test(backoff__names_the_dominant_kind),
         harness_test(backoff__forks_totals_and_adopts_them),
         harness_test(backoff__takes_an_interrupted_sleep_back),

@@ -168,6 +168,103 @@ load__ends_at_once_with_bounds_that_are_no_keys(void **state)
     world_sim(1, &three_stores, no_keys);
 }
 
+/* ---- hearsay ---- */
+
+/* Followers of PD answer, and what they say is one split old. */
+static uint64_t
+mislead(struct world *w, uint64_t *at_others)
+{
+    uint32_t leader = tk_cluster_pd_leader(w->cluster);
+    uint64_t at_leader;
+    char rule[80];
+    uint32_t i;
+
+    snprintf(rule, sizeof(rule), "on=pd.GetRegion member=%u do=delay(0)",
+             leader);
+    at_leader = world_fault(w, rule);
+    for (i = 1; i < 3; i++) {
+        snprintf(rule, sizeof(rule),
+                 "on=pd.GetRegion member=%u do=stale_region",
+                 (leader + i) % 3);
+        at_others[i - 1] = world_fault(w, rule);
+    }
+    return at_leader;
+}
+
+struct hits {
+    uint64_t leader;
+    uint64_t others;
+};
+
+static struct hits
+hits_of(struct world *w, uint64_t at_leader, const uint64_t *at_others)
+{
+    return (struct hits){
+        tk_cluster_fault_hits(w->cluster, at_leader),
+        tk_cluster_fault_hits(w->cluster, at_others[0]) +
+            tk_cluster_fault_hits(w->cluster, at_others[1]),
+    };
+}
+
+static struct tk_region *
+record_of(struct world *w)
+{
+    struct tk_region *region;
+
+    tk_mutex_lock(&w->cache->lock);
+    region = tk_cache_by_id(w->cache, region_of(w, "a"));
+    tk_mutex_unlock(&w->cache->lock);
+    assert_non_null(region);
+    return region;
+}
+
+static void
+old_news(struct world *w)
+{
+    uint64_t at_others[2];
+    uint64_t at_leader = mislead(w, at_others);
+    struct hits hits;
+    int64_t begun;
+
+    split(w, "m");
+    /* Nothing is known: whatever is said is taken, and the store puts it
+     * right. */
+    kv_put(w, "a", "1");
+    hits = hits_of(w, at_leader, at_others);
+    assert_int_equal(hits.leader, 0);
+    assert_int_equal(hits.others, 1);
+    /* Its time is over, but it is still known: older is refused, and the
+     * leader asked at once. */
+    begun = tk_now(w->rt);
+    atomic_store(&record_of(w)->expires, begun);
+    assert_false(tk_cache_has(w->cache, tk_slice_text("a")));
+    kv_put(w, "a", "2");
+    hits = hits_of(w, at_leader, at_others);
+    assert_int_equal(hits.leader, 1);
+    assert_int_equal(hits.others, 2);
+    assert_in_range((tk_now(w->rt) - begun) / TK_MS, 0, 10);
+    /* What was found wrong, or is to be read anew, goes to nobody else. */
+    tk_region_invalidate(record_of(w), TK_INVALID_EPOCH);
+    kv_put(w, "a", "3");
+    tk_region_mark(record_of(w), TK_REGION_READY);
+    kv_put(w, "a", "4");
+    hits = hits_of(w, at_leader, at_others);
+    assert_int_equal(hits.leader, 3);
+    assert_int_equal(hits.others, 2);
+}
+
+static void
+lesson_84__old_news_is_asked_of_the_leader_once(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.cluster.pds_count = 3;
+    plan.settings[0] = "pd.follower_handle";
+    plan.settings[1] = "true";
+    both(&plan, old_news);
+}
+
 /* ---- all of them ---- */
 
 static void
@@ -389,6 +486,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(load__finds_regions_by_id),
         harness_test(load__ends_at_once_with_bounds_that_are_no_keys),
+        harness_test(lesson_84__old_news_is_asked_of_the_leader_once),
         harness_test(refresh__fills_holes_and_keeps_what_is_newer),
         harness_test(refresh__goes_on_page_by_page),
         harness_test(refresh__is_done_at_open_where_it_is_wanted),
