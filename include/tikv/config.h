@@ -46,6 +46,7 @@
  * rpc.window_bytes          0         0 .. 1073741824, 0 adapts to the network
  * rpc.compression           none      none, gzip
  * region.cache_ttl_ms     * 600000    10 .. 86400000
+ * region.cache_max_count  * 10000000  1 .. 1000000000
  * region.sweep_ms         * 10000     10 .. 3600000
  * region.preload            false     a switch
  * region.refresh_ms         0         0 .. 86400000, 0 is never

@@ -51,6 +51,7 @@ struct tk_config {
     tk_setting rpc_window_bytes;
     tk_setting rpc_compression; /* 0 none, 1 gzip */
     tk_setting region_cache_ttl_ms;
+    tk_setting region_cache_max_count;
     tk_setting region_sweep_ms;
     tk_setting region_preload;
     tk_setting region_refresh_ms;

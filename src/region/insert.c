@@ -215,6 +215,28 @@ tk_cache_publish(struct tk_cache *cache, struct tk_region *gone)
     }
 }
 
+/* A cache that is full loses the record behind the new one, or the first: at
+ * random for lookups here and there, the oldest for those who walk. */
+static void
+make_room(struct tk_cache *cache, const struct tk_region *fresh,
+          struct tk_region **gone)
+{
+    int64_t most = tk_config_int(&cache->config->region_cache_max_count);
+    tikv_slice none = { NULL, 0 };
+    struct tk_map_entry *entry;
+
+    if (cache->map.count <= (size_t)most) {
+        return;
+    }
+    entry = tk_map_next(&cache->map, fresh->entry.key, false);
+    if (entry == NULL) {
+        entry = tk_map_next(&cache->map, none, true);
+    }
+    if (entry != &fresh->entry) {
+        tk_cache_remove(cache, (struct tk_region *)(void *)entry, gone);
+    }
+}
+
 bool
 tk_cache_insert(struct tk_cache *cache, struct tk_region *region)
 {
@@ -254,6 +276,7 @@ tk_cache_insert(struct tk_cache *cache, struct tk_region *region)
         tk_region_invalidate(other, TK_INVALID_EPOCH);
     }
     index_add(cache, region);
+    make_room(cache, region, &gone);
     tk_cache_publish(cache, gone);
     tk_cache_sweep_later(cache);
     return true;
