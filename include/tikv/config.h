@@ -22,6 +22,7 @@
  * tso.batch_wait_us       * 0         0 .. 10000
  * tso.inflight_count      * 1         1 .. 64
  * tso.follower_proxy      * false     a switch
+ * client.zone               -         a text
  * txn.scope                 global    a text, empty is global
  * call.timeout_ms         * 20000     1 .. 3600000
  * backoff.raw_ms          * 20000     1 .. 3600000

@@ -51,7 +51,14 @@ enum {
     TIKV_DETAILS_OWN_NS = 7,
     TIKV_DETAILS_CALLS = 8,    /* that added to it */
     TIKV_DETAILS_REQUESTS = 9, /* sent to stores, repeated ones included */
-    TIKV_DETAILS_HEDGES = 10   /* of them second ones, `read.hedge_ms` */
+    TIKV_DETAILS_HEDGES = 10,  /* of them second ones, `read.hedge_ms` */
+
+    /* Requests to stores and their answers, without envelopes; the far ones
+     * are those of stores whose label "zone" is not `client.zone`. */
+    TIKV_DETAILS_SENT_BYTES = 11,
+    TIKV_DETAILS_RECEIVED_BYTES = 12,
+    TIKV_DETAILS_FAR_SENT_BYTES = 13,
+    TIKV_DETAILS_FAR_RECEIVED_BYTES = 14
 };
 
 /* NULL reads as an empty one. */

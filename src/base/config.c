@@ -65,6 +65,8 @@ static const struct row rows[] = {
       0, 1, "false", HOT,
       "timestamps are asked for at all members, which pass it on to the "
       "leader" },
+    { "client.zone", TEXT, AT(client_zone), 0, 0, "", 0,
+      "where the client is, as stores tell it by their label zone" },
     { "txn.scope", TEXT, AT(txn_scope), 0, 0, "global", 0,
       "scope of transactions; empty is global" },
     { "call.timeout_ms", INT, AT(call_timeout_ms), 1, 3600000, "20000", HOT,

@@ -88,6 +88,7 @@ struct tk_config {
 
     /* Never NULL; "" when not set. */
     char *pd_endpoints;
+    char *client_zone;
     char *txn_scope;
     char *raw_column_family;
     char *security_ca_file;

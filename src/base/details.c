@@ -45,6 +45,9 @@ tk_spent_add(struct tk_spent *to, const struct tk_spent *from)
     to->calls += from->calls;
     to->requests += from->requests;
     to->hedges += from->hedges;
+    for (i = 0; i < TK_TRAFFICS; i++) {
+        to->bytes[i] += from->bytes[i];
+    }
 }
 
 static uint64_t
@@ -95,6 +98,14 @@ tikv_details_u64(const tikv_details *details, tikv_details_field field)
         return spent->requests;
     case TIKV_DETAILS_HEDGES:
         return spent->hedges;
+    case TIKV_DETAILS_SENT_BYTES:
+        return spent->bytes[TK_TRAFFIC_OUT];
+    case TIKV_DETAILS_RECEIVED_BYTES:
+        return spent->bytes[TK_TRAFFIC_IN];
+    case TIKV_DETAILS_FAR_SENT_BYTES:
+        return spent->bytes[TK_TRAFFIC_FAR_OUT];
+    case TIKV_DETAILS_FAR_RECEIVED_BYTES:
+        return spent->bytes[TK_TRAFFIC_FAR_IN];
     default:
         return 0;
     }

@@ -21,17 +21,43 @@ enum tk_part {
     TK_PARTS
 };
 
+/* Bytes of requests and answers, without their envelopes. What goes to or
+ * comes from another zone is told apart. */
+enum tk_traffic {
+    TK_TRAFFIC_OUT,
+    TK_TRAFFIC_IN,
+    TK_TRAFFIC_FAR_OUT, /* of them */
+    TK_TRAFFIC_FAR_IN,
+    TK_TRAFFICS
+};
+
 struct tk_spent {
     int64_t ns[TK_PARTS];
     int64_t slept_ns[TK_BACKOFF_KINDS]; /* of ns[TK_PART_BACKOFF] */
     uint64_t calls;
     uint64_t requests; /* to stores */
     uint64_t hedges;   /* of them */
+    uint64_t bytes[TK_TRAFFICS];
 };
 
 struct tikv_details {
     struct tk_spent spent;
 };
+
+static inline void
+tk_spent_request(struct tk_spent *spent, bool is_far, size_t bytes)
+{
+    spent->requests++;
+    spent->bytes[TK_TRAFFIC_OUT] += bytes;
+    spent->bytes[TK_TRAFFIC_FAR_OUT] += is_far ? bytes : 0;
+}
+
+static inline void
+tk_spent_answer(struct tk_spent *spent, bool is_far, size_t bytes)
+{
+    spent->bytes[TK_TRAFFIC_IN] += bytes;
+    spent->bytes[TK_TRAFFIC_FAR_IN] += is_far ? bytes : 0;
+}
 
 void
 tk_spent_add(struct tk_spent *to, const struct tk_spent *from);

@@ -122,8 +122,7 @@ tk_shard_set_cause(struct tk_shard *shard, tikv_error *cause)
     shard->cause = cause;
 }
 
-/* Facts into an error that is being returned. A bare timeout gets the last
- * trouble as its text. */
+/* Facts into an error on its way out; a bare timeout tells the last trouble. */
 static tikv_error *
 describe(struct tk_run *run, struct tk_shard *shard, tikv_error *error)
 {
@@ -447,7 +446,8 @@ begin(struct tk_run *run, struct tk_first *first)
     tk_op_recount(run->op, TK_PART_QUEUE, TK_PART_WIRE,
                   first->ended_at - run->op->started);
     run->op->waited_ns = first->ended_at - run->op->started;
-    run->op->spent.requests++;
+    tk_spent_request(&run->op->spent, tk_shard_is_far(run, shard),
+                     first->sent_bytes);
     shard->ends_with_op = run->op->deadline <= tk_now(run->router->rt);
     job->attempts = 1;
     tk_shard_judge(run, shard);

@@ -120,6 +120,7 @@ struct tk_first {
     enum tk_reply_status status;
     int grpc;
     bool never_sent;
+    size_t sent_bytes;
     int64_t ended_at;
     tikv_slice data; /* in frame */
     struct tk_frame *frame; /* one reference, taken over by tk_drive */

@@ -172,6 +172,15 @@ void
 tk_shard_submit(struct tk_run *run, struct tk_shard *shard,
                 struct tk_conn *conn);
 
+/* The attempt goes to another zone. */
+static inline bool
+tk_shard_is_far(const struct tk_run *run, const struct tk_shard *shard)
+{
+    return tk_store_is_far(shard->via != NULL ? shard->via
+                                              : shard->route.store,
+                           run->router->config);
+}
+
 /* Takes a shard that is on no list; it ends on one, or finished. */
 void
 tk_shard_send(struct tk_run *run, struct tk_shard *shard);

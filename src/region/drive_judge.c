@@ -358,6 +358,10 @@ void
 tk_shard_judge(struct tk_run *run, struct tk_shard *shard)
 {
     tk_shard_uncount(shard);
+    if (shard->status == TK_REPLY_OK) {
+        tk_spent_answer(&run->op->spent, tk_shard_is_far(run, shard),
+                        shard->data.len);
+    }
     if (shard->is_void) {
         tk_shard_drop(run, shard);
         return;

@@ -374,7 +374,8 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
         shard->attempts++;
         shard->was_sent = true;
         run->job->attempts++;
-        run->op->spent.requests++;
+        tk_spent_request(&run->op->spent, tk_shard_is_far(run, shard),
+                         tk_parts_len(&shard->request.parts));
         shard->hedge_at = TK_NEVER;
         if (run->hedge_ns != 0 && !shard->is_hedge) {
             shard->hedge_at = tk_after(shard->sent_at, run->hedge_ns);

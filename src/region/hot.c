@@ -20,7 +20,8 @@
 static tikv_error *
 account(struct tk_hot *hot, tikv_slice answer, tikv_error *error)
 {
-    struct tk_spent spent = { .calls = 1, .requests = 1 };
+    bool is_far = tk_store_is_far(hot->first.route.store, hot->router->config);
+    struct tk_spent spent = { .calls = 1 };
     int64_t all;
     int64_t worked;
 
@@ -32,6 +33,8 @@ account(struct tk_hot *hot, tikv_slice answer, tikv_error *error)
     worked = worked < all ? worked : all;
     spent.ns[TK_PART_SERVER] = worked;
     spent.ns[TK_PART_WIRE] = all - worked;
+    tk_spent_request(&spent, is_far, hot->first.sent_bytes);
+    tk_spent_answer(&spent, is_far, answer.len);
     if (hot->details != NULL) {
         tk_spent_add(&hot->details->spent, &spent);
     }
@@ -135,6 +138,7 @@ tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
     hot->request.parts.region = tk_slice(route->context, route->context_len);
     hot->request.parts.call = call;
     hot->request.parts.body = body;
+    hot->first.sent_bytes = tk_parts_len(&hot->request.parts);
     switch (tk_conn_submit(conn, &hot->request, true)) {
     case TK_SUBMIT_OK:
         atomic_store(&hot->was_submitted, true);

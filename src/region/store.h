@@ -136,6 +136,10 @@ bool
 tk_store_has_labels(const struct tk_store *store,
                     const struct tk_label *labels, size_t count);
 
+/* Its label "zone" is another than ours; false where either is unknown. */
+bool
+tk_store_is_far(const struct tk_store *store, const struct tk_config *config);
+
 /* Requests that come now would wait so long, as far as is known. */
 int64_t
 tk_store_wait_ms(const struct tk_store *store, int64_t now);

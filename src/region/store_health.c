@@ -356,6 +356,24 @@ tk_store_free_labels(struct tk_store_slot *slot)
 }
 
 bool
+tk_store_is_far(const struct tk_store *store, const struct tk_config *config)
+{
+    const struct tk_labels *has;
+    size_t i;
+
+    if (config->client_zone[0] == '\0') {
+        return false;
+    }
+    has = atomic_load_explicit(&store->labels, memory_order_acquire);
+    for (i = 0; has != NULL && i < has->count; i++) {
+        if (strcmp(has->all[i].key, "zone") == 0) {
+            return strcmp(has->all[i].value, config->client_zone) != 0;
+        }
+    }
+    return false;
+}
+
+bool
 tk_store_has_labels(const struct tk_store *store,
                     const struct tk_label *labels, size_t count)
 {

@@ -57,6 +57,8 @@ details__tell_raw_calls_apart(void **state)
     tikv_details *details = details_new();
     tikv_value *value = NULL;
     tikv_future *future;
+    uint64_t received;
+    uint64_t sent;
     struct kv kv;
 
     (void)state;
@@ -69,12 +71,22 @@ details__tell_raw_calls_apart(void **state)
     expect_mostly(details, TIKV_DETAILS_WIRE_NS, 50);
     assert_int_equal(tikv_details_u64(details, TIKV_DETAILS_REQUESTS), 1);
     assert_int_equal(tikv_details_u64(details, TIKV_DETAILS_CALLS), 1);
+    sent = tikv_details_u64(details, TIKV_DETAILS_SENT_BYTES);
+    received = tikv_details_u64(details, TIKV_DETAILS_RECEIVED_BYTES);
+    assert_in_range(sent, 10, 200);
+    assert_in_range(received, 1, 200);
+    assert_int_equal(tikv_details_u64(details, TIKV_DETAILS_FAR_SENT_BYTES),
+                     0);
     tikv_details_clear(details);
     assert_int_equal(tikv_details_u64(details, TIKV_DETAILS_TOTAL_NS), 0);
     /* The short road. */
     future = tikv_raw_get_async(kv.client, kv_text("k"), &options);
     assert_true(tikv_future_wait(future, 10000));
     expect_mostly(details, TIKV_DETAILS_WIRE_NS, 50);
+    assert_in_range(tikv_details_u64(details, TIKV_DETAILS_SENT_BYTES),
+                    sent - 10, sent + 10);
+    assert_int_equal(tikv_details_u64(details, TIKV_DETAILS_RECEIVED_BYTES),
+                     received);
     tikv_future_free(future);
     tikv_details_free(details);
     kv_close(&kv);

@@ -4,8 +4,10 @@
 #include "unit/region/spy.h"
 
 #include "base/call.h"
+#include "region/store_inner.h"
 
 #include "coprocessor.upb.h"
+#include "metapb.upb.h"
 
 static const struct world_plan three_stores = {
     .cluster = { .stores_count = 3, .pds_count = 1, .regions_count = 1,
@@ -153,6 +155,88 @@ request__goes_where_its_read_says(void **state)
 {
     (void)state;
     world_sim(1, &three_stores, every_mode);
+}
+
+/* ---- bytes ---- */
+
+static void
+set_zone(struct world *w, uint64_t store, const char *zone)
+{
+    struct tk_arena *arena = tk_arena_new();
+    metapb_Store *facts = metapb_Store_new(arena->upb);
+    metapb_StoreLabel *label = metapb_Store_add_labels(facts, arena->upb);
+
+    metapb_StoreLabel_set_key(label, upb_StringView_FromString("zone"));
+    metapb_StoreLabel_set_value(label, upb_StringView_FromString(zone));
+    assert_true(tk_store_take_labels(
+        w->stores,
+        (struct tk_store_slot *)(void *)tk_stores_get(w->stores, store),
+        facts));
+    tk_arena_unref(arena);
+}
+
+/* Store 0 is the leader's. */
+static struct tk_spent
+spent_by(struct world *w, uint64_t store)
+{
+    struct kv *kv = kv_new(TK_CMD_RAW_GET, 1, NULL);
+    struct tk_spent spent;
+    struct tk_op op;
+
+    if (store != 0) {
+        kv->job.read.from = TK_READ_MIXED;
+        kv->job.read.stores = &store;
+        kv->job.read.stores_count = 1;
+    }
+    assert_true(tk_op_init(&op, w->exec, NULL, 10000 * TK_MS));
+    world_ok(tk_drive(&w->router, &op, &kv->job, NULL));
+    spent = op.spent;
+    tk_op_fini(&op);
+    tk_free(kv);
+    assert_true(store == 0 || spy_last(w)->store == store);
+    return spent;
+}
+
+static void
+two_zones(struct world *w)
+{
+    struct tk_spent near;
+    struct tk_spent far;
+    struct tk_spent unknown;
+
+    kv_put(w, "k00000", "0123456789");
+    pause(w, 100); /* all stores were looked at */
+    set_zone(w, 1, "here");
+    set_zone(w, 2, "there");
+    near = spent_by(w, 1);
+    far = spent_by(w, 2);
+    unknown = spent_by(w, 3);
+    assert_in_range(near.bytes[TK_TRAFFIC_OUT], 20, 100);
+    assert_in_range(near.bytes[TK_TRAFFIC_IN], 10, 100);
+    assert_int_equal(near.bytes[TK_TRAFFIC_FAR_OUT], 0);
+    assert_int_equal(near.bytes[TK_TRAFFIC_FAR_IN], 0);
+    assert_int_equal(far.bytes[TK_TRAFFIC_FAR_OUT],
+                     far.bytes[TK_TRAFFIC_OUT]);
+    assert_int_equal(far.bytes[TK_TRAFFIC_FAR_IN], far.bytes[TK_TRAFFIC_IN]);
+    assert_in_range(far.bytes[TK_TRAFFIC_FAR_IN], 10, 100);
+    assert_int_equal(unknown.bytes[TK_TRAFFIC_FAR_OUT], 0);
+    /* A repeated request is counted again. */
+    world_fault(w, "on=tikv.RawGet when=first(1) do=region_error(disk_full)");
+    near = spent_by(w, 0);
+    assert_int_equal(near.requests, 2);
+    assert_true(near.bytes[TK_TRAFFIC_OUT] >
+                unknown.bytes[TK_TRAFFIC_OUT] * 3 / 2);
+}
+
+static void
+request__bytes_are_counted_by_zone(void **state)
+{
+    struct world_plan plan = three_stores;
+
+    (void)state;
+    plan.settings[0] = "client.zone";
+    plan.settings[1] = "here";
+    world_sim(1, &plan, two_zones);
 }
 
 /* ---- buckets ---- */
@@ -377,6 +461,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(request__bears_cluster_and_priority),
         harness_test(request__goes_where_its_read_says),
+        harness_test(request__bytes_are_counted_by_zone),
         harness_test(request__of_a_coprocessor_names_its_buckets),
         harness_test(request__shuns_a_peer_that_is_down),
         harness_test(request__of_a_range_is_cut_at_regions),
