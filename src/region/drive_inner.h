@@ -2,9 +2,9 @@
 /*
  * The inside of the loop, shared by its five files: drive.c waits and ends,
  * drive_aim.c finds the region and the replica, drive_send.c cuts and sends,
- * drive_judge.c decides what an answer means, drive_hedge.c asks twice. One thread, the runner's; only
- * tk_shard_done() runs on the transport's and touches nothing but the reply
- * and the note.
+ * drive_judge.c decides what an answer means, drive_hedge.c asks twice. One
+ * thread, the runner's; only tk_shard_done() runs on the transport's and
+ * touches nothing but the reply and the note.
  */
 #ifndef TK_REGION_DRIVE_INNER_H
 #define TK_REGION_DRIVE_INNER_H
