@@ -61,6 +61,7 @@ txn__takes_nothing_once_it_ended(void **state)
     expect_over(txn);
     tikv_txn_free(txn);
     txn_sees(kv.client, "k", "1");
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -114,6 +115,7 @@ txn__refuses_wrong_arguments(void **state)
     txn_put(txn, "k", "1");
     txn_commit(txn);
     tikv_txn_free(NULL);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -145,6 +147,7 @@ txn__keeps_to_its_limits(void **state)
     kv_fails(tikv_txn_put(txn, kv_text("k"), kv_bytes(big, sizeof(big))),
              TIKV_ERR_TOO_LARGE);
     assert_int_equal(txn_commit(txn), 0);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -187,6 +190,7 @@ savepoint__takes_back_what_came_after_it(void **state)
     txn_sees(kv.client, "c", NULL);
     txn_sees(kv.client, "d", "1");
     txn_sees(kv.client, "e", "1");
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -266,6 +270,7 @@ txn__batch_get_is_the_union(void **state)
     assert_int_equal(tikv_pairs_count(pairs), 0);
     tikv_pairs_free(pairs);
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -317,6 +322,7 @@ txn__scans_the_union_page_by_page(void **state)
         }
     }
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -344,6 +350,7 @@ txn__scans_the_largest_page_over_a_delete(void **state)
     kv_fails(tikv_txn_scan(txn, kv_range("", ""), &options, &pairs),
              TIKV_ERR_ARGUMENT);
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -385,6 +392,7 @@ txn__fails_when_an_assertion_is_wrong(void **state)
         kv_fails(error, TIKV_ERR_ASSERTION);
         tikv_txn_free(txn);
     }
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -454,6 +462,7 @@ txn__tells_of_its_end_and_of_what_goes_on_behind(void **state)
         tikv_txn_free(loser);
         txn_settle(&kv);
         assert_int_equal(atomic_load(&watch.ends), 2);
+        txn_leaves_no_lock(&kv);
         kv_close(&kv);
     }
 }

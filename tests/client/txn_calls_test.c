@@ -65,6 +65,19 @@ one_key(struct kv *kv)
     write_keys(kv, 1);
 }
 
+/* Without a timestamp before: nothing that is not read is waited for. */
+static void
+one_key_causal(struct kv *kv)
+{
+    tikv_txn_options options = TIKV_TXN_OPTIONS_INIT;
+    tikv_txn *txn;
+
+    options.causal = TIKV_ON;
+    txn = txn_begin_with(kv->client, &options);
+    txn_put(txn, "k000000", "1");
+    txn_commit(txn);
+}
+
 static void
 two_keys(struct kv *kv)
 {
@@ -185,6 +198,18 @@ static const struct row rows[] = {
     { "1 key, 2pc", one_key, two_phases, NULL, { 2, 0, 0, 0, 1, 1 }, NULL },
     { "1 key, async", one_key, async, NULL, { 2, 0, 0, 0, 1, 1 }, NULL },
     { "1 key, 1pc", one_key, one_phase, NULL, { 2, 0, 0, 0, 1, 0 }, NULL },
+    { "1 key, async, causal",
+      one_key_causal,
+      async,
+      NULL,
+      { 1, 0, 0, 0, 1, 1 },
+      NULL },
+    { "1 key, 1pc, causal",
+      one_key_causal,
+      one_phase,
+      NULL,
+      { 1, 0, 0, 0, 1, 0 },
+      NULL },
     { "2 keys 1 region, 2pc",
       two_keys,
       two_phases,

@@ -39,6 +39,7 @@ txn__commits_what_it_wrote(void **state)
     txn_commit(txn);
     txn_sees(kv.client, "a", NULL);
     txn_sees(kv.client, "b", "2");
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -58,6 +59,7 @@ txn__of_nothing_commits_without_a_request(void **state)
     assert_int_equal(commit_ts, 0);
     assert_int_equal(txn_calls(&kv, NULL), before);
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -85,6 +87,7 @@ isolation(const struct kv_plan *plan)
     reader = txn_begin_with(kv.client, &at);
     txn_expect(reader, "k", "new");
     tikv_txn_free(reader);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -115,6 +118,7 @@ real_time_order(const struct kv_plan *plan)
 
         assert_true(earlier < txn_commit(first));
     }
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -155,6 +159,7 @@ conflict(const struct kv_plan *plan)
     txn_sees(kv.client, "c", NULL);
     txn_set(kv.client, "a", "later");
     txn_sees(kv.client, "a", "later");
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -199,6 +204,7 @@ txn__inserts_only_what_is_absent(void **state)
     kv_ok(tikv_txn_insert(txn, kv_text("k"), kv_text("3")));
     txn_commit(txn);
     txn_sees(kv.client, "k", "3");
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -220,6 +226,7 @@ txn__of_inserts_taken_back_writes_nothing(void **state)
     assert_int_equal(commit_ts, 0);
     assert_int_equal(txn_calls(&kv, "tikv.KvCommit"), 0);
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -241,6 +248,7 @@ txn__never_makes_a_ghost_its_primary(void **state)
     tikv_txn_free(txn);
     txn_sees(kv.client, "a", NULL);
     txn_sees(kv.client, "b", "1");
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -268,6 +276,7 @@ txn__locks_make_reads_count_as_writes(void **state)
     kv_fails(tikv_txn_commit(skew, NULL, NULL), TIKV_ERR_WRITE_CONFLICT);
     tikv_txn_free(skew);
     txn_sees(kv.client, "b", NULL);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -308,6 +317,7 @@ fallback(const char *const *settings, uint32_t fallbacks)
     txn_sees(kv.client, "b", "1");
     assert_int_equal(txn_calls(&kv, "tikv.KvPrewrite"), calls[0] + 1);
     assert_int_equal(txn_calls(&kv, "tikv.KvCommit"), calls[1] + 1);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -369,6 +379,7 @@ lesson_17__a_refusing_check_ends_the_commit(void **state)
         txn_sees(kv.client, "k", NULL);
     }
     assert_int_equal(txn_calls(&kv, "tikv.KvCommit"), 0);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -386,6 +397,7 @@ txn__of_the_newest_timestamp_cannot_commit(void **state)
     txn_put(txn, "k", "1");
     kv_fails(tikv_txn_commit(txn, NULL, NULL), TIKV_ERR_ARGUMENT);
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -407,6 +419,7 @@ txn__too_old_is_refused(void **state)
     kv_fails(tikv_txn_commit(txn, NULL, NULL), TIKV_ERR_TOO_OLD);
     assert_int_equal(txn_calls(&kv, "tikv.KvPrewrite"), 0);
     tikv_txn_free(txn);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -444,6 +457,7 @@ many_keys(const struct kv_plan *plan)
     /* 150000 bytes in requests of 16384, and three borders. */
     assert_in_range(txn_calls(&kv, "tikv.KvPrewrite"), 10, 16);
     assert_in_range(txn_calls(&kv, "tikv.KvCommit"), 4, 5);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
@@ -480,6 +494,7 @@ txn__finds_its_way_after_splits(void **state)
         txn_sees(kv.client, "a", "1");
         txn_sees(kv.client, "b", "1");
         txn_sees(kv.client, "c", "1");
+        txn_leaves_no_lock(&kv);
         kv_close(&kv);
     }
 }

@@ -77,6 +77,7 @@ txn__survives_one_lost_answer(void **state)
         txn_sees(kv.client, "a", "1");
         txn_sees(kv.client, "b", "1");
         assert_true(ts != 0);
+        txn_leaves_no_lock(&kv);
         kv_close(&kv);
     }
 }
@@ -165,6 +166,7 @@ txn__of_two_phases_fails_when_a_prewrite_is_lost(void **state)
     tikv_cluster_fault_remove(kv.cluster, 0);
     txn_settle(&kv);
     assert_true(txn_calls(&kv, "tikv.KvBatchRollback") >= 1);
+    assert_int_equal(txn_locks(&kv), 0);
     kv_close(&kv);
 }
 
@@ -188,6 +190,7 @@ lesson_4__a_definite_error_outweighs_a_lost_sibling(void **state)
         kv_fails(tikv_txn_commit(txn, NULL, NULL), TIKV_ERR_WRITE_CONFLICT);
         tikv_txn_free(txn);
         tikv_cluster_fault_remove(kv.cluster, 0);
+        txn_leaves_no_lock(&kv);
         kv_close(&kv);
     }
 }
@@ -237,6 +240,7 @@ lesson_6__what_was_never_executed_leaves_no_doubt(void **state)
         kv_fails(error, TIKV_ERR_TIMEOUT);
         tikv_txn_free(txn);
         tikv_cluster_fault_remove(kv.cluster, 0);
+        txn_leaves_no_lock(&kv);
         kv_close(&kv);
     }
 }
@@ -284,6 +288,7 @@ lesson_11__a_split_between_two_attempts_is_no_conflict(void **state)
         txn_commit(txn);
         txn_sees(kv.client, "a", "1");
         txn_sees(kv.client, "b", "1");
+        txn_leaves_no_lock(&kv);
         kv_close(&kv);
     }
 }
@@ -307,6 +312,7 @@ lesson_9__a_cancel_never_splits_a_commit(void **state)
     tikv_txn_free(txn);
     assert_int_equal(txn_calls(&kv, "tikv.KvPrewrite"), 0);
     tikv_cancel_free(cancel);
+    txn_leaves_no_lock(&kv);
     kv_close(&kv);
 }
 
