@@ -4,7 +4,7 @@
  * cut at every so many bytes of them before the first lock, and PD may spread
  * the parts over the stores. What this brings is speed alone, so whatever
  * fails here is told to the log and the commit goes on with the regions there
- * are.
+ * are; and it may take a quarter of the commit's time, no more.
  *
  * The committer's thread; no state beside the call.
  */
@@ -19,7 +19,7 @@
 enum {
     KEYS_MAX = 2048, /* of one request */
     BUDGET_MS = 20000,
-    SCATTER_MAX_MS = 20000, /* then it may go on beside the commit */
+    TIME_MAX_MS = 30000, /* then PD may go on beside the commit */
     LOOK_MIN_MS = 10,
     LOOK_MAX_MS = 500
 };
@@ -243,12 +243,11 @@ static tikv_error *
 await_scatter(struct presplit *split, struct tk_op *op)
 {
     struct tk_pd *pd = split->commit->client->router.pd;
-    int64_t until = tk_after(tk_now(op->rt), SCATTER_MAX_MS * TK_MS);
     int64_t pause_ms = LOOK_MIN_MS;
     tikv_error *error = tk_pd_scatter(pd, op, split->ids, split->ids_count);
     size_t i = 0;
 
-    while (error == NULL && i < split->ids_count && tk_now(op->rt) < until) {
+    while (error == NULL && i < split->ids_count) {
         bool goes_on;
 
         error = tk_pd_is_scattering(pd, op, split->ids[i], &goes_on);
@@ -262,27 +261,56 @@ await_scatter(struct presplit *split, struct tk_op *op)
     return error;
 }
 
+/* ---- in its own time ---- */
+
+static tikv_error *
+work(struct presplit *split, struct tk_op *op)
+{
+    tikv_error *error = choose_all(split, op);
+
+    if (error == NULL && split->places_count != 0) {
+        error = cut(split, op);
+    }
+    if (error == NULL && split->ids_count != 0) {
+        error = await_scatter(split, op);
+    }
+    return error;
+}
+
+static int64_t
+time_limit(const struct tk_op *op)
+{
+    int64_t now = tk_now(op->rt);
+    int64_t most = TIME_MAX_MS * TK_MS;
+    int64_t quarter =
+        op->deadline == TK_NEVER ? most : (op->deadline - now) / 4;
+
+    return tk_after(now, quarter < most ? quarter : most);
+}
+
 void
 tk_commit_presplit(struct tk_commit *commit, struct tk_op *op)
 {
     const struct tk_config *config = commit->client->router.config;
     struct presplit split = { .commit = commit };
+    tikv_call call = *op->call;
     tikv_error *error;
+    struct tk_op own;
 
     if (commit->all_count < (uint64_t)tk_config_int(&config->txn_split_keys)) {
         return;
     }
-    error = choose_all(&split, op);
-    if (error == NULL && split.places_count != 0) {
-        error = cut(&split, op);
+    call.timeout_ms = TIKV_FOREVER;
+    call.deadline_ns = time_limit(op);
+    if (!tk_op_init(&own, op->exec, &call, TK_NEVER)) {
+        return;
     }
+    error = work(&split, &own);
+    tk_op_fini(&own);
     commit->summary.regions_split = split.ids_count;
-    if (error == NULL && split.ids_count != 0) {
-        error = await_scatter(&split, op);
-    }
     if (error != NULL) {
         tk_log(commit->client->router.log, TIKV_LOG_INFO, "txn",
-               "transaction %llu: its regions were not split before: %s",
+               "transaction %llu: making room before it failed: %s",
                (unsigned long long)commit->start_ts, tikv_error_message(error));
     }
     tikv_error_free(error);
