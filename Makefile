@@ -521,7 +521,8 @@ demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a t
 	$(Q)BUILD='$(BUILD)' scripts/demo.sh
 
 # A row of a report is 2 s; DURATION, ROUNDS and CELLS are scripts/perf.sh's.
-.PHONY: perf perf-programs perf-micro perf-gate perf-cluster perf-txn
+.PHONY: perf perf-programs perf-micro perf-tso perf-gate perf-cluster perf-txn
+PERF_TSO_ARGS ?=
 perf-programs: $(PERF_release) $(PROGRAMS_release) ## benchmark programs, in $(BUILD)/release/perf
 perf: perf-programs ## floor and product measured, $(BUILD)/perf/report.md; DURATION=S ROUNDS=N
 	$(Q)BUILD='$(BUILD)' scripts/perf.sh
@@ -529,6 +530,8 @@ perf-micro: perf-programs ## micro benchmarks and timestamps, by the clock
 	$(Q)BUILD='$(BUILD)' scripts/perf_micro.sh
 perf-txn: $(BUILD)/release/perf/perf-txn $(BUILD)/release/tikv-playground ## what transactions cost: transfers/s, CPU, memory of a huge commit
 	$(Q)$(BUILD)/release/perf/perf-txn
+perf-tso: perf-programs ## timestamps by callers and ways to call; PERF_TSO_ARGS=--json
+	$(Q)BUILD='$(BUILD)' scripts/perf_tso.sh $(PERF_TSO_ARGS)
 perf-cluster: $(BUILD)/release/perf/perf-cluster ## what the embedded cluster does by itself, beside its goals
 	$(Q)$(BUILD)/release/perf/perf-cluster
 perf-gate: perf-programs | deps-valgrind ## counted instructions against perf/gate.tsv

@@ -7,7 +7,7 @@
 
 #include "pdpb.upb.h"
 
-enum { LOGICAL_BITS = 18 };
+enum { LOGICAL_BITS = 18, LEAST_TRIES = 5 };
 
 /* Encodes `request`, asks, and gives the response. */
 static tikv_error *
@@ -25,12 +25,12 @@ ask(struct tk_pd *pd, struct tk_op *op, enum tk_command command,
                                  : tk_pd_call(pd, op, &ask, arena, out);
 }
 
-tikv_error *
-tk_pd_min_timestamp(struct tk_pd *pd, struct tk_op *op, uint64_t *out)
+/* PD's own, which all are when no service stands apart. */
+static tikv_error *
+least_of_pd(struct tk_pd *pd, struct tk_op *op, struct tk_arena *arena,
+            uint64_t *out)
 {
-    struct tk_arena *arena = tk_arena_new();
-    pdpb_GetMinTSRequest *request =
-        arena == NULL ? NULL : pdpb_GetMinTSRequest_new(arena->upb);
+    pdpb_GetMinTSRequest *request = pdpb_GetMinTSRequest_new(arena->upb);
     const pdpb_Timestamp *stamp;
     const void *answer = NULL;
     tikv_error *error;
@@ -48,7 +48,50 @@ tk_pd_min_timestamp(struct tk_pd *pd, struct tk_op *op, uint64_t *out)
                    (uint64_t)pdpb_Timestamp_logical(stamp);
         }
     }
+    return error;
+}
+
+static tikv_error *
+least(struct tk_pd *pd, struct tk_op *op, uint64_t *out)
+{
+    struct tk_arena *arena = tk_arena_new();
+    uint64_t ts = 0;
+    tikv_error *error;
+
+    if (arena == NULL) {
+        return tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    error = tk_service_least(pd, op, arena, &ts);
+    if (error == NULL && ts == 0) {
+        error = least_of_pd(pd, op, arena, &ts);
+    }
     tk_arena_unref(arena);
+    if (error == NULL) {
+        *out = ts;
+    }
+    return error;
+}
+
+tikv_error *
+tk_pd_min_timestamp(struct tk_pd *pd, struct tk_op *op, uint64_t *out)
+{
+    tikv_error *error = least(pd, op, out);
+    unsigned tries;
+
+    /* Servers of a service come and go. */
+    for (tries = 0; tries < LEAST_TRIES && error != NULL &&
+                    tikv_error_code(error) == TIKV_ERR_PD;
+         tries++) {
+        tikv_error *end = tk_op_sleep(op, tk_pd_pause_ms(pd, tries) * TK_MS);
+
+        if (end != NULL) {
+            end = tk_error_wrap(end, "%s", tikv_error_message(error));
+            tikv_error_free(error);
+            return end;
+        }
+        tikv_error_free(error);
+        error = least(pd, op, out);
+    }
     return error;
 }
 

@@ -288,6 +288,12 @@ tikv_error *
 tk_service_look(struct tk_pd *pd, struct tk_op *op)
     __attribute__((warn_unused_result));
 
+/* The least of what the servers of a service apart would give next; *out stays
+ * 0 when there is no such service. */
+tikv_error *
+tk_service_least(struct tk_pd *pd, struct tk_op *op, struct tk_arena *arena,
+                 uint64_t *out) __attribute__((warn_unused_result));
+
 /* Who gives them. */
 struct tk_tso_home
 tk_service_tso(struct tk_pd *pd);

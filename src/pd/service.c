@@ -20,6 +20,8 @@
 #include "pdpb.upb.h"
 #include "tsopb.upb.h"
 
+enum { LOGICAL_BITS = 18 };
+
 /* Timestamps are asked for without a keyspace. */
 #define NO_KEYSPACE UINT32_C(0xFFFFFFFF)
 
@@ -201,6 +203,107 @@ tk_service_look(struct tk_pd *pd, struct tk_op *op)
         tikv_error_free(error);
     }
     return NULL;
+}
+
+/* ---- the least timestamp of all services ---- */
+
+/* What those asked so far told. */
+struct least {
+    uint64_t ts; /* UINT64_MAX: nobody told one */
+    uint32_t groups;
+    uint32_t groups_total;
+};
+
+/* One server's part. An error is this server's alone. */
+static tikv_error *
+ask_least(struct tk_pd *pd, struct tk_op *op, upb_StringView url,
+          struct tk_arena *arena, struct least *least)
+{
+    struct tk_pd_ask ask = { TK_CMD_TSO_GET_MIN_TS, { NULL, 0 }, NULL };
+    tsopb_GetMinTSRequest *request = tsopb_GetMinTSRequest_new(arena->upb);
+    struct tk_conn *server = connect_url(pd, url);
+    const pdpb_Timestamp *stamp;
+    const void *answer = NULL;
+    tikv_error *error;
+    uint64_t ts;
+
+    if (request != NULL) {
+        tsopb_GetMinTSRequest_set_header(
+            request, tk_service_header(pd, arena, 0, NULL));
+        ask.body = tk_arena_encode(arena, tk_command_row(ask.command)->request,
+                                   request);
+    }
+    error = server == NULL || ask.body.data == NULL
+                ? tk_error_immortal(TIKV_ERR_MEMORY)
+                : tk_pd_call_at(pd, op, server, NULL, &ask, arena, &answer);
+    if (server != NULL) {
+        tk_conn_unref(server);
+    }
+    if (error != NULL) {
+        return error;
+    }
+    least->groups_total = tsopb_GetMinTSResponse_keyspace_groups_total(answer);
+    stamp = tsopb_GetMinTSResponse_timestamp(answer);
+    if (stamp != NULL &&
+        tsopb_GetMinTSResponse_keyspace_groups_serving(answer) != 0) {
+        least->groups += tsopb_GetMinTSResponse_keyspace_groups_serving(answer);
+        ts = ((uint64_t)pdpb_Timestamp_physical(stamp) << LOGICAL_BITS) +
+             (uint64_t)pdpb_Timestamp_logical(stamp);
+        least->ts = ts < least->ts ? ts : least->ts;
+    }
+    return NULL;
+}
+
+/* Of servers that may fail, as long as the others serve all groups. */
+static tikv_error *
+least_of(struct tk_pd *pd, struct tk_op *op,
+         const pdpb_GetClusterInfoResponse *info, struct tk_arena *arena,
+         uint64_t *out)
+{
+    struct least least = { UINT64_MAX, 0, 0 };
+    tikv_error *cause = NULL;
+    size_t count;
+    const upb_StringView *urls = pdpb_GetClusterInfoResponse_tso_urls(info,
+                                                                      &count);
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        tikv_error *error = ask_least(pd, op, urls[i], arena, &least);
+
+        if (error != NULL) {
+            tikv_error_free(cause);
+            cause = error;
+        }
+    }
+    if (least.groups != 0 && least.groups >= least.groups_total) {
+        tikv_error_free(cause);
+        *out = least.ts;
+        return NULL;
+    }
+    return cause != NULL ? cause
+                         : tk_error(TIKV_ERR_PD,
+                                    "PD: %u of %u groups of keyspaces told a "
+                                    "timestamp",
+                                    least.groups, least.groups_total);
+}
+
+tikv_error *
+tk_service_least(struct tk_pd *pd, struct tk_op *op, struct tk_arena *arena,
+                 uint64_t *out)
+{
+    static const uint8_t empty[1];
+    struct tk_pd_ask ask = { TK_CMD_PD_GET_CLUSTER_INFO, { empty, 0 }, NULL };
+    const void *info = NULL;
+    tikv_error *error = tk_pd_call(pd, op, &ask, arena, &info);
+
+    if (tikv_error_code(error) == TIKV_ERR_UNSUPPORTED) {
+        tikv_error_free(error);
+        return NULL;
+    }
+    if (error != NULL || !stands_apart(info)) {
+        return error;
+    }
+    return least_of(pd, op, info, arena, out);
 }
 
 struct tk_tso_home

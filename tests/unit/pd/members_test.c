@@ -186,6 +186,53 @@ request__ends_in_time(void **state)
     both(&three_pds, ends_in_time);
 }
 
+static void
+exact_attempts(struct world *w)
+{
+    bool is_there;
+    uint64_t looks = tk_cluster_calls(w->cluster, "pd.GetMembers");
+    tikv_error *error;
+
+    /* What succeeds at once looks for nobody. */
+    expect_answer(w);
+    assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetStore"), 1);
+    assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetMembers"), looks);
+
+    world_fault(w, "on=pd.GetStore when=first(1) do=status(UNAVAILABLE)");
+    expect_answer(w);
+    assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetStore"), 3);
+    assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetMembers"), looks + 3);
+    tk_cluster_fault_remove(w->cluster, 0);
+
+    /* What never succeeds ends by its budget, whether PD is found or not. */
+    world_fault(w, "on=pd.GetStore do=status(UNAVAILABLE)");
+    error = ask(w, 1, 60000, &is_there);
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_PD);
+    assert_in_range(tikv_error_u64(error, TIKV_ERROR_ATTEMPTS), 3, 20);
+    tikv_error_free(error);
+    world_fault(w, "on=pd.GetMembers do=status(UNAVAILABLE)");
+    error = ask(w, 1, 60000, &is_there);
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_PD);
+    assert_in_range(tikv_error_u64(error, TIKV_ERROR_ATTEMPTS), 3, 20);
+    tikv_error_free(error);
+}
+
+static void
+request__ends_by_its_budget(void **state)
+{
+    struct world_plan plan = three_pds;
+    uint64_t seed;
+
+    (void)state;
+    plan.settings[0] = "backoff.raw_ms";
+    plan.settings[1] = "2000";
+    plan.settings[2] = "backoff.weight";
+    plan.settings[3] = "1";
+    for (seed = 1; seed <= 5; seed++) {
+        world_sim(seed, &plan, exact_attempts);
+    }
+}
+
 /* ---- opening ---- */
 
 static tikv_error *
@@ -274,6 +321,7 @@ main(void)
         harness_test(members__refresh_by_themselves),
         harness_test(request__tries_again),
         harness_test(request__ends_in_time),
+        harness_test(request__ends_by_its_budget),
     };
 
     return harness_run(tests);

@@ -254,6 +254,68 @@ check__refuses_the_future_only(void **state)
     simulate(&plain, checks);
 }
 
+struct checker {
+    struct world *w;
+    uint64_t ts;
+    int64_t timeout_ms;
+    tikv_code code;
+};
+
+static void
+check_one(void *arg)
+{
+    struct checker *checker = arg;
+    tikv_error *error;
+    struct tk_op op;
+
+    assert_true(tk_op_init(&op, checker->w->exec, NULL,
+                           checker->timeout_ms * TK_MS));
+    error = tk_pd_check_read_ts(checker->w->pd, &op, checker->ts, true);
+    checker->code = tikv_error_code(error);
+    tikv_error_free(error);
+    tk_op_fini(&op);
+}
+
+/* Five that PD must be asked about share its answers; one ends early, and a
+ * minute ahead is the future for whoever asks. */
+static void
+shared_checks(struct world *w)
+{
+    struct checker checkers[5];
+    struct tk_thread *threads[5];
+    struct tk_op op;
+    uint64_t newest = recent(w, op_of(w, &op));
+    uint64_t before = asked(w);
+    size_t i;
+
+    pass_ms(&op, 300);
+    world_fault(w, "on=pd.Tso do=delay(50)");
+    for (i = 0; i < 5; i++) {
+        checkers[i] = (struct checker){
+            w, newest + ((i == 4 ? UINT64_C(60000) : i + 1) << 18),
+            i == 2 ? 10 : 10000, TIKV_OK
+        };
+        threads[i] =
+            w->rt->ops->spawn(w->rt, "checker", check_one, &checkers[i]);
+    }
+    for (i = 0; i < 5; i++) {
+        w->rt->ops->join(w->rt, threads[i]);
+        assert_int_equal(checkers[i].code, i == 2   ? TIKV_ERR_TIMEOUT
+                                           : i == 4 ? TIKV_ERR_ARGUMENT
+                                                    : TIKV_OK);
+    }
+    /* The first goes alone, the others together. */
+    assert_int_equal(asked(w) - before, 2);
+    tk_op_fini(&op);
+}
+
+static void
+check__shares_the_answers_of_pd(void **state)
+{
+    (void)state;
+    simulate(&plain, shared_checks);
+}
+
 /* Renewals in ten seconds of reads of that age, each half second. */
 static uint64_t
 renewals(struct world *w, struct tk_op *op, uint64_t age_ms, bool is_stale)
@@ -303,6 +365,7 @@ main(void)
         harness_test(past__is_never_the_future),
         harness_test(expiry__goes_by_the_newest),
         harness_test(check__refuses_the_future_only),
+        harness_test(check__shares_the_answers_of_pd),
         harness_test(stale_reads__shorten_the_interval),
     };
 
