@@ -7,7 +7,7 @@
 
 #include "pdpb.upb.h"
 
-enum { LOGICAL_BITS = 18, LEAST_TRIES = 5 };
+enum { LEAST_TRIES = 5 };
 
 /* Encodes `request`, asks, and gives the response. */
 static tikv_error *
@@ -44,8 +44,7 @@ least_of_pd(struct tk_pd *pd, struct tk_op *op, struct tk_arena *arena,
         if (stamp == NULL) {
             error = tk_error(TIKV_ERR_PROTOCOL, "PD: no timestamp");
         } else {
-            *out = ((uint64_t)pdpb_Timestamp_physical(stamp) << LOGICAL_BITS) +
-                   (uint64_t)pdpb_Timestamp_logical(stamp);
+            *out = tk_pd_stamp(stamp);
         }
     }
     return error;

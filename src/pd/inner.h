@@ -17,6 +17,7 @@
 #include "pd/waiters.h"
 
 struct pdpb_Error;
+struct pdpb_Timestamp;
 struct pdpb_RequestHeader;
 struct tsopb_RequestHeader;
 struct tk_round;
@@ -307,6 +308,10 @@ void
 tk_service_fini(struct tk_pd *pd);
 
 /* ---- oracle.c ---- */
+
+/* A timestamp of PD's messages, whose physical half is of milliseconds. */
+uint64_t
+tk_pd_stamp(const struct pdpb_Timestamp *stamp);
 
 void
 tk_oracle_init(struct tk_pd *pd);

@@ -13,12 +13,21 @@
 #include "base/error.h"
 #include "pd/inner.h"
 
+#include "pdpb.upb.h"
+
 enum { LOGICAL_BITS = 18, RENEW_MS = 3000 };
 
 static int64_t
 physical_ms(uint64_t ts)
 {
     return (int64_t)(ts >> LOGICAL_BITS);
+}
+
+uint64_t
+tk_pd_stamp(const struct pdpb_Timestamp *stamp)
+{
+    return ((uint64_t)pdpb_Timestamp_physical(stamp) << LOGICAL_BITS) +
+           (uint64_t)pdpb_Timestamp_logical(stamp);
 }
 
 uint64_t

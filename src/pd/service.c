@@ -20,8 +20,6 @@
 #include "pdpb.upb.h"
 #include "tsopb.upb.h"
 
-enum { LOGICAL_BITS = 18 };
-
 /* Timestamps are asked for without a keyspace. */
 #define NO_KEYSPACE UINT32_C(0xFFFFFFFF)
 
@@ -247,8 +245,7 @@ ask_least(struct tk_pd *pd, struct tk_op *op, upb_StringView url,
     if (stamp != NULL &&
         tsopb_GetMinTSResponse_keyspace_groups_serving(answer) != 0) {
         least->groups += tsopb_GetMinTSResponse_keyspace_groups_serving(answer);
-        ts = ((uint64_t)pdpb_Timestamp_physical(stamp) << LOGICAL_BITS) +
-             (uint64_t)pdpb_Timestamp_logical(stamp);
+        ts = tk_pd_stamp(stamp);
         least->ts = ts < least->ts ? ts : least->ts;
     }
     return NULL;

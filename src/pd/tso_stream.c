@@ -15,7 +15,7 @@
 
 #include "pdpb.upb.h"
 
-enum { LOGICAL_BITS = 18, SMOOTHING = 8 };
+enum { SMOOTHING = 8 };
 
 static tikv_code
 text_code(const char *text, size_t len)
@@ -114,8 +114,7 @@ read_grant(struct tk_pd *pd, tikv_slice data, struct tk_frame *frame,
                  pdpb_TsoResponse_count(answer));
     } else {
         out->code = TIKV_OK;
-        out->last = ((uint64_t)pdpb_Timestamp_physical(stamp) << LOGICAL_BITS) +
-                    (uint64_t)pdpb_Timestamp_logical(stamp);
+        out->last = tk_pd_stamp(stamp);
         out->first = out->last - asked + 1;
     }
     tk_arena_unref(arena);
