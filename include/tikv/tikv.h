@@ -12,6 +12,7 @@
 #include <tikv/error.h>
 #include <tikv/future.h>
 #include <tikv/locks.h>
+#include <tikv/mvcc.h>
 #include <tikv/oracle.h>
 #include <tikv/raw.h>
 #include <tikv/request.h>

@@ -19,6 +19,7 @@ int cli_txn_get(struct cli *cli, int argc, char **argv);
 int cli_txn_scan(struct cli *cli, int argc, char **argv);
 int cli_txn_locks(struct cli *cli, int argc, char **argv);
 int cli_txn_resolve(struct cli *cli, int argc, char **argv);
+int cli_txn_mvcc(struct cli *cli, int argc, char **argv);
 int cli_tso(struct cli *cli, int argc, char **argv);
 int cli_regions(struct cli *cli, int argc, char **argv);
 int cli_stores(struct cli *cli, int argc, char **argv);

@@ -149,6 +149,14 @@ gives('a script with a mistake changes nothing', [@at, qw(txn run -)], 2, '',
     qr/no statement "jump"/, "put t/1 nope\njump\n");
 gives('what it left', [@at, qw(txn run -)], 0, qr/^t\/1\tuno\n/, undef,
     "get t/1\n");
+my $versions = qr/^t\/1\n\d+\t(\d+)\tput\tuno\n(?:.*\n)*\d+\t\d+\tput\tone\n$/;
+gives('the versions of a key', [@at, qw(txn mvcc t/1)], 0, $versions);
+gives('the versions of a key as json', [@at, qw(--json txn mvcc t/2)], 0,
+    qr/^\{"key":"t\/2","versions":\[\{"commit_ts":\d+,"start_ts":\d+,/);
+gives('the versions of no key', [@at, qw(txn mvcc t/none)], 0, "t/none\n");
+gives('the versions of no transaction', [@at, qw(txn mvcc --start-ts 77)], 1,
+    '');
+gives('versions of what', [@at, qw(txn mvcc)], 2, '', qr/wants: txn mvcc/);
 gives('the outcome of a transaction nobody knows',
     [@at, qw(txn outcome 1000 t/none)], 0, "rolled back\n");
 
