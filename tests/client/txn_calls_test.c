@@ -4,9 +4,7 @@
  * strategy. The table is a promise; a change of it wants a reason.
  * timeout: 120
  */
-#include "client/txn_words.h"
-
-#include <stdlib.h>
+#include "client/calls_table.h"
 
 #include "api/client.h"
 #include "fixture/data.h"
@@ -305,7 +303,7 @@ static const struct row rows[] = {
 static void
 calls__are_as_few_as_they_can_be(void **state)
 {
-    bool is_wrong = false;
+    bool is_right = true;
     size_t i;
 
     (void)state;
@@ -314,7 +312,6 @@ calls__are_as_few_as_they_can_be(void **state)
         const struct kv_plan plan = { .stores = 1, .settings = row->settings };
         uint64_t before[METHODS];
         struct kv kv;
-        size_t method;
 
         kv_open(&kv, &plan);
         if (row->split != NULL) {
@@ -338,59 +335,27 @@ calls__are_as_few_as_they_can_be(void **state)
         if (row->prepare != NULL) {
             row->prepare(&kv);
         }
-        for (method = 0; method < METHODS; method++) {
-            before[method] = txn_calls(&kv, methods[method]);
-        }
+        calls_now(&kv, methods, METHODS, before);
         row->run(&kv);
         txn_settle(&kv);
-        for (method = 0; method < METHODS; method++) {
-            uint64_t made = txn_calls(&kv, methods[method]) - before[method];
-
-            if (made != row->calls[method]) {
-                print_error("%s: %s %llu times, not %llu\n", row->name,
-                            methods[method], (unsigned long long)made,
-                            (unsigned long long)row->calls[method]);
-                is_wrong = true;
-            }
-        }
+        is_right &= calls_made(&kv, row->name, methods, METHODS, before,
+                               row->calls);
         kv_close(&kv);
     }
-    assert_false(is_wrong);
+    assert_true(is_right);
 }
 
-/* perf/README.md has the table: a line for each row, word by word. */
 static void
 calls__are_told_in_the_manual(void **state)
 {
-    static char text[1 << 16];
-    const char *root = getenv("TK_ROOT");
-    char path[4096];
-    bool is_wrong = false;
-    FILE *file;
+    bool is_right = true;
     size_t i;
 
     (void)state;
-    snprintf(path, sizeof(path), "%s/perf/README.md",
-             root == NULL ? "." : root);
-    file = fopen(path, "r");
-    assert_non_null(file);
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-    (void)fclose(file);
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char line[256];
-        int len = snprintf(line, sizeof(line), "| %s |", rows[i].name);
-        size_t method;
-
-        for (method = 0; method < METHODS; method++) {
-            len += snprintf(line + len, sizeof(line) - (size_t)len, " %llu |",
-                            (unsigned long long)rows[i].calls[method]);
-        }
-        if (strstr(text, line) == NULL) {
-            print_error("perf/README.md lacks: %s\n", line);
-            is_wrong = true;
-        }
+        is_right &= calls_told(rows[i].name, METHODS, rows[i].calls);
     }
-    assert_false(is_wrong);
+    assert_true(is_right);
 }
 
 int
