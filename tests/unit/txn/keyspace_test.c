@@ -3,9 +3,11 @@
  * Transactions in a keyspace of API V2: the same keys as everywhere for whoever
  * uses the library, prefixed ones on the wire. What comes back, conflicts and
  * locks, is without prefix again, and another keyspace sees nothing.
+ * timeout: 120
  */
 #include "unit/txn/attempt.h"
 
+#include "base/error.h"
 #include "base/value.h"
 #include "txn/locks.h"
 #include "txn/snapshot.h"
@@ -24,11 +26,20 @@ place_in(struct place *place, const char *name, struct place *out)
     out->router = &out->client->router;
 }
 
-static void
-reads(struct place *place, const char *key, const char *wanted)
+static struct tk_snapshot *
+snapshot_now(struct place *place)
 {
     struct tk_snapshot_options options = { .version = data_ts(place->router) };
     struct tk_snapshot *snapshot = tk_snapshot_new(place->client, &options);
+
+    assert_non_null(snapshot);
+    return snapshot;
+}
+
+static void
+reads(struct place *place, const char *key, const char *wanted)
+{
+    struct tk_snapshot *snapshot = snapshot_now(place);
     tikv_slice slice = tk_slice_text(key);
     tikv_pairs *hold = tk_pairs_new(0);
     struct tk_found found = { .commit_ts = 0 };
@@ -136,6 +147,170 @@ meets_lock(struct place *place)
     try_fini(&try);
 }
 
+/* Splits before a key of the keyspace. */
+static void
+split(struct place *place, const char *key)
+{
+    struct tk_buf plain;
+    struct tk_buf encoded;
+
+    tk_buf_init(&plain, 1000);
+    tk_buf_init(&encoded, 1000);
+    tk_codec_request_key(&place->router->codec, &plain, tk_slice_text(key));
+    tk_key_encode(&encoded, tk_buf_slice(&plain));
+    world_ok(tk_cluster_split(place->w->cluster, tk_buf_slice(&encoded)));
+    tk_buf_fini(&plain);
+    tk_buf_fini(&encoded);
+}
+
+/* A batch: their values, "-" for none. */
+static void
+reads_all(struct place *place, data_keys keys, const char *expected)
+{
+    struct tk_snapshot *snapshot = snapshot_now(place);
+    tikv_pairs *hold = tk_pairs_new(0);
+    struct tk_found found[16];
+    tikv_slice slices[16];
+    char text[128] = "";
+    size_t count = 0;
+    struct tk_op op;
+    size_t i;
+
+    for (; keys[count] != NULL; count++) {
+        slices[count] = tk_slice_text(keys[count]);
+    }
+    place_begin(place, &op);
+    world_ok(tk_snapshot_get(snapshot, &op, slices, count, false, hold, found));
+    tk_op_fini(&op);
+    for (i = 0; i < count; i++) {
+        const char *data = (const char *)found[i].value.data;
+
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%.*s",
+                 i == 0 ? "" : ",", data == NULL ? 1 : (int)found[i].value.len,
+                 data == NULL ? "-" : data);
+    }
+    assert_string_equal(text, expected);
+    tikv_pairs_free(hold);
+    tk_snapshot_unref(snapshot);
+}
+
+static void
+scans(struct place *place, tikv_range range, bool reverse, const char *expected)
+{
+    struct tk_scan_options options = { .page_count = 2, .reverse = reverse };
+    struct tk_snapshot *snapshot = snapshot_now(place);
+    struct tk_scan_source rows;
+    char text[128] = "";
+    struct tk_op op;
+
+    place_begin(place, &op);
+    world_ok(tk_scan_source_init(&rows, snapshot, &op, range, &options));
+    while (rows.source.is_valid) {
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 "%s%.*s=%.*s", text[0] == '\0' ? "" : ",",
+                 (int)rows.source.key.len, (const char *)rows.source.key.data,
+                 (int)rows.source.value.len,
+                 (const char *)rows.source.value.data);
+        world_ok(rows.source.next(&rows.source));
+    }
+    tk_scan_source_fini(&rows);
+    tk_op_fini(&op);
+    tk_snapshot_unref(snapshot);
+    assert_string_equal(text, expected);
+}
+
+/* Among locks that are committed, dead and alive, over two regions. */
+static void
+reads_among_locks(struct place *place)
+{
+    const tikv_range all = { { NULL, 0 }, { NULL, 0 } };
+    const tikv_range part = { tk_slice_text("b"), tk_slice_text("d") };
+    struct data_write write = { .keys = DATA_KEYS("p", "b"), .value = "2" };
+
+    data_put(place->router, "a", "1");
+    data_put(place->router, "b", "1");
+    data_put(place->router, "c", "1");
+    data_put(place->router, "d", "1");
+    split(place, "c");
+    write.start_ts = data_ts(place->router);
+    data_prewrite(place->router, &write);
+    data_commit(place->router, write.start_ts, data_ts(place->router),
+                DATA_KEYS("p"));
+    write.keys = DATA_KEYS("q", "c");
+    write.start_ts = data_ts(place->router);
+    data_prewrite(place->router, &write);
+    write.keys = DATA_KEYS("r", "d");
+    write.ttl_ms = 1;
+    write.start_ts = data_ts(place->router);
+    data_prewrite(place->router, &write);
+    place_outlive(place, write.start_ts, 1);
+    reads_all(place, DATA_KEYS("b"), "2");
+    reads_all(place, DATA_KEYS("d", "a", "x", "c", "b"), "1,1,-,1,2");
+    scans(place, all, false, "a=1,b=2,c=1,d=1,p=2");
+    scans(place, all, true, "p=2,d=1,c=1,b=2,a=1");
+    scans(place, part, true, "c=1,b=2");
+}
+
+/* Locks are listed, and named in errors, by the keys of their writers. */
+static void
+tells_locks(struct place *place)
+{
+    const tikv_range all = { { NULL, 0 }, { NULL, 0 } };
+    struct data_write write = { .start_ts = data_ts(place->router),
+                                .keys = DATA_KEYS("b", "y"),
+                                .value = "2",
+                                .ttl_ms = 600000,
+                                .is_async = true,
+                                .secondaries = DATA_KEYS("y") };
+    struct tk_snapshot *snapshot;
+    tikv_slice key = tk_slice_text("y");
+    tikv_pairs *hold = tk_pairs_new(0);
+    struct tk_lock_set found;
+    struct tk_backoff backoff;
+    struct tk_found value;
+    struct tk_buf next;
+    tikv_error *error;
+    uint64_t count;
+    struct tk_op op;
+    bool ended;
+
+    split(place, "m");
+    data_prewrite(place->router, &write);
+    tk_lock_set_init(&found);
+    tk_buf_init(&next, 1000);
+    tk_backoff_init(&backoff, 20000);
+    place_begin(place, &op);
+    world_ok(tk_locks_scan(place->client, &op, &backoff, all,
+                           data_ts(place->router), 10, &found, &next, &ended));
+    assert_int_equal(found.count, 1);
+    assert_true(tk_slice_equal(found.data[0].key, tk_slice_text("b")));
+    assert_true(tk_slice_equal(found.data[0].primary, tk_slice_text("b")));
+    assert_int_equal(found.data[0].secondaries_count, 1);
+    assert_true(
+        tk_slice_equal(found.data[0].secondaries[0], tk_slice_text("y")));
+    assert_false(ended);
+    assert_true(tk_slice_equal(tk_buf_slice(&next), tk_slice_text("m")));
+    atomic_store(&place->w->config.backoff_txn_read_ms, 50);
+    snapshot = snapshot_now(place);
+    error = tk_snapshot_get(snapshot, &op, &key, 1, false, hold, &value);
+    assert_int_equal(tikv_error_code(error), TIKV_ERR_LOCK_WAIT);
+    tikv_error_free(error);
+    world_ok(tk_resolver_held_up(place->client->resolver, 10, &found));
+    assert_int_equal(found.count, 0);
+    /* Its secondaries decide that it is committed. */
+    world_ok(tk_locks_resolve(place->client, &op, &backoff, all,
+                              data_ts(place->router), &count));
+    /* The first of them told of the second. */
+    assert_int_equal(count, 1);
+    tk_op_fini(&op);
+    tk_snapshot_unref(snapshot);
+    tk_lock_set_fini(&found);
+    tk_buf_fini(&next);
+    tikv_pairs_free(hold);
+    reads_all(place, DATA_KEYS("b", "y"), "2,2");
+    assert_int_equal(data_locks(place->router, NULL), 0);
+}
+
 static void
 two_keyspaces(struct place *place)
 {
@@ -174,20 +349,56 @@ two_keyspaces(struct place *place)
     tk_txn_client_free(in[1].client);
 }
 
+static const struct world_plan plan = {
+    .cluster = { .stores_count = 1,
+                 .pds_count = 1,
+                 .regions_count = 1,
+                 .api = TIKV_CLUSTER_API_V2 },
+};
+
+static place_fn *keyspace_body;
+
+static void
+in_one_keyspace(struct place *place)
+{
+    struct place in;
+
+    place_in(place, "one", &in);
+    keyspace_body(&in);
+    world_shut(place->w);
+    tk_txn_client_free(in.client);
+}
+
+static void
+keyspace_run(place_fn *body)
+{
+    keyspace_body = body;
+    place_body = in_one_keyspace;
+    world_sim(1, &plan, place_main);
+    world_real(&plan, place_main);
+}
+
 static void
 keyspace__is_a_world_of_its_own(void **state)
 {
-    static const struct world_plan plan = {
-        .cluster = { .stores_count = 1,
-                     .pds_count = 1,
-                     .regions_count = 1,
-                     .api = TIKV_CLUSTER_API_V2 },
-    };
-
     (void)state;
     place_body = two_keyspaces;
     world_sim(1, &plan, place_main);
     world_sim(2, &plan, place_main);
+}
+
+static void
+keyspace__is_read_without_its_prefix(void **state)
+{
+    (void)state;
+    keyspace_run(reads_among_locks);
+}
+
+static void
+keyspace__locks_are_told_without_its_prefix(void **state)
+{
+    (void)state;
+    keyspace_run(tells_locks);
 }
 
 int
@@ -195,6 +406,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(keyspace__is_a_world_of_its_own),
+        harness_test(keyspace__is_read_without_its_prefix),
+        harness_test(keyspace__locks_are_told_without_its_prefix),
     };
 
     return harness_run(tests);
