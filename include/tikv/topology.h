@@ -3,12 +3,14 @@
 #define TIKV_TOPOLOGY_H
 
 /**
- * Where keys live: regions and stores, as PD knows them. For tools and for
- * embedders that place work beside data; reads and writes find their way
- * without it.
+ * Where keys live: regions and stores, as PD knows them, and as the client's
+ * cache of regions does, by which requests go. For tools and for embedders
+ * that place work beside data; reads and writes find their way without it.
+ *
+ * Raw and transactional keys have regions of their own kind, and a cache each.
  */
 
-#include <tikv/base.h>
+#include <tikv/future.h>
 
 TIKV_BEGIN_DECLS
 
@@ -28,6 +30,31 @@ typedef struct tikv_region_info {
     tikv_slice end;
 } tikv_region_info;
 
+/* A peer of a region. */
+typedef struct tikv_peer_info {
+    size_t struct_size;
+    uint64_t id;
+    uint64_t store_id;
+    int32_t role;   /* TIKV_PEER_VOTER, ... */
+    uint32_t flags; /* TIKV_PEER_IS_... */
+} tikv_peer_info;
+
+#define TIKV_PEER_VOTER INT32_C(0)
+#define TIKV_PEER_LEARNER INT32_C(1)
+#define TIKV_PEER_INCOMING INT32_C(2)
+#define TIKV_PEER_DEMOTING INT32_C(3)
+
+/* The leader, as far as is known: who is asked first. */
+#define TIKV_PEER_IS_LEADER UINT32_C(1)
+/* As PD says. The cache leaves out peers that are down. */
+#define TIKV_PEER_IS_DOWN UINT32_C(2)
+#define TIKV_PEER_IS_PENDING UINT32_C(4)
+
+/* Whose keys a function is about. */
+typedef int32_t tikv_keys;
+#define TIKV_KEYS_RAW INT32_C(0)
+#define TIKV_KEYS_TXN INT32_C(1)
+
 typedef struct tikv_store_info {
     size_t struct_size;
     uint64_t id;
@@ -37,8 +64,8 @@ typedef struct tikv_store_info {
     uint64_t labels_count;
 } tikv_store_info;
 
-/* The regions that touch `range`, at most `limit` of them (0: all), in the
- * order of their keys. Asks PD. Blocks. */
+/* The regions that touch `range` of raw keys, at most `limit` of them (0:
+ * all), in the order of their keys. Asks PD. Blocks. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_regions_list(tikv_client *client, tikv_range range, size_t limit,
                   const tikv_call *call, tikv_regions **out);
@@ -51,8 +78,76 @@ TIKV_API bool
 tikv_regions_at(const tikv_regions *regions, size_t index,
                 tikv_region_info *out);
 
+/* False when there is no such region, or no such peer of it. */
+TIKV_API bool
+tikv_regions_peer(const tikv_regions *regions, size_t index, size_t peer,
+                  tikv_peer_info *out);
+
 TIKV_API void
 tikv_regions_free(tikv_regions *regions);
+
+/* The region of `key`, alone in a list: as the cache has it, or, when it has
+ * nothing, as PD says, and then the cache has it too. Blocks. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_region_find(tikv_client *client, tikv_keys keys, tikv_slice key,
+                 const tikv_call *call, tikv_regions **out);
+
+TIKV_API TIKV_MUST_USE tikv_future *
+tikv_region_find_async(tikv_client *client, tikv_keys keys, tikv_slice key,
+                       const tikv_call *call);
+
+/* The same for the keys just below `key`, where a scan backwards from `key`
+ * begins; of an absent or empty key the last region. Blocks. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_region_before(tikv_client *client, tikv_keys keys, tikv_slice key,
+                   const tikv_call *call, tikv_regions **out);
+
+TIKV_API TIKV_MUST_USE tikv_future *
+tikv_region_before_async(tikv_client *client, tikv_keys keys, tikv_slice key,
+                         const tikv_call *call);
+
+/* The same by the region's id: an empty list when there is none. Blocks. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_region_by_id(tikv_client *client, tikv_keys keys, uint64_t id,
+                  const tikv_call *call, tikv_regions **out);
+
+TIKV_API TIKV_MUST_USE tikv_future *
+tikv_region_by_id_async(tikv_client *client, tikv_keys keys, uint64_t id,
+                        const tikv_call *call);
+
+/* The same for all that touch `range`, at most `limit` (0: all), in the order
+ * of their keys and without gaps: the end of each is the start of the next.
+ * PD is asked for many at a time, so this also warms the cache up. Blocks. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_regions_find(tikv_client *client, tikv_keys keys, tikv_range range,
+                  size_t limit, const tikv_call *call, tikv_regions **out);
+
+TIKV_API TIKV_MUST_USE tikv_future *
+tikv_regions_find_async(tikv_client *client, tikv_keys keys, tikv_range range,
+                        size_t limit, const tikv_call *call);
+
+/* Takes what the four above promised; with a NULL `out` frees it. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_future_take_regions(tikv_future *future, tikv_regions **out);
+
+/* What the cache has of `range`, at most `limit` regions (0: all), in the
+ * order of their keys: there may be gaps. Never asks, never waits. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_regions_cached(tikv_client *client, tikv_keys keys, tikv_range range,
+                    size_t limit, tikv_regions **out);
+
+/* The regions that touch `range` are no longer believed: whoever needs them
+ * next asks PD. Never needed for being right, since wrong beliefs are found
+ * out; for those who know better, and for tests. Never waits. */
+TIKV_API void
+tikv_regions_forget(tikv_client *client, tikv_keys keys, tikv_range range);
+
+TIKV_API void
+tikv_region_forget(tikv_client *client, tikv_keys keys, uint64_t id);
+
+/* Those whose leader, as far as is known, is at that store. */
+TIKV_API void
+tikv_store_forget(tikv_client *client, tikv_keys keys, uint64_t store_id);
 
 /* The stores of the cluster, without those that are gone for good. Asks PD.
  * Blocks. */

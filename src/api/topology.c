@@ -13,30 +13,13 @@
 #include "base/buf.h"
 #include "base/call.h"
 #include "base/error.h"
+#include "base/regions.h"
 #include "base/slice.h"
 
 #include "metapb.upb.h"
 
 /* Regions asked for at a time. */
 #define REGIONS_PAGE 1024
-
-struct region {
-    uint64_t id;
-    uint64_t conf_ver;
-    uint64_t version;
-    uint64_t leader_store_id;
-    uint64_t peers_count;
-    size_t start_at; /* in the list's keys */
-    size_t start_len;
-    size_t end_len; /* behind start */
-};
-
-struct tikv_regions {
-    struct region *all;
-    size_t count;
-    size_t cap;
-    struct tk_buf keys;
-};
 
 struct store {
     tikv_store_info info;
@@ -57,28 +40,49 @@ no_memory(void)
     return tk_error_immortal(TIKV_ERR_MEMORY);
 }
 
-static bool
-grow(tikv_regions *regions)
-{
-    size_t cap = regions->cap == 0 ? 64 : regions->cap * 2;
-    struct region *all;
-
-    if (regions->count < regions->cap) {
-        return true;
-    }
-    all = tk_realloc(regions->all, cap * sizeof(*all));
-    if (all == NULL) {
-        return false;
-    }
-    regions->all = all;
-    regions->cap = cap;
-    return true;
-}
-
 static tikv_slice
 bytes_of(upb_StringView view)
 {
     return tk_slice(view.size == 0 ? "" : view.data, view.size);
+}
+
+static bool
+has_peer(const metapb_Peer *const *peers, size_t count, uint64_t id)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (peers[i] != NULL && metapb_Peer_id(peers[i]) == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+add_peers(tikv_regions *regions, const struct tk_pd_region *from)
+{
+    uint64_t leader = from->leader == NULL ? 0 : metapb_Peer_id(from->leader);
+    bool is_good = true;
+    size_t count;
+    size_t i;
+    const metapb_Peer *const *peers = metapb_Region_peers(from->region, &count);
+
+    for (i = 0; i < count && is_good; i++) {
+        uint64_t id = metapb_Peer_id(peers[i]);
+        uint32_t flags =
+            (id == leader && leader != 0 ? TIKV_PEER_IS_LEADER : 0) |
+            (has_peer(from->down, from->down_count, id) ? TIKV_PEER_IS_DOWN
+                                                        : 0) |
+            (has_peer(from->pending, from->pending_count, id)
+                 ? TIKV_PEER_IS_PENDING
+                 : 0);
+
+        is_good =
+            tk_regions_add_peer(regions, id, metapb_Peer_store_id(peers[i]),
+                                metapb_Peer_role(peers[i]), flags);
+    }
+    return is_good;
 }
 
 /* Appends one region; `next` becomes its end, as the client knows it. */
@@ -88,41 +92,33 @@ add_region(tikv_client *client, tikv_regions *regions,
 {
     const metapb_Region *message = from->region;
     const metapb_RegionEpoch *epoch = metapb_Region_region_epoch(message);
+    tikv_region_info info = { .id = metapb_Region_id(message) };
+    tikv_error *error = NULL;
     struct tk_buf start;
-    struct region *to;
 
-    if (!grow(regions)) {
-        return no_memory();
-    }
-    to = &regions->all[regions->count];
-    memset(to, 0, sizeof(*to));
     tk_buf_init(&start, SIZE_MAX / 4);
     tk_buf_clear(next);
     if (!tk_codec_region_range(
             &client->router.codec, bytes_of(metapb_Region_start_key(message)),
             bytes_of(metapb_Region_end_key(message)), &start, next)) {
-        tk_buf_fini(&start);
-        return tk_error(TIKV_ERR_PROTOCOL,
-                        "PD: region %llu has bounds that are no keys",
-                        (unsigned long long)metapb_Region_id(message));
+        error = tk_error(TIKV_ERR_PROTOCOL,
+                         "PD: region %llu has bounds that are no keys",
+                         (unsigned long long)info.id);
+    } else if (start.failed || next->failed) {
+        error = no_memory();
     }
-    to->id = metapb_Region_id(message);
-    to->conf_ver = epoch == NULL ? 0 : metapb_RegionEpoch_conf_ver(epoch);
-    to->version = epoch == NULL ? 0 : metapb_RegionEpoch_version(epoch);
-    to->leader_store_id =
+    info.conf_ver = epoch == NULL ? 0 : metapb_RegionEpoch_conf_ver(epoch);
+    info.version = epoch == NULL ? 0 : metapb_RegionEpoch_version(epoch);
+    info.leader_store_id =
         from->leader == NULL ? 0 : metapb_Peer_store_id(from->leader);
-    (void)metapb_Region_peers(message, &to->peers_count);
-    to->start_at = regions->keys.len;
-    to->start_len = start.len;
-    to->end_len = next->len;
-    tk_buf_append_slice(&regions->keys, tk_buf_slice(&start));
-    tk_buf_append_slice(&regions->keys, tk_buf_slice(next));
-    tk_buf_fini(&start);
-    if (regions->keys.failed || next->failed) {
-        return no_memory();
+    info.start = tk_buf_slice(&start);
+    info.end = tk_buf_slice(next);
+    if (error == NULL &&
+        (!tk_regions_add(regions, &info) || !add_peers(regions, from))) {
+        error = no_memory();
     }
-    regions->count++;
-    return NULL;
+    tk_buf_fini(&start);
+    return error;
 }
 
 /* One page, from `from` on, in keys of the client's; *more is false when the
@@ -134,9 +130,10 @@ list_page(tikv_client *client, struct tk_op *op, tikv_range range, size_t limit,
     struct tk_arena *arena = tk_arena_new();
     struct tk_pd_region *page = NULL;
     struct tk_buf keys[2];
-    uint32_t wanted = limit != 0 && limit - regions->count < REGIONS_PAGE
-                          ? (uint32_t)(limit - regions->count)
-                          : REGIONS_PAGE;
+    uint32_t wanted =
+        limit != 0 && limit - tikv_regions_count(regions) < REGIONS_PAGE
+            ? (uint32_t)(limit - tikv_regions_count(regions))
+            : REGIONS_PAGE;
     tikv_error *error = NULL;
     size_t count = 0;
     size_t i;
@@ -182,7 +179,8 @@ list_regions(tikv_client *client, struct tk_op *op, tikv_range range,
     }
     tk_buf_init(&next, SIZE_MAX / 4);
     tk_buf_init(&from, SIZE_MAX / 4);
-    while (more && error == NULL && (limit == 0 || regions->count < limit)) {
+    while (more && error == NULL &&
+           (limit == 0 || tikv_regions_count(regions) < limit)) {
         error = list_page(client, op, range, limit, regions, &next, &more);
         tk_buf_clear(&from);
         tk_buf_append_slice(&from, tk_buf_slice(&next));
@@ -221,16 +219,15 @@ tikv_regions_list(tikv_client *client, tikv_range range, size_t limit,
     if (error != NULL) {
         return error;
     }
-    regions = tk_calloc(sizeof(*regions));
+    regions = tk_regions_new();
     if (regions == NULL) {
         return no_memory();
     }
-    tk_buf_init(&regions->keys, SIZE_MAX / 4);
     error = tk_door_enter(client, &copy, &op);
     if (error == NULL) {
         op.details = details;
-        error = tk_op_end(&op,
-                          list_regions(client, &op, range, limit, regions));
+        error =
+            tk_op_end(&op, list_regions(client, &op, range, limit, regions));
         tk_door_leave(client, &op);
     }
     if (error != NULL) {
@@ -239,60 +236,6 @@ tikv_regions_list(tikv_client *client, tikv_range range, size_t limit,
     }
     *out = regions;
     return NULL;
-}
-
-size_t
-tikv_regions_count(const tikv_regions *regions)
-{
-    return regions == NULL ? 0 : regions->count;
-}
-
-/* What both sides know of the struct; the rest of the caller's is zero. */
-static bool
-give(const void *from, size_t known, size_t caller_size, void *out)
-{
-    if (caller_size < sizeof(size_t)) {
-        return false;
-    }
-    memset(out, 0, caller_size);
-    memcpy(out, from, caller_size < known ? caller_size : known);
-    memcpy(out, &caller_size, sizeof(caller_size));
-    return true;
-}
-
-bool
-tikv_regions_at(const tikv_regions *regions, size_t index,
-                tikv_region_info *out)
-{
-    tikv_region_info info;
-    const struct region *region;
-    const uint8_t *keys;
-
-    if (out == NULL || index >= tikv_regions_count(regions)) {
-        return false;
-    }
-    region = &regions->all[index];
-    keys = regions->keys.data == NULL ? (const uint8_t *)""
-                                      : regions->keys.data + region->start_at;
-    memset(&info, 0, sizeof(info));
-    info.id = region->id;
-    info.conf_ver = region->conf_ver;
-    info.version = region->version;
-    info.leader_store_id = region->leader_store_id;
-    info.peers_count = region->peers_count;
-    info.start = tk_slice(keys, region->start_len);
-    info.end = tk_slice(keys + region->start_len, region->end_len);
-    return give(&info, sizeof(info), out->struct_size, out);
-}
-
-void
-tikv_regions_free(tikv_regions *regions)
-{
-    if (regions != NULL) {
-        tk_buf_fini(&regions->keys);
-        tk_free(regions->all);
-        tk_free(regions);
-    }
 }
 
 /* ---- stores ---- */
@@ -440,7 +383,7 @@ tikv_stores_at(const tikv_stores *stores, size_t index, tikv_store_info *out)
     if (out == NULL || index >= tikv_stores_count(stores)) {
         return false;
     }
-    return give(&stores->all[index].info, sizeof(*out), out->struct_size, out);
+    return tk_info_give(&stores->all[index].info, sizeof(*out), out);
 }
 
 bool

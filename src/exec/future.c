@@ -199,6 +199,7 @@ tk_future_unref(struct tikv_future *future)
     if (future->outcome.value != NULL) {
         tk_future_drop_value(future);
     }
+    tikv_regions_free(future->outcome.regions);
     if (future->outcome.pairs != NULL) {
         tikv_pairs_free(future->outcome.pairs);
     }

@@ -20,6 +20,7 @@
 
 #include <tikv/future.h>
 
+#include "base/regions.h"
 #include "base/value.h"
 #include "exec/exec.h"
 #include "exec/op.h"
@@ -43,13 +44,15 @@ enum tk_future_kind {
     TK_KIND_SWAP,
     TK_KIND_U64,
     TK_KIND_TTL,
-    TK_KIND_CHECKSUM
+    TK_KIND_CHECKSUM,
+    TK_KIND_REGIONS
 };
 
 /* Only the members of the future's kind have a meaning. */
 struct tk_outcome {
     tikv_value *value; /* VALUE; the previous one of SWAP */
     tikv_pairs *pairs;
+    tikv_regions *regions;
     uint64_t number[3]; /* U64; TTL; CHECKSUM: crc, pairs, bytes */
     bool flag;          /* SWAP: swapped; TTL: found */
 };

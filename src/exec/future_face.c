@@ -392,6 +392,25 @@ tikv_future_take_pairs(tikv_future *future, tikv_pairs **out)
 }
 
 tikv_error *
+tikv_future_take_regions(tikv_future *future, tikv_regions **out)
+{
+    tikv_error *error;
+
+    if (out != NULL) {
+        *out = NULL;
+    }
+    if (take(future, TK_KIND_REGIONS, &error)) {
+        if (out != NULL) {
+            *out = future->outcome.regions;
+        } else {
+            tikv_regions_free(future->outcome.regions);
+        }
+        future->outcome.regions = NULL;
+    }
+    return error;
+}
+
+tikv_error *
 tikv_future_take_swap(tikv_future *future, bool *swapped, tikv_value **previous)
 {
     tikv_error *error;

@@ -202,13 +202,19 @@ look(struct tk_cache *cache, tikv_slice key, bool before, uint32_t marks,
     return region != NULL;
 }
 
+const struct tk_region *
+tk_cache_find(struct tk_cache *cache, tikv_slice key, bool before)
+{
+    return find(cache, key, before, tk_now(cache->rt), 0);
+}
+
 bool
 tk_cache_has(struct tk_cache *cache, tikv_slice key)
 {
     bool has;
 
     tk_epoch_enter(cache->rt);
-    has = find(cache, key, false, tk_now(cache->rt), 0) != NULL;
+    has = tk_cache_find(cache, key, false) != NULL;
     tk_epoch_leave(cache->rt);
     return has;
 }

@@ -127,6 +127,11 @@ tk_cache_load_key(struct tk_cache *cache, struct tk_op *op,
 
 /* ---- cache.c ---- */
 
+/* The usable record of a key, or of the keys just below it. Inside an epoch
+ * section. */
+const struct tk_region *
+tk_cache_find(struct tk_cache *cache, tikv_slice key, bool before);
+
 /* Joins the flight for that key, or makes one: *mine, and the load is run
  * unless the key is there by then. */
 tikv_error *
