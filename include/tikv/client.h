@@ -34,9 +34,10 @@ tikv_client_drain(tikv_client *client, int64_t timeout_ms);
 
 /* Cancels what runs, finishes every future with TIKV_ERR_CLOSED (a write that
  * was sent and not answered with TIKV_ERR_UNDETERMINED), calls every
- * outstanding callback, joins the threads. Blocks. Futures, values and errors
- * may be freed afterwards, in any order. Must not be called from a callback:
- * there it only begins the closing, and the client is never freed. */
+ * outstanding callback, waits until all have returned, joins the threads.
+ * Blocks. Futures, values and errors may be freed afterwards, in any order.
+ * Must not be called from a callback: there it only begins the closing, and
+ * the client is never freed. */
 TIKV_API void
 tikv_client_close(tikv_client *client);
 

@@ -30,6 +30,7 @@
  * backoff.weight          * 2         1 .. 100
  * pool.threads_count        8         1 .. 1024
  * pool.queue_max_count      100000    1 .. 10000000
+ * pool.callbacks_max_count  1000000   1 .. 10000000
  * memory.max_bytes        * 1073741824 0 .. 1099511627776, 0 is unlimited
  * rpc.connections_count     1         1 .. 64
  * rpc.pollers_count         1         1 .. 64

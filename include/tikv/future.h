@@ -40,11 +40,15 @@ TIKV_API bool
 tikv_future_wait_all(tikv_future *const *futures, size_t count,
                      int64_t timeout_ms);
 
-/* Be told: `fn` is called exactly once, on a thread of the library, never
- * inside this function, also after cancel, close or free. `fn` gets a future
- * to take from, which is valid during the call and need not be freed by it.
+/* Be told: `fn` is called exactly once, never inside this function, also after
+ * cancel, close or free. `fn` gets a future to take from, which is valid
+ * during the call and need not be freed by it. A client has one thread for
+ * callbacks, begun by the first: they run one at a time, in the order in which
+ * their futures became ready, and a slow one delays only other callbacks. It
+ * may begin operations and blocking calls; closing the client waits for it.
  * TIKV_ERR_STATE when the future already has a callback or a queue,
- * TIKV_ERR_CLOSED when its client was closed before. */
+ * TIKV_ERR_OVERLOAD when `pool.callbacks_max_count` have not returned,
+ * TIKV_ERR_CLOSED when its client is being closed or was before. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_future_on_ready(tikv_future *future, tikv_future_fn *fn, void *arg);
 

@@ -6,8 +6,9 @@
  *     writes close       what commits left behind is finished, for a while
  *     exec close_begin   sleeping operations end, nobody new gets in
  *     pd close           waiters for timestamps end
- *     rpc close          all in flight ends, no callback comes any more
- *     exec close_end     the pool drains and is joined, blocking calls leave
+ *     rpc close          all in flight ends, the transport says nothing more
+ *     exec close_end     the pool drains and is joined, blocking calls leave,
+ *                        callbacks return
  *     then memory, from the top down
  *
  * A client that could not be opened is closed the same way, as far as it
@@ -118,6 +119,9 @@ client_start(tikv_client *client, struct tk_transport *transport)
             &router->exec);
     }
     if (error == NULL) {
+        tk_exec_set_callbacks_max(
+            router->exec,
+            (uint32_t)tk_config_int(&config->pool_callbacks_max_count));
         error = find_cluster(client);
     }
     if (error != NULL) {

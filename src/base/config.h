@@ -34,6 +34,7 @@ struct tk_config {
     tk_setting backoff_weight;
     tk_setting pool_threads_count;
     tk_setting pool_queue_max_count;
+    tk_setting pool_callbacks_max_count;
     tk_setting memory_max_bytes;
     tk_setting rpc_connections_count;
     tk_setting rpc_pollers_count;

@@ -206,6 +206,7 @@ tk_exec_open(struct tk_runtime *rt, uint32_t workers_count, uint32_t queue_max,
     exec->queue_max = queue_max;
     atomic_init(&exec->refs, 1);
     tk_mutex_init(&exec->lock, TK_RANK_CLIENT);
+    tk_dispatch_init(exec);
     exec->workers = tk_calloc(workers_count * sizeof(*exec->workers));
     for (i = 0; exec->workers != NULL && i < workers_count; i++) {
         struct tk_worker *worker = &exec->workers[i];
@@ -476,6 +477,7 @@ tk_exec_close_end(struct tk_exec *exec)
 
     if (tk_exec_is_forked(exec)) {
         forget_workers(exec);
+        tk_dispatch_end(exec);
         return;
     }
     if (!advance(exec, TK_EXEC_CLOSING, TK_EXEC_DRAINING)) {
@@ -492,6 +494,7 @@ tk_exec_close_end(struct tk_exec *exec)
             rt->ops->park(rt, me, tk_after(tk_now(rt), LOOK_AGAIN_NS));
         }
     }
+    tk_dispatch_end(exec);
 }
 
 void
@@ -508,6 +511,7 @@ tk_exec_unref(struct tk_exec *exec)
         if (!tk_exec_is_forked(exec)) {
             tk_mutex_fini(&exec->lock);
         }
+        tk_dispatch_fini(exec);
         tk_free(exec->workers);
         tk_free(exec);
     }

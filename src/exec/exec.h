@@ -7,7 +7,8 @@
  *     CLOSING --close_end--> DRAINING  pool refuses what is new; what workers
  *                                      and ending operations push still runs
  *     DRAINING --idle and empty--> CLOSED  pool refuses all, workers end, no
- *                                      blocking call is left inside
+ *                                      blocking call is left inside; then
+ *                                      the last callbacks return
  *
  * Lock: rank CLIENT. It guards queue, idle workers, op list, future->op.
  */
@@ -24,6 +25,11 @@ struct tk_exec;
 tikv_error *
 tk_exec_open(struct tk_runtime *rt, uint32_t workers_count, uint32_t queue_max,
              struct tk_exec **out);
+
+/* Callbacks that are registered and have not returned, at most. Before the
+ * first one. */
+void
+tk_exec_set_callbacks_max(struct tk_exec *exec, uint32_t max);
 
 struct tk_runtime *
 tk_exec_runtime(struct tk_exec *exec);
@@ -77,7 +83,8 @@ tk_exec_on_library_thread(struct tk_exec *exec);
 
 /* Between the two the caller closes the transport, so that whatever is in
  * flight ends. Each does its work once; a second closer returns at once. Not
- * from a library thread. In a forked child both do nothing. */
+ * from a library thread. The end waits for every callback, however long the
+ * application's code takes. In a forked child both do nothing. */
 void
 tk_exec_close_begin(struct tk_exec *exec);
 

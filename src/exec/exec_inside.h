@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of struct tk_exec, for the files of this room that share its
- * lock: exec.c, late.c, op.c, future.c. */
+ * lock, exec.c, late.c, op.c, future.c, and dispatch.c, which has its own. */
 #ifndef TK_EXEC_EXEC_INSIDE_H
 #define TK_EXEC_EXEC_INSIDE_H
 
+#include "exec/dispatch.h"
 #include "exec/exec.h"
 #include "exec/mutex.h"
 #include "exec/op.h"
@@ -55,6 +56,8 @@ struct tk_exec {
     struct tk_thread *late;        /* late.c; fixed once open */
     struct tk_parker *late_parker; /* guarded by lock */
     int64_t late_look;             /* when `late` has to look; likewise */
+
+    struct tk_dispatch dispatch; /* callbacks */
 
     /* Each future changes what follows, from different threads: what is read
      * all the time does not lie beside it. */

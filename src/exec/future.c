@@ -220,16 +220,6 @@ of_work(struct tk_work *work)
                                           offsetof(struct tikv_future, work));
 }
 
-static void
-run_callback(struct tk_work *work, bool refused)
-{
-    struct tikv_future *future = of_work(work);
-
-    (void)refused;
-    future->fn(future, future->arg);
-    tk_future_unref(future);
-}
-
 bool
 tk_future_dispatch(struct tikv_future *future, struct tk_wakes *wakes)
 {
@@ -237,9 +227,7 @@ tk_future_dispatch(struct tikv_future *future, struct tk_wakes *wakes)
         tk_queue_deliver(future->queue, future, wakes);
         return true;
     }
-    future->work.run = run_callback;
-    future->work.due = 0;
-    return tk_exec_push(future->exec, &future->work, true);
+    return tk_dispatch_push(future->exec, future, wakes);
 }
 
 /* Two threads wait for one future, which is legal and rare: every parker of
@@ -277,9 +265,10 @@ tk_future_complete(struct tikv_future *future, tikv_error *error,
         tk_wakes_ring(wakes, tk_parker_at(old >> TK_FUTURE_PARKER_SHIFT));
     }
     if ((old & TK_FUTURE_NOTIFY) && !tk_future_dispatch(future, wakes)) {
-        /* No worker is left, which close prevents for all but a call that
-         * was refused while it began. Once beats where. */
-        run_callback(&future->work, true);
+        /* The thread for it has ended, which close prevents for all but a
+         * call that was refused while it began. Once beats where. */
+        future->fn(future, future->arg);
+        tk_future_unref(future);
     }
     tk_exec_point(exec);
     tk_exec_live_end(exec);

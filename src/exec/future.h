@@ -83,7 +83,7 @@ struct tikv_future {
     _Atomic uint32_t refs;
     const struct tk_future_ops *ops;
     struct tk_exec *exec; /* counted; NULL in the immortal ones */
-    struct tk_work work;  /* pool queue: the run, later the callback */
+    struct tk_work work;  /* pool queue */
     struct tk_op *op;     /* guarded by the exec lock; set while RUNNING */
     struct tk_cancel_link cancel;
     tikv_call call; /* own copy; pointers are the operation's */
@@ -97,8 +97,8 @@ struct tikv_future {
     tikv_future_fn *fn; /* fn or queue: written before NOTIFY is set */
     void *arg;          /* or the queue's tag */
     tikv_queue *queue;
-    struct tikv_future *next; /* completion queue's lists, under its lock */
-    struct tikv_future *prev;
+    struct tikv_future *next; /* of the list of callbacks or of a queue, */
+    struct tikv_future *prev; /* under its lock */
 };
 
 /* A thread whose blocks are out in such numbers hands out values that have
@@ -159,7 +159,7 @@ tk_future_start(struct tikv_future *future, bool must);
 void
 tk_future_listen(struct tikv_future *future);
 
-/* Tells the callback or the queue. False: no worker is left to call it. */
+/* Tells the callback or the queue. False: no thread is left to call it. */
 bool
 tk_future_dispatch(struct tikv_future *future, struct tk_wakes *wakes);
 

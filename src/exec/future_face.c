@@ -256,9 +256,10 @@ tikv_future_on_ready(tikv_future *future, tikv_future_fn *fn, void *arg)
     if (error != NULL) {
         return error;
     }
-    if (atomic_load(&future->exec->state) == TK_EXEC_CLOSED) {
+    error = tk_dispatch_admit(future->exec);
+    if (error != NULL) {
         unclaim(future);
-        return tk_error_immortal(TIKV_ERR_CLOSED);
+        return error;
     }
     future->fn = fn;
     future->arg = arg;
@@ -272,6 +273,7 @@ tikv_future_on_ready(tikv_future *future, tikv_future_fn *fn, void *arg)
         tk_future_unref(future);
         return tk_error_immortal(TIKV_ERR_CLOSED);
     }
+    tk_wakes_flush(&wakes);
     return NULL;
 }
 

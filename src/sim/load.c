@@ -432,19 +432,6 @@ called_back(tikv_future *future, void *arg)
     tk_wakes_flush(&wakes);
 }
 
-/* Callbacks wait for a worker: what they tell may be known long before. */
-static void
-forget_deadline(struct call *call)
-{
-    size_t i;
-
-    for (i = 0; i < call->count && call->world->is_crowded; i++) {
-        if (call->ops[i] != TK_SIM_NONE) {
-            call->world->history.ops[call->ops[i]].deadline = TK_NEVER;
-        }
-    }
-}
-
 static bool
 ask_to_be_called(struct call *call)
 {
@@ -454,7 +441,6 @@ ask_to_be_called(struct call *call)
     error = tikv_future_on_ready(call->future, called_back, call);
     if (error == NULL) {
         call->calls_back = true;
-        forget_deadline(call);
     } else if (tikv_error_code(error) != TIKV_ERR_CLOSED ||
                !call->world->is_closing) {
         tk_world_complain(call->world, "on_ready: %s\n",

@@ -92,7 +92,7 @@ struct tk_world {
     struct tk_rng rng; /* the main fiber's */
     bool is_atomic;
     bool is_guarded;  /* what is read is locked, too */
-    bool is_crowded;  /* fewer workers than futures and callbacks */
+    bool is_crowded;  /* fewer workers than futures */
     bool is_closing;  /* no call begins any more */
     int64_t pause_ns; /* at most, between the calls of a fiber */
     bool is_over;     /* the nemesis rests */
