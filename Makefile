@@ -83,6 +83,8 @@ PERF_SHARED := $(wildcard perf/perf_*.c tests/fixture/playground.c)
 BENCH_SRC := $(wildcard perf/bench_*.c)
 FLOOR_SRC := $(wildcard perf/floor_*.c)
 MICRO_SRC := $(wildcard perf/micro/*.c)
+# perf/run has programs of one file, over the public headers.
+RUN_SRC := $(wildcard perf/run/*.c)
 # perf/cluster sees the inside, and the tests' plain client.
 PERF_CLUSTER_SRC := $(wildcard perf/cluster/*.c) tests/fixture/grpc_client.c
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
@@ -96,6 +98,7 @@ PROGRAMS := $(if $(wildcard src/cli/tikv_cli.c),tikv-cli) \
 PERF_TXN_SRC := $(wildcard perf/txn/*.c)
 PERF_PROGRAMS := $(if $(BENCH_SRC),perf/tikv-bench) \
     $(if $(FLOOR_SRC),perf/perf-floor) perf/perf-cluster perf/perf-txn \
+    $(patsubst perf/run/%.c,perf/perf-%,$(RUN_SRC)) \
     $(patsubst perf/micro/%.c,perf/micro/%,$(MICRO_SRC))
 
 # --- Tests -------------------------------------------------------------------
@@ -321,6 +324,10 @@ $(BUILD)/$1/perf/perf-txn: $(call objects,$1,$(PERF_TXN_SRC) \
 $(BUILD)/$1/perf/perf-cluster: $(call objects,$1,$(PERF_CLUSTER_SRC) \
     $(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
+$(BUILD)/$1/perf/perf-%: $(BUILD)/$1/obj/perf/run/%.o \
+    $(call objects,$1,$(PERF_SHARED)) $(BUILD)/$1/libtikvcluster.a \
+    $(BUILD)/$1/libtikv.a
+	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
 $(BUILD)/$1/perf/micro/%: $(BUILD)/$1/obj/perf/micro/%.o \
     $(call objects,$1,$(PERF_SHARED)) $(BUILD)/$1/libtk-internal.a
 	$$(call link,$1,$$^,-lcjson $$(ALL_LIBS))
@@ -351,7 +358,8 @@ PROGRAMS_$1 := $(addprefix $(BUILD)/$1/,$(PROGRAMS))
 PERF_$1 := $(addprefix $(BUILD)/$1/,$(PERF_PROGRAMS))
 -include $(patsubst %.c,$(BUILD)/$1/obj/%.d,$(sort $(INTERNAL_SRC) \
     $(TIKV_SRC) $(CLUSTER_SRC) $(CLI_SRC) $(PLAYGROUND_SRC) $(BENCH_SRC) \
-    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(PERF_CLUSTER_SRC) $(SIM_SRC) $(DEMO_SRC) \
+    $(FLOOR_SRC) $(PERF_SHARED) $(MICRO_SRC) $(RUN_SRC) \
+    $(PERF_CLUSTER_SRC) $(SIM_SRC) $(DEMO_SRC) \
     $(HOUR_SRC) $(LEADERS_SRC) $(HARNESS_SRC) \
     $(FIXTURE_SRC) \
     $(ALL_TEST_SRC)))
@@ -521,7 +529,8 @@ demo: all examples $(BUILD)/release/demo ## a cluster, real data, faults and a t
 	$(Q)BUILD='$(BUILD)' scripts/demo.sh
 
 # A row of a report is 2 s; DURATION, ROUNDS and CELLS are scripts/perf.sh's.
-.PHONY: perf perf-programs perf-micro perf-tso perf-gate perf-cluster perf-txn
+.PHONY: perf perf-programs perf-micro perf-tso perf-gate perf-cluster perf-txn \
+    perf-idle perf-loss
 PERF_TSO_ARGS ?=
 perf-programs: $(PERF_release) $(PROGRAMS_release) ## benchmark programs, in $(BUILD)/release/perf
 perf: perf-programs ## floor and product measured, $(BUILD)/perf/report.md; DURATION=S ROUNDS=N
@@ -534,6 +543,10 @@ perf-tso: perf-programs ## timestamps by callers and ways to call; PERF_TSO_ARGS
 	$(Q)BUILD='$(BUILD)' scripts/perf_tso.sh $(PERF_TSO_ARGS)
 perf-cluster: $(BUILD)/release/perf/perf-cluster ## what the embedded cluster does by itself, beside its goals
 	$(Q)$(BUILD)/release/perf/perf-cluster
+perf-idle: $(BUILD)/release/perf/perf-idle $(PROGRAMS_release) ## wake-ups of a client that nobody uses, 30 s
+	$(Q)$(BUILD)/release/perf/perf-idle
+perf-loss: $(BUILD)/release/perf/perf-loss ## 10,000 regions, one store of three killed: when all serve again
+	$(Q)$(BUILD)/release/perf/perf-loss
 perf-gate: perf-programs | deps-valgrind ## counted instructions against perf/gate.tsv
 	$(Q)BUILD='$(BUILD)' scripts/perf_gate.sh
 
