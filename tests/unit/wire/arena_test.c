@@ -61,8 +61,7 @@ arena__keeps_its_sources_alive(void **state)
     for (i = 0; i < 3; i++) {
         const kvrpcpb_RawGetResponse *answer;
 
-        atomic_init(&sources[i].frame.refs, 1);
-        sources[i].frame.drop = count_drop;
+        tk_frame_init(&sources[i].frame, count_drop);
         sources[i].drops = 0;
         answer = tk_arena_decode(arena, &kvrpcpb_RawGetResponse_msginit, bytes,
                                  sizeof(bytes) - 1, &sources[i].frame);
