@@ -82,8 +82,9 @@ take_lock(struct tk_prewrite *round, const kvrpcpb_KeyError *problem)
     return error;
 }
 
-/* The first refusal ends the job; an assertion only when nothing else does,
- * for a lost lock is the likelier cause. */
+/* The first refusal ends the job; an assertion only when nothing else does
+ * and no lock is in the way: whatever else went wrong is the likelier cause,
+ * and a broken assertion is told of as damaged data. */
 static tikv_error *
 take_errors(struct tk_prewrite *round, const kvrpcpb_KeyError *const *errors,
             size_t count)
@@ -298,7 +299,7 @@ judge(struct tk_prewrite *round, tikv_error *error)
     } else if (error != NULL && is_commit_point && round->has_doubt &&
                !round->has_open) {
         tk_outcome_reach(&commit->outcome, TK_OUTCOME_UNDETERMINED);
-    } else if (error == NULL) {
+    } else if (error == NULL && round->locks.count == 0) {
         error = round->assertion;
         round->assertion = NULL;
     }

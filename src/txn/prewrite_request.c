@@ -124,6 +124,18 @@ keys_in_region(struct tk_prewrite *round, const struct tk_piece *piece)
     return last - first + 1 + before + after;
 }
 
+/* As long as TiKV may choose a timestamp for some key of it, nobody may find
+ * an async commit expired at another. */
+static uint64_t
+lock_ttl_ms(const struct tk_commit *commit)
+{
+    uint64_t ttl = tk_lock_ttl_ms(commit->keys.bytes, tk_commit_age_ms(commit));
+    uint64_t least = tk_ts_ms(commit->max_commit_ts) + 1;
+    uint64_t start = tk_ts_ms(commit->start_ts);
+
+    return commit->use_async && least > start + ttl ? least - start : ttl;
+}
+
 tikv_error *
 tk_prewrite_encode(struct tk_job *job, const struct tk_piece *piece,
                    struct tk_arena *arena, tikv_slice *body)
@@ -141,8 +153,7 @@ tk_prewrite_encode(struct tk_job *job, const struct tk_piece *piece,
     }
     kvrpcpb_PrewriteRequest_set_primary_lock(message, primary);
     kvrpcpb_PrewriteRequest_set_start_version(message, commit->start_ts);
-    kvrpcpb_PrewriteRequest_set_lock_ttl(
-        message, tk_lock_ttl_ms(commit->keys.bytes, tk_commit_age_ms(commit)));
+    kvrpcpb_PrewriteRequest_set_lock_ttl(message, lock_ttl_ms(commit));
     kvrpcpb_PrewriteRequest_set_txn_size(message, keys_in_region(round, piece));
     kvrpcpb_PrewriteRequest_set_min_commit_ts(
         message, tk_min_commit_get(&commit->min_commit));
