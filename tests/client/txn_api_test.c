@@ -396,6 +396,43 @@ txn__fails_when_an_assertion_is_wrong(void **state)
     kv_close(&kv);
 }
 
+/* An optimistic prewrite has looked at the key anyway, so that the fast level
+ * finds what the strict one finds; without a level nobody minds. */
+static void
+assertions__count_as_far_as_the_level_says(void **state)
+{
+    static const uint32_t levels[] = { TIKV_ASSERTIONS_OFF,
+                                       TIKV_ASSERTIONS_FAST,
+                                       TIKV_ASSERTIONS_STRICT };
+    tikv_txn_options options = TIKV_TXN_OPTIONS_INIT;
+    struct kv kv;
+    size_t i;
+
+    (void)state;
+    kv_open(&kv, &usual);
+    txn_set(kv.client, "there", "1");
+    for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        tikv_error *error;
+        tikv_txn *txn;
+
+        options.assertions = levels[i];
+        txn = txn_begin_with(kv.client, &options);
+        txn_put(txn, "a", "1");
+        txn_put(txn, "there", "2");
+        kv_ok(tikv_txn_assert(txn, kv_text("there"), TIKV_ASSERT_ABSENT));
+        error = tikv_txn_commit(txn, NULL, NULL);
+        if (levels[i] == TIKV_ASSERTIONS_OFF) {
+            kv_ok(error);
+        } else {
+            kv_fails(error, TIKV_ERR_ASSERTION);
+        }
+        tikv_txn_free(txn);
+    }
+    txn_sees(kv.client, "there", "2");
+    txn_leaves_no_lock(&kv);
+    kv_close(&kv);
+}
+
 struct watch {
     _Atomic int begins;
     _Atomic int ends;
@@ -479,6 +516,7 @@ main(void)
         harness_test(txn__scans_the_union_page_by_page),
         harness_test(txn__scans_the_largest_page_over_a_delete),
         harness_test(txn__fails_when_an_assertion_is_wrong),
+        harness_test(assertions__count_as_far_as_the_level_says),
         harness_test(txn__tells_of_its_end_and_of_what_goes_on_behind),
     };
 

@@ -185,6 +185,29 @@ flags__change_by_their_rules(void **state)
     tk_buffer_free(buffer);
 }
 
+/* Only a writer knows that a key is new; a delete in between forgets it. */
+static void
+flags__tell_keys_new_that_were_written_so(void **state)
+{
+    struct tk_buffer *buffer = tk_buffer_new();
+
+    (void)state;
+    drop(buffer, "a");
+    put(buffer, "a", "1");
+    assert_int_equal(flags_of(buffer, "a"), 0);
+    mark(buffer, "b", TK_KEY_SET(TK_KEY_LOCKED));
+    assert_null(tk_buffer_set(buffer, tk_slice_text("b"), tk_slice_text("1"),
+                              TK_KEY_SET(TK_KEY_NEWLY_INSERTED)));
+    assert_int_equal(flags_of(buffer, "b"),
+                     TK_KEY_LOCKED | TK_KEY_NEWLY_INSERTED);
+    mark(buffer, "c", TK_KEY_SET(TK_KEY_LOCKED));
+    drop(buffer, "c");
+    assert_int_equal(flags_of(buffer, "c"), TK_KEY_LOCKED);
+    put(buffer, "c", "1");
+    assert_int_equal(flags_of(buffer, "c"), TK_KEY_LOCKED);
+    tk_buffer_free(buffer);
+}
+
 static void
 reset__makes_it_empty(void **state)
 {
@@ -384,6 +407,7 @@ main(void)
         harness_test(limits__refuse_before_they_write),
         harness_test(flags__come_with_values_and_alone),
         harness_test(flags__change_by_their_rules),
+        harness_test(flags__tell_keys_new_that_were_written_so),
         harness_test(reset__makes_it_empty),
         harness_test(set__writes_over_values_in_their_place),
         harness_test(value__larger_than_a_block_gets_its_own),
