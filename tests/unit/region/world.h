@@ -33,6 +33,7 @@ struct world {
     struct tk_stores *stores;
     struct tk_cache *cache;
     struct tk_router router;
+    bool is_sim; /* time passes only where somebody waits for it */
     bool is_closed;
 };
 
@@ -174,7 +175,9 @@ world_main(void *arg)
 static inline uint64_t
 world_sim(uint64_t seed, const struct world_plan *plan, world_fn *fn)
 {
-    struct world_run run = { .plan = plan, .fn = fn };
+    struct world_run run = { .world = { .is_sim = true },
+                             .plan = plan,
+                             .fn = fn };
     uint64_t hash;
 
     run.world.rt = tk_runtime_sim_new(seed);
@@ -232,6 +235,7 @@ struct kv {
     size_t pieces;
     size_t lost;
     size_t in_doubt;
+    struct tk_spent spent; /* of the last run */
 };
 
 static inline tikv_slice
@@ -396,6 +400,7 @@ kv_run(struct world *w, struct kv *kv, int64_t timeout_ms)
 
     assert_true(tk_op_init(&op, w->exec, NULL, timeout_ms * TK_MS));
     error = tk_drive(&w->router, &op, &kv->job, NULL);
+    kv->spent = op.spent;
     tk_op_fini(&op);
     return error;
 }
