@@ -431,6 +431,85 @@ lesson_41__many_locks_of_one_transaction_cost_little(void **state)
     kv_close(&kv);
 }
 
+/* ---- lesson 116: the newest is read, not remembered ---- */
+
+/* What each door gives for `key` in a snapshot: its first byte, 0: nothing. */
+static void
+all_doors(tikv_snapshot *snapshot, const char *key, char expected)
+{
+    tikv_slice slice = kv_text(key);
+    tikv_value *values[2];
+    tikv_future *future;
+    tikv_pairs *pairs;
+    size_t i;
+
+    kv_ok(tikv_snapshot_get(snapshot, slice, NULL, &values[0]));
+    future = tikv_snapshot_get_async(snapshot, slice, NULL);
+    assert_true(tikv_future_wait(future, 20000));
+    kv_ok(tikv_future_take_value(future, &values[1]));
+    tikv_future_free(future);
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(values[i] == NULL
+                             ? 0
+                             : tikv_value_slice(values[i]).data[0],
+                         expected);
+        tikv_value_free(values[i]);
+    }
+    kv_ok(tikv_snapshot_batch_get(snapshot, &slice, 1, NULL, &pairs));
+    slice = tikv_pairs_data(pairs)[0].value;
+    assert_int_equal(slice.data == NULL ? 0 : slice.data[0], expected);
+    tikv_pairs_free(pairs);
+}
+
+/* Writes what it read before, plus one. */
+static void
+count_up(const struct kv *kv, const char *key, char expected)
+{
+    char next[2] = { (char)(expected == 0 ? '1' : expected + 1), 0 };
+    tikv_value *value;
+    tikv_txn *txn;
+    size_t i;
+
+    kv_ok(tikv_txn_begin(kv->client, NULL, &txn));
+    for (i = 0; i < 2; i++) {
+        kv_ok(tikv_txn_get(txn, kv_text(key), NULL, &value));
+        assert_int_equal(value == NULL ? 0 : tikv_value_slice(value).data[0],
+                         expected);
+        tikv_value_free(value);
+    }
+    kv_ok(tikv_txn_put(txn, kv_text(key), kv_text(next)));
+    kv_ok(tikv_txn_commit(txn, NULL, NULL));
+    tikv_txn_free(txn);
+}
+
+static void
+lesson_116__the_newest_is_never_remembered(void **state)
+{
+    tikv_snapshot_options options = TIKV_SNAPSHOT_OPTIONS_INIT;
+    tikv_snapshot *newest, *before;
+    struct kv kv;
+    char last;
+
+    (void)state;
+    kv_open_plain(&kv);
+    options.version = TIKV_VERSION_NEWEST;
+    kv_ok(tikv_snapshot_open(kv.client, &options, &newest));
+    before = open_now(&kv);
+    /* Neither a value nor its absence stays, whoever read it by which door;
+     * a snapshot of a time keeps both. */
+    all_doors(newest, "n", 0);
+    all_doors(before, "n", 0);
+    for (last = 0; last != '5'; last = (char)(last == 0 ? '1' : last + 1)) {
+        all_doors(newest, "n", last);
+        count_up(&kv, "n", last);
+    }
+    all_doors(newest, "n", '5');
+    all_doors(before, "n", 0);
+    tikv_snapshot_free(newest);
+    tikv_snapshot_free(before);
+    kv_close(&kv);
+}
+
 int
 main(void)
 {
@@ -444,6 +523,7 @@ main(void)
         harness_test(snapshot__batch_get_follows_splits),
         harness_test(snapshot__is_for_many_threads),
         harness_test(lesson_41__many_locks_of_one_transaction_cost_little),
+        harness_test(lesson_116__the_newest_is_never_remembered),
     };
 
     return harness_run(tests);
