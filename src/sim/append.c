@@ -146,6 +146,7 @@ audit(struct tk_world *world)
     tk_deal_decide_all(world);
     tk_deal_end_locks(world);
     tk_deal_run_last(world, body_all);
+    tk_deal_lose(world);
 }
 
 static void

@@ -213,6 +213,7 @@ run_transfer(struct tk_load *load, const struct tk_seat *seat,
     options.async_commit =
         tk_rng_below(&load->rng, 3) == 0 ? TIKV_OFF : TIKV_ON;
     options.one_phase = tk_rng_below(&load->rng, 2) == 0 ? TIKV_OFF : TIKV_ON;
+    options.causal = tk_rng_below(&load->rng, 4) == 0 ? TIKV_ON : TIKV_OFF;
     world->counts->operations++;
     error = tikv_txn_run(seat->client, &options, move_amount, &task, NULL);
     if (error == NULL) {
@@ -414,6 +415,7 @@ audit(struct tk_world *world)
         }
     }
     tk_deal_end_locks(world);
+    tk_deal_lose(world);
 }
 
 const struct tk_workload tk_workload_bank = {

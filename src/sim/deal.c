@@ -90,6 +90,27 @@ tk_deal_put(struct tk_deal *deal, uint32_t key, uint32_t value)
     return NULL;
 }
 
+tikv_error *
+tk_deal_insert(struct tk_deal *deal, uint32_t key, uint32_t value)
+{
+    char text[TK_SIM_TEXT];
+    char bytes[TK_SIM_TEXT];
+    tikv_error *error =
+        tikv_txn_insert(deal->txn, tk_world_key(deal->world, key, text),
+                        tk_world_value(value, bytes));
+
+    if (error == NULL) {
+        struct tk_record_step *step = &deal->steps[deal->count];
+
+        add_step(deal, key, NULL, 0);
+        step->is_write = true;
+        step->is_blind = true;
+        step->is_insert = true;
+        step->value = value;
+    }
+    return error;
+}
+
 size_t
 tk_deal_parse(tikv_slice bytes, uint32_t *values, size_t max)
 {
@@ -152,11 +173,14 @@ static tikv_error *
 attempt(tikv_txn *txn, void *arg)
 {
     struct tk_deal *deal = (struct tk_deal *)arg;
+    tikv_error *error;
 
     deal->txn = txn;
     deal->count = 0;
     deal->start_ts = tikv_txn_start_ts(txn);
-    return deal->body(deal);
+    error = deal->body(deal);
+    deal->asked = tk_now(deal->world->rt);
+    return error;
 }
 
 static void
@@ -181,6 +205,8 @@ choose_options(struct tk_deal *deal, tikv_txn_options *options)
     set_call(deal, &options->call);
     options->async_commit = below(deal, 3) == 0 ? TIKV_OFF : TIKV_ON;
     options->one_phase = below(deal, 2) == 0 ? TIKV_OFF : TIKV_ON;
+    deal->is_causal = below(deal, 4) == 0;
+    options->causal = deal->is_causal ? TIKV_ON : TIKV_OFF;
     options->on_end = count_mode;
     options->arg = deal;
 }
@@ -239,6 +265,7 @@ tk_deal_check_code(struct tk_world *world, const struct tk_seat *seat,
     case TIKV_ERR_WRITE_CONFLICT:
     case TIKV_ERR_LOCK_WAIT:
     case TIKV_ERR_ABORTED:
+    case TIKV_ERR_OVERLOAD: /* where retries are rationed */
     case TIKV_ERR_UNDETERMINED:
     case TIKV_ERR_CANCELLED: /* who dies, and some futures */
         return;
@@ -339,11 +366,15 @@ tk_deal_run(struct tk_deal *deal, uint32_t fiber)
               : tikv_error_code(error) == TIKV_ERR_UNDETERMINED
                   ? TK_SIM_UNDETERMINED
                   : TK_SIM_FAILED;
-    tk_deal_check_code(world, deal->seat, error);
+    if (!deal->inserts || tikv_error_code(error) != TIKV_ERR_KEY_EXISTS) {
+        tk_deal_check_code(world, deal->seat, error);
+    }
     tk_record_steps(&world->record, deal->number, deal->steps, deal->count);
     if (deal->number != TK_SIM_NONE) {
         world->record.txns[deal->number].start_ts = deal->start_ts;
         world->record.txns[deal->number].commit_ts = deal->commit_ts;
+        world->record.txns[deal->number].asked = deal->asked;
+        world->record.txns[deal->number].is_causal = deal->is_causal;
     }
     tk_record_end(&world->record, deal->number, tk_now(world->rt), outcome,
                   tikv_error_code(error));
@@ -369,101 +400,5 @@ tk_deal_run_last(struct tk_world *world, tk_deal_fn *body)
 
     if (tk_deal_run(&deal, 0) != TK_SIM_OK) {
         tk_world_complain(world, "a healed cluster: T%u failed\n", deal.number);
-    }
-}
-
-/* ---- what is left in the end ---- */
-
-/* How many locks the cluster holds; UINT64_MAX: it did not say. */
-static uint64_t
-count_locks(struct tk_world *world)
-{
-    const tikv_range all = { { NULL, 0 }, { NULL, 0 } };
-    tikv_call call = TIKV_CALL_INIT;
-    tikv_locks *locks = NULL;
-    uint64_t count = UINT64_MAX;
-    tikv_error *error;
-
-    call.timeout_ms = TK_SIM_FINAL_MS;
-    error = tikv_locks_scan(world->seats[0].client, all, 0, 0, &call, &locks);
-    if (error == NULL) {
-        count = tikv_locks_count(locks);
-    } else {
-        tk_world_complain(world, "a healed cluster: locks: %s\n",
-                          tikv_error_message(error));
-    }
-    tikv_locks_free(locks);
-    tikv_error_free(error);
-    return count;
-}
-
-/* Everything, page by page. */
-static void
-read_everything(struct tk_world *world)
-{
-    tikv_range range = { { NULL, 0 }, { NULL, 0 } };
-    tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
-    tikv_pairs *before = NULL;
-    tikv_txn *txn = NULL;
-    tikv_error *error = tikv_txn_begin(world->seats[0].client, NULL, &txn);
-    bool goes_on = true;
-
-    options.call.timeout_ms = TK_SIM_FINAL_MS;
-    while (error == NULL && goes_on) {
-        tikv_pairs *pairs = NULL;
-
-        error = tikv_txn_scan(txn, range, &options, &pairs);
-        goes_on = error == NULL && tikv_pairs_next(pairs, &range);
-        tikv_pairs_free(before);
-        before = pairs;
-    }
-    if (error != NULL) {
-        tk_world_complain(world, "a healed cluster: a scan: %s\n",
-                          tikv_error_message(error));
-    }
-    tikv_pairs_free(before);
-    tikv_txn_free(txn);
-    tikv_error_free(error);
-}
-
-static void
-resolve_all(struct tk_world *world)
-{
-    const tikv_range all = { { NULL, 0 }, { NULL, 0 } };
-    tikv_call call = TIKV_CALL_INIT;
-    tikv_error *error;
-
-    call.timeout_ms = TK_SIM_FINAL_MS;
-    error = tikv_locks_resolve(world->seats[0].client, all, 0, &call, NULL);
-    if (error != NULL) {
-        tk_world_complain(world, "a healed cluster: resolving: %s\n",
-                          tikv_error_message(error));
-    }
-    tikv_error_free(error);
-}
-
-/* Readers resolve the locks they meet, some behind their backs, and some they
- * only pass as long as those may be alive: it takes rounds. Locks without a
- * value are in no reader's way; they are for who ends all of them. */
-void
-tk_deal_end_locks(struct tk_world *world)
-{
-    uint64_t left = count_locks(world);
-    uint32_t round;
-
-    world->counts->locks += left == UINT64_MAX ? 0 : left;
-    for (round = 0; round < 4 && left != 0 && left != UINT64_MAX; round++) {
-        read_everything(world);
-        tk_world_sleep(world, 500 * TK_MS);
-        left = count_locks(world);
-    }
-    if (left != 0 && left != UINT64_MAX) {
-        world->counts->stubborn += left;
-        resolve_all(world);
-        left = count_locks(world);
-    }
-    if (left != 0 && left != UINT64_MAX) {
-        tk_world_complain(world, "%llu locks stay for ever\n",
-                          (unsigned long long)left);
     }
 }

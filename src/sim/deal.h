@@ -23,12 +23,15 @@ struct tk_deal {
     tk_deal_fn *body;
     const void *plan; /* and what body likes */
     bool is_last;     /* time does not matter */
+    bool inserts;
 
     tikv_txn *txn; /* while body runs */
     int64_t deadline;
     uint32_t number; /* of the record */
     uint64_t start_ts;
     uint64_t commit_ts;
+    int64_t asked; /* for the last commit */
+    bool is_causal;
     struct tk_record_step steps[TK_RECORD_STEPS_MAX];
     size_t count;
 };
@@ -48,6 +51,10 @@ tk_deal_get(struct tk_deal *deal, uint32_t key, uint32_t *value);
 /* Behind a get of the same key, or blind. 0 deletes. */
 tikv_error *
 tk_deal_put(struct tk_deal *deal, uint32_t key, uint32_t value);
+
+/* A put where nothing may be; blind, and the deal may end with KEY_EXISTS. */
+tikv_error *
+tk_deal_insert(struct tk_deal *deal, uint32_t key, uint32_t value);
 
 /* A list: what is in it; with `value` not 0 that is appended. */
 tikv_error *
@@ -70,6 +77,10 @@ tk_deal_decide_all(struct tk_world *world);
 /* Until no lock is left in the cluster. */
 void
 tk_deal_end_locks(struct tk_world *world);
+
+/* Who loses a conflict in the healed world leaves no lock: behind the rest. */
+void
+tk_deal_lose(struct tk_world *world);
 
 /* One that reads the healed world by `body`: it must not fail. */
 void

@@ -232,6 +232,7 @@ may_end_with(const struct call *call, tikv_code code)
     case TIKV_ERR_REGION:
     case TIKV_ERR_SERVER_BUSY:
     case TIKV_ERR_PD:
+    case TIKV_ERR_OVERLOAD: /* where retries are rationed */
         return true;
     case TIKV_ERR_CLOSED:
         return call->world->is_closing;

@@ -27,6 +27,10 @@ const char *const tk_sim_deed_names[TK_DEEDS] = {
     [TK_DEED_PD_STOP] = "pd stop",
     [TK_DEED_PD_START] = "pd start",
     [TK_DEED_PD_RESTART] = "pd restart",
+    [TK_DEED_STORE_TROUBLE] = "store trouble",
+    [TK_DEED_PEER] = "peer change",
+    [TK_DEED_SAFE_TS] = "safe ts",
+    [TK_DEED_PD_LAG] = "pd lag",
     [TK_DEED_FAULT] = "fault rule",
     [TK_DEED_DEATH] = "client death",
 };
@@ -242,6 +246,66 @@ members(struct tk_nemesis *nemesis)
     }
 }
 
+/* The store is there, and does not answer as it should. What waits for it is
+ * executed within the delays that are promised. */
+static void
+trouble(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    struct tk_cluster *cluster = world->cluster;
+    uint64_t store = some_store(nemesis);
+    uint64_t kind = below(nemesis, 3);
+
+    count(world, TK_DEED_STORE_TROUBLE,
+          kind == 0   ? tk_cluster_store_pause(cluster, store, true)
+          : kind == 1 ? tk_cluster_store_slow(cluster, store, 2)
+                      : tk_cluster_store_busy(cluster, store, 5, true));
+    tk_world_sleep(world, (int64_t)below(nemesis, 8) * TK_MS);
+    tikv_error_free(tk_cluster_store_pause(cluster, store, false));
+    tikv_error_free(tk_cluster_store_slow(cluster, store, 0));
+    tikv_error_free(tk_cluster_store_busy(cluster, store, 0, false));
+}
+
+static void
+peers(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    uint64_t region = some_region(nemesis);
+    uint64_t store = some_store(nemesis);
+
+    count(world, TK_DEED_PEER,
+          tk_cluster_peer_set(world->cluster, region, store,
+                              below(nemesis, 2) == 0 ? TIKV_CLUSTER_PEER_LEARNER
+                                                     : TIKV_CLUSTER_PEER_NONE));
+    tk_world_sleep(world, (int64_t)below(nemesis, 20) * TK_MS);
+    tikv_error_free(tk_cluster_peer_set(world->cluster, region, store,
+                                        TIKV_CLUSTER_PEER_VOTER));
+}
+
+static void
+safe_ts(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    uint64_t region = some_region(nemesis);
+    uint64_t store = some_store(nemesis);
+
+    count(world, TK_DEED_SAFE_TS,
+          tk_cluster_safe_ts_hold(world->cluster, region, store, 1));
+    tk_world_sleep(world, (int64_t)below(nemesis, 20) * TK_MS);
+    tikv_error_free(tk_cluster_safe_ts_release(world->cluster, region, store));
+}
+
+static void
+lag(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+
+    tk_cluster_pd_lag(world->cluster, 1 + (uint32_t)below(nemesis, 30));
+    count(world, TK_DEED_PD_LAG, NULL);
+    tk_world_sleep(world, (int64_t)below(nemesis, 30) * TK_MS);
+    tk_cluster_pd_lag(world->cluster, 0);
+}
+
 static void
 choose_rule(struct tk_nemesis *nemesis, char *rule, size_t size)
 {
@@ -284,8 +348,9 @@ void
 tk_nemesis_run(void *arg)
 {
     static void (*const deeds[])(struct tk_nemesis *) = {
-        network, network, network, regions, regions, leaders,
-        stores,  members, faults,  faults,  faults,
+        network, network, network, network, regions, regions, regions,
+        leaders, leaders, stores,  members, members, trouble, peers,
+        safe_ts, lag,     faults,  faults,  faults,  faults,
     };
     struct tk_nemesis *nemesis = (struct tk_nemesis *)arg;
 
@@ -338,6 +403,19 @@ tk_nemesis_reap(void *arg)
     }
 }
 
+/* A voter on every store. */
+static void
+complete(struct tk_cluster *cluster, uint64_t region)
+{
+    uint64_t i;
+
+    for (i = 1; i <= tk_cluster_stores_count(cluster); i++) {
+        tikv_error_free(
+            tk_cluster_peer_set(cluster, region, i, TIKV_CLUSTER_PEER_VOTER));
+        tikv_error_free(tk_cluster_safe_ts_release(cluster, region, i));
+    }
+}
+
 void
 tk_nemesis_heal(struct tk_world *world)
 {
@@ -349,9 +427,11 @@ tk_nemesis_heal(struct tk_world *world)
     for (i = 0; i < world->seats_count; i++) {
         if (world->seats[i].network != NULL) {
             tk_memory_transport_set(world->seats[i].network, &calm);
+            tk_seat_calm(&world->seats[i]);
         }
     }
     tk_cluster_fault_remove(cluster, 0);
+    tk_cluster_pd_lag(cluster, 0);
     for (i = 0; i < tk_cluster_pds_count(cluster); i++) {
         if (!tk_cluster_is_up(cluster, i)) {
             tikv_error_free(tk_cluster_pd_start(cluster, (uint32_t)i));
@@ -367,6 +447,7 @@ tk_nemesis_heal(struct tk_world *world)
     }
     tk_buf_init(&start, 65536);
     for (i = 0; tk_cluster_region_at(cluster, i, &region, &start); i++) {
+        complete(cluster, region);
         if (tk_cluster_leader_of(cluster, region) == 0) {
             tikv_error_free(tk_cluster_transfer_leader(cluster, region, 1));
         }

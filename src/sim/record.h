@@ -23,6 +23,7 @@ struct tk_record_step {
     uint32_t key;
     bool is_write;
     bool is_blind;  /* a write that did not look before */
+    bool is_insert; /* a blind one that asks for nothing to be there */
     uint32_t value; /* written */
     uint32_t first; /* read: record->values[first], `count` of them */
     uint32_t count;
@@ -30,12 +31,14 @@ struct tk_record_step {
 
 struct tk_record_txn {
     uint32_t fiber;
-    bool is_past; /* reads at an old timestamp: tells nothing of today */
+    bool is_past;   /* reads at an old timestamp: tells nothing of today */
+    bool is_causal; /* it may be committed before those it knows nothing of */
     enum tk_sim_outcome outcome;
     int32_t code; /* of the error */
     uint64_t start_ts;
     uint64_t commit_ts; /* 0: not committed, nothing written, or not told */
     int64_t invoked;
+    int64_t asked;    /* for the commit; 0: not so far */
     int64_t returned; /* while it runs: TK_NEVER */
     int64_t deadline;
     uint32_t ends;  /* how often it ended */

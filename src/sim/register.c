@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Registers in transactions of one key each: read, write, delete, swap when
- * the value is still the one just read; beside them reads of several keys at
- * timestamps of the past, and timestamps alone.
+ * the value is still the one just read, insert; beside them reads of several
+ * keys at timestamps of the past (past.h), and timestamps alone.
  *
  * A transaction that reads the newest and writes is linearizable, so each
  * key's history is searched for an order (linear.h); all reads, those of the
@@ -12,19 +12,39 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/slice.h"
 #include "exec/runtime.h"
 #include "sim/deal.h"
 #include "sim/linear.h"
+#include "sim/past.h"
 
 struct plan {
     uint32_t key;
     bool reads;
     bool writes;
     bool swaps; /* only when it finds `expected` */
+    bool inserts;
     uint32_t expected;
     uint32_t value;
 };
+
+/* What the transaction has just written itself is what it reads. */
+static tikv_error *
+look_back(struct tk_deal *deal, const struct plan *plan)
+{
+    tikv_read_options options = tk_deal_reads(deal);
+    char text[TK_SIM_TEXT];
+    tikv_value *value = NULL;
+    tikv_error *error =
+        tikv_txn_get(deal->txn, tk_world_key(deal->world, plan->key, text),
+                     &options, &value);
+
+    if (error == NULL && tk_world_value_of(value) != plan->value) {
+        tk_world_complain(deal->world, "T%u wrote %u and reads %u\n",
+                          deal->number, plan->value, tk_world_value_of(value));
+    }
+    tikv_value_free(value);
+    return error;
+}
 
 static tikv_error *
 body(struct tk_deal *deal)
@@ -33,12 +53,18 @@ body(struct tk_deal *deal)
     tikv_error *error = NULL;
     uint32_t found = 0;
 
+    if (plan->inserts) {
+        return tk_deal_insert(deal, plan->key, plan->value);
+    }
     if (plan->reads) {
         error = tk_deal_get(deal, plan->key, &found);
     }
     if (error == NULL && plan->writes &&
         (!plan->swaps || found == plan->expected)) {
         error = tk_deal_put(deal, plan->key, plan->value);
+        if (error == NULL && plan->value % 4 == 0) {
+            error = look_back(deal, plan);
+        }
     }
     return error;
 }
@@ -66,170 +92,25 @@ static void
 run_txn(struct tk_load *load, struct tk_seat *seat)
 {
     struct tk_world *world = load->world;
-    uint64_t dice = tk_rng_below(&load->rng, 10);
+    uint64_t dice = tk_rng_below(&load->rng, 12);
     struct plan plan = {
         .key = (uint32_t)tk_rng_below(&load->rng, world->options.keys),
         .reads = dice >= 3,
-        .writes = dice < 7,
-        .swaps = dice == 6,
+        .writes = dice<7, .swaps = dice == 6, .inserts = dice> 9,
     };
     struct tk_deal deal = { .world = world,
                             .seat = seat,
                             .rng = &load->rng,
                             .body = body,
-                            .plan = &plan };
+                            .plan = &plan,
+                            .inserts = plan.inserts };
 
     /* A delete is not told apart from another one: those are blind. */
-    if (dice != 0) {
+    if (dice > 1) {
         plan.value = ++world->values;
     }
     plan.expected = guess(&world->record, plan.key);
     (void)tk_deal_run(&deal, load->number);
-}
-
-/* ---- the newest, without a timestamp ---- */
-
-static void
-read_newest(struct tk_load *load, struct tk_seat *seat)
-{
-    struct tk_world *world = load->world;
-    struct tk_record_step step = {
-        .key = (uint32_t)tk_rng_below(&load->rng, world->options.keys),
-    };
-    tikv_snapshot_options options = TIKV_SNAPSHOT_OPTIONS_INIT;
-    tikv_read_options read = TIKV_READ_OPTIONS_INIT;
-    tikv_snapshot *snapshot = NULL;
-    tikv_value *value = NULL;
-    char text[TK_SIM_TEXT];
-    tikv_error *error;
-    uint32_t found;
-    uint32_t txn;
-
-    options.version = TIKV_VERSION_NEWEST;
-    read.call.timeout_ms = 400;
-    read.call.cancel = seat->died;
-    txn = tk_record_begin(&world->record, load->number, tk_now(world->rt),
-                          tk_now(world->rt) + read.call.timeout_ms * TK_MS);
-    error = tikv_snapshot_open(seat->client, &options, &snapshot);
-    if (error == NULL) {
-        error = tikv_snapshot_get(snapshot, tk_world_key(world, step.key, text),
-                                  &read, &value);
-    }
-    if (error == NULL) {
-        found = tk_world_value_of(value);
-        step.count = found != 0;
-        step.first = tk_record_values(&world->record, &found, step.count);
-        tk_record_steps(&world->record, txn, &step, 1);
-    }
-    tk_deal_check_code(world, seat, error);
-    tk_record_end(&world->record, txn, tk_now(world->rt),
-                  error == NULL ? TK_SIM_OK : TK_SIM_FAILED,
-                  tikv_error_code(error));
-    tikv_value_free(value);
-    tikv_snapshot_free(snapshot);
-    tikv_error_free(error);
-}
-
-/* ---- the past ---- */
-
-static void
-keep_pairs(struct tk_world *world, const tikv_pairs *pairs, uint32_t first,
-           struct tk_record_step *steps, size_t count)
-{
-    const tikv_pair *data = tikv_pairs_data(pairs);
-    size_t i;
-    size_t j;
-
-    for (i = 0; i < count; i++) {
-        char text[TK_SIM_TEXT];
-        tikv_slice name = tk_world_key(world, (uint32_t)(first + i), text);
-        uint32_t found = 0;
-
-        for (j = 0; j < tikv_pairs_count(pairs); j++) {
-            if (tk_slice_equal(data[j].key, name)) {
-                found = tk_world_value_of_slice(data[j].value);
-            }
-        }
-        steps[i] = (struct tk_record_step){
-            .key = (uint32_t)(first + i),
-            .first = tk_record_values(&world->record, &found, found != 0),
-            .count = found != 0,
-        };
-    }
-}
-
-/* A batch or a page of a scan: all keys from `first` on. */
-static tikv_error *
-read_many(struct tk_load *load, struct tk_seat *seat, tikv_snapshot *snapshot,
-          uint32_t first, tikv_pairs **pairs)
-{
-    struct tk_world *world = load->world;
-    char texts[TK_SIM_KEYS_MAX][TK_SIM_TEXT];
-    tikv_slice keys[TK_SIM_KEYS_MAX];
-    uint32_t count = world->options.keys - first;
-    uint32_t i;
-
-    for (i = 0; i < count; i++) {
-        keys[i] = tk_world_key(world, first + i, texts[i]);
-    }
-    if (tk_rng_below(&load->rng, 2) == 0) {
-        tikv_read_options options = TIKV_READ_OPTIONS_INIT;
-
-        options.call.timeout_ms = 400;
-        options.call.cancel = seat->died;
-        return tikv_snapshot_batch_get(snapshot, keys, count, &options, pairs);
-    } else {
-        tikv_range_options options = TIKV_RANGE_OPTIONS_INIT;
-        tikv_range range = { keys[0], { NULL, 0 } };
-
-        options.call.timeout_ms = 400;
-        options.call.cancel = seat->died;
-        options.page_count = TK_SIM_KEYS_MAX;
-        return tikv_snapshot_scan(snapshot, range, &options, pairs);
-    }
-}
-
-static void
-read_past(struct tk_load *load, struct tk_seat *seat)
-{
-    struct tk_world *world = load->world;
-    struct tk_record_step steps[TK_RECORD_STEPS_MAX];
-    tikv_snapshot_options options = TIKV_SNAPSHOT_OPTIONS_INIT;
-    uint32_t first = (uint32_t)tk_rng_below(&load->rng, world->options.keys);
-    tikv_snapshot *snapshot = NULL;
-    tikv_pairs *pairs = NULL;
-    tikv_error *error;
-    uint32_t txn;
-
-    if (world->stamps_count == 0) {
-        return;
-    }
-    options.version =
-        world->stamps[tk_rng_below(&load->rng, world->stamps_count)].ts;
-    txn = tk_record_begin(&world->record, load->number, tk_now(world->rt),
-                          tk_now(world->rt) + 400 * TK_MS);
-    error = tikv_snapshot_open(seat->client, &options, &snapshot);
-    if (error == NULL) {
-        error = read_many(load, seat, snapshot, first, &pairs);
-    }
-    if (error == NULL) {
-        size_t count = world->options.keys - first;
-
-        keep_pairs(world, pairs, first, steps, count);
-        tk_record_steps(&world->record, txn, steps, count);
-        world->counts->past++;
-    }
-    if (txn != TK_SIM_NONE) {
-        world->record.txns[txn].start_ts = options.version;
-        world->record.txns[txn].is_past = true;
-    }
-    tk_deal_check_code(world, seat, error);
-    tk_record_end(&world->record, txn, tk_now(world->rt),
-                  error == NULL ? TK_SIM_OK : TK_SIM_FAILED,
-                  tikv_error_code(error));
-    tikv_pairs_free(pairs);
-    tikv_snapshot_free(snapshot);
-    tikv_error_free(error);
 }
 
 /* ---- timestamps ---- */
@@ -273,9 +154,9 @@ run(void *arg)
             return;
         }
         if (dice == 0) {
-            read_newest(load, seat);
+            tk_past_read_newest(load, seat);
         } else if (dice <= 2) {
-            read_past(load, seat);
+            tk_past_read(load, seat);
         } else if (dice <= 4) {
             take_stamp(load, seat);
         } else {
@@ -308,6 +189,7 @@ audit(struct tk_world *world)
     tk_deal_decide_all(world);
     tk_deal_end_locks(world);
     tk_deal_run_last(world, body_all);
+    tk_deal_lose(world);
 }
 
 /* ---- the verdict ---- */
@@ -333,9 +215,9 @@ make_event(const struct tk_record *record, uint32_t number, uint32_t key,
         .result = step->count == 0 ? 0 : record->values[step->first],
     };
     if (step->is_write && happened) {
-        event->kind = !step->is_blind    ? TK_SIM_CAS
-                      : step->value == 0 ? TK_SIM_DELETE
-                                         : TK_SIM_PUT;
+        event->kind = !step->is_blind || step->is_insert ? TK_SIM_CAS
+                      : step->value == 0                 ? TK_SIM_DELETE
+                                                         : TK_SIM_PUT;
         event->value = step->value;
         event->expected = event->result;
         event->swapped = true;

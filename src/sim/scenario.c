@@ -224,6 +224,11 @@ judge_record(struct tk_world *world)
     } else if (fault == TK_TIMELINE_WRITE) {
         tk_world_complain(world, "T%u wrote key %u over what it had not seen\n",
                           report.txn, report.key);
+    } else if (fault == TK_TIMELINE_ORDER) {
+        tk_world_complain(world,
+                          "T%u was committed before T%u, which had "
+                          "ended when it asked\n",
+                          report.txn, report.other);
     }
     if (fault != TK_TIMELINE_FITS) {
         tk_record_print(record, report.txn, world->report);
@@ -338,6 +343,8 @@ tk_scenario_add(struct tk_scenario_counts *sum,
     sum->happened += counts->happened;
     sum->past += counts->past;
     sum->stamps += counts->stamps;
+    sum->replicas += counts->replicas;
+    sum->stales += counts->stales;
     sum->skews += counts->skews;
     sum->guarded += counts->guarded;
     sum->locks += counts->locks;

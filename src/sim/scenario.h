@@ -25,7 +25,11 @@ enum tk_sim_deed {
     TK_DEED_PD_LEADERLESS,
     TK_DEED_PD_STOP,
     TK_DEED_PD_START,
-    TK_DEED_PD_RESTART, /* the leader goes, and comes back */
+    TK_DEED_PD_RESTART,    /* the leader goes, and comes back */
+    TK_DEED_STORE_TROUBLE, /* paused, slow or busy for a while */
+    TK_DEED_PEER,          /* becomes a learner or goes, for a while */
+    TK_DEED_SAFE_TS,       /* a replica that falls behind for a while */
+    TK_DEED_PD_LAG,        /* PD learns late, for a while */
     TK_DEED_FAULT,
     TK_DEED_DEATH, /* of a client's process */
     TK_DEEDS
@@ -67,6 +71,8 @@ struct tk_scenario_counts {
     uint64_t modes[TK_SIM_MODES]; /* commits */
     uint64_t past;                /* reads at old timestamps */
     uint64_t stamps;              /* timestamps held to the clock */
+    uint64_t replicas;            /* snapshots of others than the leader */
+    uint64_t stales;              /* of stale reads */
     uint64_t skews;    /* records with write skew, where it is allowed */
     uint64_t guarded;  /* records where it is not */
     uint64_t locks;    /* left behind when all was over, before readers came */

@@ -36,36 +36,113 @@ list_members(struct tk_world *world, char *text, size_t size)
     }
 }
 
-/* Few places in the table of requests in flight are soon used again, while
- * late answers to their former owners come in. Some worlds hedge reads. */
+/* What a client may be set to, one of each by chance; the defaults come first
+ * and are likelier where they are there twice. Times are short, as the world's
+ * are; few places in the table of requests in flight are soon used again, while
+ * late answers to their former owners come in. */
+#define CHOICES 4
+
+static const struct {
+    const char *name;
+    const char *values[CHOICES]; /* an earlier NULL ends them */
+} settings[] = {
+    { "rpc.attempt_timeout_ms", { "20", "50", "150" } },
+    { "rpc.inflight_max_count", { "16", "64", "65536" } },
+    { "rpc.batch_max_count", { "1", "3", "128" } },
+    { "read.hedge_ms", { "0", "0", "3" } },
+    { "read.hedge_percent", { "50" } },
+    { "tso.batch_wait_us", { "0", "0", "500" } },
+    { "tso.batch_max_count", { "10000", "10000", "2" } },
+    { "tso.inflight_count", { "1", "4" } },
+    { "tso.follower_proxy", { "false", "false", "true" } },
+    { "pd.router", { "true", "false" } },
+    { "pd.follower_handle", { "false", "true" } },
+    { "pd.low_resolution_ms", { "2000", "20" } },
+    { "pd.members_refresh_ms", { "60000", "100" } },
+    { "region.preload", { "false", "false", "true" } },
+    { "region.refresh_ms", { "0", "0", "100" } },
+    { "region.cache_ttl_ms", { "600000", "600000", "100" } },
+    { "region.cache_max_count", { "10000000", "10000000", "3" } },
+    { "region.sweep_ms", { "10000", "50" } },
+    { "region.forwarding", { "false", "false", "true" } },
+    { "stores.refresh_ms", { "60000", "100" } },
+    { "stores.probe_ms", { "1000", "20" } },
+    { "stores.inflight_max_count", { "0", "0", "2" } },
+    { "raw.batch_keys_count", { "512", "512", "2" } },
+    { "raw.batch_put_bytes", { "16384", "16384", "16" } },
+    { "scan.page_count", { "256", "2" } },
+    { "txn.batch_bytes", { "16384", "16384", "24" } },
+    { "txn.async_keys_count", { "256", "256", "2" } },
+    { "txn.safe_window_ms", { "2000", "2000", "5" } },
+    { "txn.latches_count", { "0", "0", "8" } },
+    { "txn.heartbeat_ms", { "10000", "10" } },
+    { "txn.heartbeat_bytes", { "33554432", "0" } },
+    { "txn.split_keys_count", { "100000", "100000", "3" } },
+};
+
+/* What makes a client give up before its time is over. */
+static const struct {
+    const char *name;
+    const char *values[CHOICES];
+    const char *never;
+} rations[] = {
+    { "retry.per_second_max", { "0", "0", "0", "300" }, "0" },
+    { "pd.breaker_percent", { "0", "0", "0", "90" }, "0" },
+};
+
+static const char *
+choose(struct tk_world *world, const char *const *values)
+{
+    uint64_t count = 0;
+
+    while (count < CHOICES && values[count] != NULL) {
+        count++;
+    }
+    return values[tk_rng_below(&world->rng, count)];
+}
+
 static tikv_error *
 configure(struct tk_world *world, tikv_config **out)
 {
-    static const char *const attempts[] = { "20", "50", "150" };
-    static const char *const inflights[] = { "16", "64", "65536" };
-    static const char *const batches[] = { "1", "3", "128" };
-    static const char *const hedges[] = { "0", "0", "3" };
+    bool gives_up = !world->is_over && world->workload->run != NULL;
     char endpoints[512];
-    const char *const settings[][2] = {
+    const char *const fixed[][2] = {
         { "pd.endpoints", endpoints },
         { "pd.timeout_ms", "50" },
-        { "rpc.attempt_timeout_ms", attempts[tk_rng_below(&world->rng, 3)] },
-        { "rpc.inflight_max_count", inflights[tk_rng_below(&world->rng, 3)] },
-        { "rpc.batch_max_count", batches[tk_rng_below(&world->rng, 3)] },
         { "pool.threads_count", world->is_crowded ? "2" : "24" },
-        { "read.hedge_ms", hedges[tk_rng_below(&world->rng, 3)] },
-        { "read.hedge_percent", "50" },
         { "raw.atomic", world->is_atomic ? "true" : "false" },
     };
     tikv_error *error = tikv_config_new(out);
     size_t i;
 
     list_members(world, endpoints, sizeof(endpoints));
+    for (i = 0; error == NULL && i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        error = tikv_config_set(*out, fixed[i][0], fixed[i][1]);
+    }
     for (i = 0; error == NULL && i < sizeof(settings) / sizeof(settings[0]);
          i++) {
-        error = tikv_config_set(*out, settings[i][0], settings[i][1]);
+        error = tikv_config_set(*out, settings[i].name,
+                                choose(world, settings[i].values));
+    }
+    for (i = 0; error == NULL && i < sizeof(rations) / sizeof(rations[0]);
+         i++) {
+        const char *value = choose(world, rations[i].values);
+
+        error = tikv_config_set(*out, rations[i].name,
+                                gives_up ? value : rations[i].never);
     }
     return error;
+}
+
+void
+tk_seat_calm(struct tk_seat *seat)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(rations) / sizeof(rations[0]); i++) {
+        tikv_error_free(
+            tikv_client_set(seat->client, rations[i].name, rations[i].never));
+    }
 }
 
 tikv_error *

@@ -86,6 +86,29 @@ collect(const struct tk_record *record, struct version *versions)
     return count;
 }
 
+/* Who had been committed before `late` asked for its commit has no larger
+ * timestamp; the same one is fine, TiKV's may be the next of PD's. The first
+ * that has, or TK_SIM_NONE. */
+static uint32_t
+find_overtaken(const struct tk_record *record, const struct tk_record_txn *late)
+{
+    size_t i;
+
+    if (late->outcome != TK_SIM_OK || late->commit_ts == 0 ||
+        late->asked == 0 || late->is_causal) {
+        return TK_SIM_NONE;
+    }
+    for (i = 0; i < record->txns_count; i++) {
+        const struct tk_record_txn *early = &record->txns[i];
+
+        if (early->outcome == TK_SIM_OK && early->commit_ts > late->commit_ts &&
+            early->returned < late->asked) {
+            return (uint32_t)i;
+        }
+    }
+    return TK_SIM_NONE;
+}
+
 /* The newest one of the key at `ts`, or NULL. */
 static const struct version *
 version_at(const struct version *versions, size_t count, uint32_t key,
@@ -144,8 +167,10 @@ check_txn(const struct tk_record *record, uint32_t number,
         const struct version *version;
         uint32_t found = 0;
 
-        if (txn->start_ts == 0 || step->is_blind ||
-            is_behind_write(record, txn, i)) {
+        bool looks =
+            !step->is_blind || (step->is_insert && txn->outcome == TK_SIM_OK);
+
+        if (txn->start_ts == 0 || !looks || is_behind_write(record, txn, i)) {
             continue;
         }
         if (step->count != 0) {
@@ -184,6 +209,11 @@ check(const struct tk_record *record, const struct version *versions,
     for (i = 0; i < record->txns_count; i++) {
         if (!check_txn(record, (uint32_t)i, versions, count, report)) {
             return TK_TIMELINE_READ;
+        }
+        report->other = find_overtaken(record, &record->txns[i]);
+        if (report->other != TK_SIM_NONE) {
+            report->txn = (uint32_t)i;
+            return TK_TIMELINE_ORDER;
         }
     }
     return TK_TIMELINE_FITS;

@@ -2,8 +2,10 @@
 /*
  * A record held to its timestamps: who reads at one sees the newest version
  * that was committed at it or before, and nobody committed a key between the
- * start and the commit of another one that writes it. Sharper than any search
- * for an order, but only as good as what the client says about timestamps.
+ * start and the commit of another one that writes it. Commits that follow each
+ * other in time have timestamps that do, unless the later one does without by
+ * its options. Sharper than any search for an order, but only as good as what
+ * the client says about timestamps.
  *
  * And timestamps themselves: whoever asks after somebody was answered gets a
  * larger one, and nobody gets one twice.
@@ -17,6 +19,7 @@ enum tk_timeline_fault {
     TK_TIMELINE_FITS,
     TK_TIMELINE_READ,  /* not the newest version at its timestamp */
     TK_TIMELINE_WRITE, /* two versions of a key overlap */
+    TK_TIMELINE_ORDER, /* below who had been committed before it asked */
     TK_TIMELINE_MEMORY
 };
 

@@ -95,7 +95,7 @@ struct tk_world {
     bool is_crowded;  /* fewer workers than futures */
     bool is_closing;  /* no call begins any more */
     int64_t pause_ns; /* at most, between the calls of a fiber */
-    bool is_over;     /* the nemesis rests */
+    bool is_over;     /* the nemesis rests; clients are not to give up */
     uint32_t groups;
     uint32_t values;
     /* Of each fiber, which count from 1. */
@@ -174,6 +174,10 @@ tk_seat_open(struct tk_world *world, struct tk_seat *seat);
 /* Under load, unless the fibers are kept out by is_dying. */
 void
 tk_seat_close(struct tk_seat *seat);
+
+/* What makes its client give up before the time is over is turned off. */
+void
+tk_seat_calm(struct tk_seat *seat);
 
 /* A seat with a client, which stays until it is left; NULL: no call begins
  * any more. */

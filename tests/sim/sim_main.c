@@ -22,6 +22,7 @@ struct settings {
     bool is_off[TK_WORKLOADS];
     bool is_verbose;
     bool is_json;
+    bool is_once; /* no second run */
 };
 
 struct totals {
@@ -33,7 +34,7 @@ struct totals {
 
 static const char usage[] =
     "usage: tikv-sim [--seeds N] [--from S] [--seed S] [--workload NAME]\n"
-    "                [--verbose] [--json]\n"
+    "                [--once] [--verbose] [--json]\n"
     "\n"
     "Runs the client against a simulated cluster, network and clock that\n"
     "break in ways that follow from a seed, and checks what it was told.\n"
@@ -50,6 +51,7 @@ static const char usage[] =
     "              append: lists in transactions, free of forbidden cycles\n"
     "              skew: write skew, allowed or guarded against\n"
     "              death: a client dies at each of its messages\n"
+    "  --once      do not run each world twice\n"
     "  --verbose   a line for each seed\n"
     "  --json      one JSON object per seed, and one of the sums\n"
     "  --help      this text\n";
@@ -98,6 +100,9 @@ read_settings(int argc, char **argv, struct settings *settings)
             return 0;
         } else if (strcmp(name, "--verbose") == 0) {
             settings->is_verbose = true;
+            continue;
+        } else if (strcmp(name, "--once") == 0) {
+            settings->is_once = true;
             continue;
         } else if (strcmp(name, "--json") == 0) {
             settings->is_json = true;
@@ -183,6 +188,7 @@ print_counts(const struct tk_scenario_counts *counts)
            ",\"swaps\":%" PRIu64 ",\"committed_in_doubt\":%" PRIu64
            ",\"two_phase\":%" PRIu64 ",\"async\":%" PRIu64
            ",\"one_phase\":%" PRIu64 ",\"past_reads\":%" PRIu64
+           ",\"replica_snapshots\":%" PRIu64 ",\"stale_snapshots\":%" PRIu64
            ",\"timestamps\":%" PRIu64 ",\"write_skews\":%" PRIu64
            ",\"guarded\":%" PRIu64 ",\"locks_left\":%" PRIu64
            ",\"locks_readers_left\":%" PRIu64 ",\"write_requests\":%" PRIu64
@@ -192,10 +198,11 @@ print_counts(const struct tk_scenario_counts *counts)
            counts->operations, counts->ok, counts->failed, counts->undetermined,
            counts->decided, counts->swaps, counts->happened,
            counts->modes[TIKV_MODE_2PC], counts->modes[TIKV_MODE_ASYNC],
-           counts->modes[TIKV_MODE_1PC], counts->past, counts->stamps,
-           counts->skews, counts->guarded, counts->locks, counts->stubborn,
-           counts->sends, counts->again, counts->histories, counts->states,
-           counts->closes, counts->steps, counts->faults);
+           counts->modes[TIKV_MODE_1PC], counts->past, counts->replicas,
+           counts->stales, counts->stamps, counts->skews, counts->guarded,
+           counts->locks, counts->stubborn, counts->sends, counts->again,
+           counts->histories, counts->states, counts->closes, counts->steps,
+           counts->faults);
     for (i = 0; i < TK_DEEDS; i++) {
         print_key(tk_sim_deed_names[i]);
         printf("%" PRIu64, counts->deeds[i]);
@@ -262,7 +269,7 @@ run_one(const struct settings *settings,
     tk_scenario_run(options, &first);
     hung = first.hung;
     passed = first.passed;
-    if (!hung) {
+    if (!hung && !settings->is_once) {
         tk_scenario_run(options, &second);
         is_repeated =
             second.hash == first.hash && second.passed == first.passed;
@@ -321,8 +328,10 @@ print_own(enum tk_sim_workload workload,
     case TK_WORKLOAD_REGISTER:
         printf("  %" PRIu64 " histories linearizable, by %" PRIu64
                " states; %" PRIu64 " reads of the past, %" PRIu64
-               " timestamps in order\n",
-               counts->histories, counts->states, counts->past, counts->stamps);
+               " timestamps in order\n"
+               "  %" PRIu64 " snapshots of other replicas, %" PRIu64 " stale\n",
+               counts->histories, counts->states, counts->past, counts->stamps,
+               counts->replicas, counts->stales);
         break;
     case TK_WORKLOAD_APPEND:
     case TK_WORKLOAD_SKEW:
@@ -374,23 +383,74 @@ print_deeds(const struct tk_scenario_counts *counts)
            counts->faults, counts->closes, counts->steps);
 }
 
+/* Every deed of the nemesis and every time one of its rules acted. */
+static uint64_t
+count_faults(const struct tk_scenario_counts *counts)
+{
+    uint64_t count = counts->faults;
+    size_t i;
+
+    for (i = 0; i < TK_DEEDS; i++) {
+        count += counts->deeds[i];
+    }
+    return count;
+}
+
+static void
+sum_up(const struct totals *totals, struct tk_scenario_counts *all,
+       struct tk_scenario_counts *txns)
+{
+    size_t i;
+
+    for (i = 0; i < TK_WORKLOADS; i++) {
+        tk_scenario_add(all, &totals->counts[i]);
+        if (i != TK_WORKLOAD_RAW) {
+            tk_scenario_add(txns, &totals->counts[i]);
+        }
+    }
+}
+
+static void
+print_together(const struct totals *totals)
+{
+    struct tk_scenario_counts all = { 0 };
+    struct tk_scenario_counts txns = { 0 };
+
+    sum_up(totals, &all, &txns);
+    print_deeds(&all);
+    printf("together: %" PRIu64 " transactions, %" PRIu64 " faults; %" PRIu64
+           " transactions undetermined, of which %" PRIu64 " decided; %" PRIu64
+           " raw operations\n",
+           txns.operations, count_faults(&all), txns.undetermined, txns.decided,
+           all.operations - txns.operations);
+}
+
+static void
+print_together_json(const struct totals *totals)
+{
+    struct tk_scenario_counts all = { 0 };
+    struct tk_scenario_counts txns = { 0 };
+
+    sum_up(totals, &all, &txns);
+    printf(",\"together\":{\"transactions\":%" PRIu64 ",\"faults\":%" PRIu64
+           ",\"undetermined\":%" PRIu64 ",\"decided\":%" PRIu64
+           ",\"raw_operations\":%" PRIu64 "}",
+           txns.operations, count_faults(&all), txns.undetermined, txns.decided,
+           all.operations - txns.operations);
+}
+
 static void
 print_summary(const struct settings *settings, const struct totals *totals,
               double spent)
 {
-    struct tk_scenario_counts all = { 0 };
     size_t i;
 
     for (i = 0; i < TK_WORKLOADS; i++) {
         if (!settings->is_off[i]) {
             print_workload((enum tk_sim_workload)i, &totals->counts[i]);
-            tk_scenario_add(&all, &totals->counts[i]);
         }
     }
-    print_deeds(&all);
-    printf("together: %" PRIu64 " transactions and operations, %" PRIu64
-           " undetermined, %" PRIu64 " decided\n",
-           all.operations, all.undetermined, all.decided);
+    print_together(totals);
     printf("%.1f s, %" PRIu64 " hash mismatches\n", spent, totals->mismatches);
 }
 
@@ -424,6 +484,7 @@ main(int argc, char **argv)
             print_counts(&totals.counts[i]);
             putchar('}');
         }
+        print_together_json(&totals);
         puts("}");
     } else {
         print_summary(&settings, &totals, seconds() - began);

@@ -95,6 +95,81 @@ timeline__lets_doubts_be_read_or_not(void **state)
                      TK_TIMELINE_FITS);
 }
 
+struct moment {
+    int64_t invoked;
+    int64_t asked;
+    int64_t returned;
+    uint64_t commit_ts;
+    bool is_causal;
+};
+
+/* Two commits that have no key in common. */
+static enum tk_timeline_fault
+check_order(const struct moment *early, const struct moment *late)
+{
+    const struct moment *moments[] = { late, early };
+    enum tk_timeline_fault fault;
+    struct tk_record record;
+    uint32_t i;
+
+    tk_record_init(&record);
+    for (i = 0; i < 2; i++) {
+        uint32_t txn = text_txn(&record, TK_SIM_OK, moments[i]->invoked,
+                                moments[i]->returned, 1, moments[i]->commit_ts,
+                                i == 0 ? "0:+1" : "1:+2");
+
+        record.txns[txn].asked = moments[i]->asked;
+        record.txns[txn].is_causal = moments[i]->is_causal;
+    }
+    fault = tk_timeline_check(&record, &report);
+    tk_record_fini(&record);
+    return fault;
+}
+
+static void
+timeline__refutes_commits_against_time(void **state)
+{
+    struct moment early = { 10, 12, 20, 7, false };
+    struct moment late = { 5, 21, 30, 6, false };
+
+    (void)state;
+    assert_int_equal(check_order(&early, &late), TK_TIMELINE_ORDER);
+    assert_int_equal(report.txn, 0);
+    assert_int_equal(report.other, 1);
+    late.is_causal = true;
+    assert_int_equal(check_order(&early, &late), TK_TIMELINE_FITS);
+    late.is_causal = false;
+    early.is_causal = true;
+    assert_int_equal(check_order(&early, &late), TK_TIMELINE_ORDER);
+    late.commit_ts = 7;
+    assert_int_equal(check_order(&early, &late), TK_TIMELINE_FITS);
+    late.commit_ts = 6;
+    late.asked = 20;
+    assert_int_equal(check_order(&early, &late), TK_TIMELINE_FITS);
+    late.asked = 0;
+    assert_int_equal(check_order(&early, &late), TK_TIMELINE_FITS);
+}
+
+static void
+timeline__takes_an_insert_for_a_look(void **state)
+{
+    struct tk_record record;
+    uint32_t txn;
+
+    (void)state;
+    tk_record_init(&record);
+    text_txn(&record, TK_SIM_OK, 0, 1, 1, 5, "0:+1");
+    txn = text_txn(&record, TK_SIM_OK, 2, 3, 6, 9, "0:+2");
+    record.steps[record.txns[txn].first].is_blind = true;
+    assert_int_equal(tk_timeline_check(&record, &report), TK_TIMELINE_FITS);
+    record.steps[record.txns[txn].first].is_insert = true;
+    assert_int_equal(tk_timeline_check(&record, &report), TK_TIMELINE_READ);
+    assert_int_equal(report.expected, 1);
+    record.txns[txn].outcome = TK_SIM_FAILED;
+    assert_int_equal(tk_timeline_check(&record, &report), TK_TIMELINE_FITS);
+    tk_record_fini(&record);
+}
+
 static void
 stamps__grow_with_time(void **state)
 {
@@ -148,6 +223,8 @@ main(void)
         harness_test(timeline__refutes_reads_of_another_moment),
         harness_test(timeline__refutes_writers_that_overlap),
         harness_test(timeline__lets_doubts_be_read_or_not),
+        harness_test(timeline__refutes_commits_against_time),
+        harness_test(timeline__takes_an_insert_for_a_look),
         harness_test(stamps__grow_with_time),
         harness_test(record__holds_ends_to_their_rules),
     };
