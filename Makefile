@@ -469,6 +469,19 @@ sim: $(if $(SIM_SRC),$(BUILD)/check/tikv-sim) ## simulated clusters under faults
 	$(if $(SIM_SRC),$(Q)$(BUILD)/check/tikv-sim --seeds $(SEEDS), \
 	    @echo 'no simulator in tests/sim')
 
+# The client with a mistake each, which the simulator has to find.
+MUTANTS ?=
+MUTANT_SEEDS ?= 60
+.PHONY: sim-mutants
+sim-mutants: $(DEPS_STAMP) ## clients with a mistake each, found by the simulator: MUTANTS=pattern MUTANT_SEEDS=60
+	$(Q)perl scripts/sim_mutants.pl $(BUILD) $(DEPS) $(MUTANT_SEEDS) '$(MUTANTS)'
+
+# Slower, so fewer worlds than `make sim`; one run of each.
+SANE_SEEDS ?= 30
+.PHONY: sim-asan sim-tsan
+sim-asan sim-tsan: sim-%: $(BUILD)/%/tikv-sim ## simulated clusters under a sanitizer, SANE_SEEDS=30 of them
+	$(Q)$< --seeds $(SANE_SEEDS) --once
+
 # Fuzz targets are clang's alone: tests/fuzz/fuzz_NAME.c, seeds in
 # tests/fuzz/corpus/NAME. What is found new stays in $(BUILD)/fuzz/corpus.
 TIME ?= 10
