@@ -35,6 +35,15 @@
  * rpc.connections_count     1         1 .. 64
  * rpc.pollers_count         1         1 .. 64
  * rpc.batch_max_count       128       1 .. 4096
+ * rpc.batch_policy          flow      flow, basic, standard, positive, chance
+ * rpc.batch_wait_us         100       1 .. 10000
+ * rpc.batch_wait_count      8         1 .. 4096
+ * rpc.batch_reach_count     5         1 .. 1000
+ * rpc.batch_weight_percent  20        1 .. 100
+ * rpc.batch_sure_percent    80        0 .. 1000
+ * rpc.batch_round_percent   80        1 .. 100
+ * rpc.overload_wait_us      0         0 .. 10000, 0 is not at all
+ * rpc.overload_load         200       0 .. 1000000
  * rpc.attempt_timeout_ms  * 30000     1 .. 600000
  * rpc.dial_timeout_ms       5000      10 .. 60000
  * rpc.keepalive_ms          10000     1000 .. 3600000

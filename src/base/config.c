@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-enum kind { INT, SWITCH, LEVEL, COMPRESSION, TEXT, ENDPOINTS };
+enum kind { INT, SWITCH, LEVEL, COMPRESSION, POLICY, TEXT, ENDPOINTS };
 
 #define HOT 1
 #define AT(member) offsetof(struct tk_config, member)
@@ -96,6 +96,31 @@ static const struct row rows[] = {
       "threads that serve all connections" },
     { "rpc.batch_max_count", INT, AT(rpc_batch_max_count), 1, 4096, "128", 0,
       "requests in one message" },
+    { "rpc.batch_policy", POLICY, AT(rpc_batch_policy), 0, 4, "flow", 0,
+      "what messages wait for: answers (flow), nothing (basic), or more "
+      "requests, for the numbers below" },
+    { "rpc.batch_wait_us", INT, AT(rpc_batch_wait_us), 1, 10000, "100", 0,
+      "how long a message waits for more requests" },
+    { "rpc.batch_wait_count", INT, AT(rpc_batch_wait_count), 1, 4096, "8", 0,
+      "for how many, under positive and for overloaded stores" },
+    { "rpc.batch_reach_count", INT, AT(rpc_batch_reach_count),
+      1, 1000, "5", 0,
+      "a longer pause counts as so many waits, under standard" },
+    { "rpc.batch_weight_percent", INT, AT(rpc_batch_weight_percent),
+      1, 100, "20", 0,
+      "weight of the newest pause between messages" },
+    { "rpc.batch_sure_percent", INT, AT(rpc_batch_sure_percent),
+      0, 1000, "80", 0,
+      "of the wait, below which the mean pause must be under standard; of "
+      "pauses, above which must be shorter under chance" },
+    { "rpc.batch_round_percent", INT, AT(rpc_batch_round_percent),
+      1, 100, "80", 0,
+      "of a request from which the mean is rounded up" },
+    { "rpc.overload_wait_us", INT, AT(rpc_overload_wait_us),
+      0, 10000, "0", 0,
+      "how long messages to an overloaded store wait; 0 is not at all" },
+    { "rpc.overload_load", INT, AT(rpc_overload_load), 0, 1000000, "200", 0,
+      "what a store tells of its load above which it is overloaded" },
     { "rpc.attempt_timeout_ms", INT, AT(rpc_attempt_timeout_ms),
       1, 600000, "30000", HOT,
       "one attempt at one store" },
@@ -234,6 +259,8 @@ _Static_assert(ROWS <= TK_SETTINGS_MAX, "more rows than lent texts");
 
 static const char *const levels[] = { "off", "error", "warn", "info", "debug" };
 static const char *const compressions[] = { "none", "gzip" };
+static const char *const policies[] = { "flow", "basic", "standard",
+                                        "positive", "chance" };
 
 static bool
 is_text(const struct row *row)
@@ -353,6 +380,14 @@ read_number(const struct row *row, const char *text, int64_t *out)
                               "%s: \"%s\" is not one of none, gzip",
                               row->name, text);
     }
+    if (row->kind == POLICY) {
+        return read_word(policies, 5, text, out)
+                   ? NULL
+                   : tk_error(TIKV_ERR_ARGUMENT,
+                              "%s: \"%s\" is not one of flow, basic, "
+                              "standard, positive, chance",
+                              row->name, text);
+    }
     if (!read_int(text, out) || *out < row->min || *out > row->max) {
         return tk_error(TIKV_ERR_ARGUMENT,
                         "%s: \"%s\" is not a number within %" PRId64
@@ -469,6 +504,9 @@ tikv_config_get(const tikv_config *config, const char *name)
     }
     if (row->kind == COMPRESSION) {
         return compressions[number];
+    }
+    if (row->kind == POLICY) {
+        return policies[number];
     }
     lent = config->lent[row - rows];
     snprintf(lent, sizeof(config->lent[0]), "%" PRId64, number);

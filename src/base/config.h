@@ -39,6 +39,15 @@ struct tk_config {
     tk_setting rpc_connections_count;
     tk_setting rpc_pollers_count;
     tk_setting rpc_batch_max_count;
+    tk_setting rpc_batch_policy; /* enum tk_gather_policy */
+    tk_setting rpc_batch_wait_us;
+    tk_setting rpc_batch_wait_count;
+    tk_setting rpc_batch_reach_count;
+    tk_setting rpc_batch_weight_percent;
+    tk_setting rpc_batch_sure_percent;
+    tk_setting rpc_batch_round_percent;
+    tk_setting rpc_overload_wait_us;
+    tk_setting rpc_overload_load;
     tk_setting rpc_attempt_timeout_ms;
     tk_setting rpc_dial_timeout_ms;
     tk_setting rpc_keepalive_ms;

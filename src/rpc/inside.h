@@ -24,6 +24,7 @@
 #define TK_RPC_INSIDE_H
 
 #include "exec/mutex.h"
+#include "rpc/gather.h"
 #include "rpc/slots.h"
 
 /* A message is sent when it has so many bytes, whatever it counts. */
@@ -107,8 +108,9 @@ struct tk_pipe {
     _Atomic uint32_t open_count; /* relaxed where read without the lock */
     _Atomic bool has_frame;      /* one came since the open message began */
     uint64_t number;             /* of the open message */
-    int64_t held_at; /* when its first request came, if that was held */
-    bool has_held;   /* something was, since the last sweep */
+    int64_t held_until; /* if its first request was held */
+    bool has_held;      /* something was, since the last sweep */
+    struct tk_gather gather; /* with rpc->gathers */
 
     struct tk_stream stream;
     enum tk_pipe_state state;
@@ -147,6 +149,7 @@ struct tk_conn {
     char *address;
     struct tk_conn *base; /* of a route: whose links it uses; else NULL */
     char *forward_to;     /* of a route */
+    _Atomic uint64_t load; /* what the store told last; relaxed */
     struct tk_pipe pipes[];
 };
 
@@ -166,6 +169,8 @@ struct tk_rpc {
     _Atomic(tk_health_fn *) health;
     void *health_arg;
     uint32_t cap;
+    bool gathers; /* messages may wait for a time, by these rules */
+    struct tk_gather_rules gather;
     uint32_t inflight_max;
     size_t request_max;           /* bytes */
     const tk_setting *memory_max; /* hot */
@@ -300,6 +305,13 @@ tk_pipe_set_loss(struct tk_pipe *pipe, int grpc, bool never_sent,
  * do answers late and all the time. */
 bool
 tk_pipe_is_slow(struct tk_pipe *pipe, int64_t now);
+
+/* Whether the open message waits for a time, not for events. Lock held. */
+static inline bool
+tk_pipe_gathers(const struct tk_pipe *pipe)
+{
+    return pipe->rpc->gathers && pipe->gather.target != 0;
+}
 
 /* Timer: expires, sends what is held. When to come again. */
 int64_t

@@ -244,6 +244,9 @@ tk_pipe_take_message(struct tk_pipe *pipe, int64_t now)
     pipe->number++;
     pipe->stats.messages++;
     pipe->stats.batched += taken;
+    if (pipe->rpc->gathers) {
+        tk_gather_sent(&pipe->gather, taken);
+    }
     return true;
 
 fail:

@@ -74,8 +74,12 @@ static void
 open_stream(struct tk_pipe *pipe)
 {
     struct tk_transport *transport = pipe->rpc->transport;
-    const char *forward[] = { "tikv-forwarded-host", pipe->conn->forward_to,
-                              NULL };
+    char index[12];
+    const char *metadata[] = { "tikv-batch-conn-index", index,
+                               pipe->conn->forward_to == NULL
+                                   ? NULL
+                                   : "tikv-forwarded-host",
+                               pipe->conn->forward_to, NULL };
     int64_t now = tk_now(pipe->rpc->rt);
     tikv_error *error = NULL;
     struct tk_link *link;
@@ -85,6 +89,8 @@ open_stream(struct tk_pipe *pipe)
         tk_pipe_doom_open(pipe, TK_REPLY_FAILED);
         return;
     }
+    snprintf(index, sizeof(index), "%u",
+             (unsigned)(pipe->ordinal % pipe->rpc->pipes_count));
     pipe->state = TK_PIPE_OPENING;
     pipe->opened_at = now;
     pipe->heard = false;
@@ -94,8 +100,7 @@ open_stream(struct tk_pipe *pipe)
     tk_mutex_unlock(&pipe->lock);
     link = tk_pipe_link(pipe, &error);
     is_open = link != NULL &&
-              transport->ops->open(transport, link, PATH,
-                                   forward[1] == NULL ? NULL : forward,
+              transport->ops->open(transport, link, PATH, metadata,
                                    &pipe->stream);
     tk_mutex_lock(&pipe->lock);
     pipe->calls--;
@@ -206,7 +211,7 @@ stream_sent(struct tk_stream *stream, struct tk_wakes *wakes)
     tk_mutex_lock(&pipe->lock);
     pipe->sending = false;
     tk_message_discharge(pipe, &pipe->out);
-    if (open_count(pipe) != 0 &&
+    if (open_count(pipe) != 0 && !tk_pipe_gathers(pipe) &&
         (open_count(pipe) >= pipe->rpc->cap ||
          pipe->slots.wire.head == TK_SLOT_NONE ||
          tk_pipe_is_slow(pipe, tk_now(pipe->rpc->rt)))) {
@@ -386,7 +391,7 @@ tk_pipe_sweep(struct tk_pipe *pipe, int64_t now, struct tk_wakes *wakes)
     if (now >= pipe->slots.earliest) {
         expire(pipe, now);
     }
-    until = tk_after(pipe->held_at, TK_HOLD_NS);
+    until = pipe->held_until;
     if (open_count(pipe) != 0 && now >= until) {
         pipe->must_send = true;
     }
@@ -399,7 +404,8 @@ tk_pipe_sweep(struct tk_pipe *pipe, int64_t now, struct tk_wakes *wakes)
     tk_mutex_lock(&pipe->lock);
     /* While messages are held one after the other the sweep keeps coming, so
      * that each need not call for it. */
-    if (open_count(pipe) != 0 && !pipe->sending && now < until) {
+    if (open_count(pipe) != 0 && now < until &&
+        (!pipe->sending || tk_pipe_gathers(pipe))) {
         next = until;
     } else if (has_held || (open_count(pipe) != 0 && !pipe->sending)) {
         next = tk_after(now, TK_HOLD_NS);
@@ -427,6 +433,7 @@ tk_pipe_init(struct tk_pipe *pipe, struct tk_conn *conn, uint32_t ordinal)
     pipe->stream.closed = stream_closed;
     tk_mutex_init(&pipe->lock, TK_RANK_STREAM);
     tk_slots_init(&pipe->slots, conn->rpc->inflight_max);
+    tk_gather_init(&pipe->gather, &conn->rpc->gather);
     error = tk_message_init(&pipe->open, conn->rpc->cap);
     if (error == NULL) {
         error = tk_message_init(&pipe->out, conn->rpc->cap);

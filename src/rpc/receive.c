@@ -131,6 +131,10 @@ tk_pipe_received(struct tk_stream *stream, tikv_slice data,
     if (split.health.data != NULL) {
         pass_on_health(pipe->rpc, split.health);
     }
+    if (split.load != 0 && pipe->rpc->gather.overload_ns != 0) {
+        atomic_store_explicit(&pipe->conn->load, split.load,
+                              memory_order_relaxed);
+    }
     tk_frame_charge(frame, pipe->rpc->ledger, data.len);
     left = split.count;
     references = (uint32_t)left;

@@ -110,7 +110,7 @@ send_open(struct tk_pipe *pipe, struct tk_wakes *wakes)
     }
     tk_mutex_lock(&pipe->lock);
     if (atomic_load_explicit(&pipe->open_count, memory_order_relaxed) != 0 &&
-        (wakes == NULL || is_answered(pipe))) {
+        !tk_pipe_gathers(pipe) && (wakes == NULL || is_answered(pipe))) {
         pipe->must_send = true;
     }
     if (wakes == NULL) {
@@ -163,7 +163,7 @@ tk_rpc_flush(struct tk_rpc *rpc, const struct tk_request *awaited)
     tk_mutex_lock(&pipe->lock);
     slot = tk_slots_find(&pipe->slots, awaited->id & UINT32_MAX);
     if (slot != NULL && slot->state == TK_SLOT_OPEN &&
-        slot->request == awaited) {
+        slot->request == awaited && !tk_pipe_gathers(pipe)) {
         pipe->must_send = true;
     }
     tk_pipe_kick(pipe);
@@ -203,6 +203,9 @@ tk_rpc_new(struct tk_runtime *rt, const struct tk_config *config,
     rpc->transport = transport;
     rpc->pipes_count = (uint32_t)tk_config_int(&config->rpc_connections_count);
     rpc->cap = (uint32_t)tk_config_int(&config->rpc_batch_max_count);
+    tk_gather_rules_init(&rpc->gather, config);
+    rpc->gathers = rpc->gather.policy != TK_GATHER_FLOW ||
+                   rpc->gather.overload_ns != 0;
     rpc->inflight_max =
         (uint32_t)tk_config_int(&config->rpc_inflight_max_count);
     rpc->request_max = (size_t)tk_config_int(&config->rpc_request_max_bytes);

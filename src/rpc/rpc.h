@@ -17,7 +17,9 @@
  * queued; a thread is about to park for one of them (flush); the transport
  * finished delivering a frame that came since the message began; the last
  * answer on the wire came, or none can be hoped for (nothing was sent for
- * 1 ms); the oldest of them was held for 1 ms.
+ * 1 ms); the oldest of them was held for 1 ms. With another rpc.batch_policy
+ * than `flow`, and for stores that are overloaded, messages wait for a time or
+ * a count instead (gather.h), and none of these is a reason.
  */
 #ifndef TK_RPC_RPC_H
 #define TK_RPC_RPC_H

@@ -79,9 +79,35 @@ want_sweep(struct tk_rpc *rpc)
 static int64_t
 hold_until(struct tk_pipe *pipe, const struct tk_request *request)
 {
-    pipe->held_at = now_of(pipe->rpc, request);
+    if (tk_pipe_gathers(pipe)) {
+        pipe->held_until = pipe->gather.until;
+        return pipe->held_until;
+    }
     pipe->has_held = true;
-    return tk_after(pipe->held_at, TK_HOLD_NS);
+    pipe->held_until = tk_after(now_of(pipe->rpc, request), TK_HOLD_NS);
+    return pipe->held_until;
+}
+
+/* Whether the open message goes out with the request that was appended just
+ * now. Under the lock. */
+static bool
+is_due(struct tk_pipe *pipe, const struct tk_request *request, bool hold)
+{
+    struct tk_rpc *rpc = pipe->rpc;
+    uint32_t count =
+        atomic_load_explicit(&pipe->open_count, memory_order_relaxed);
+
+    if (rpc->gathers) {
+        tk_gather_add(
+            &pipe->gather, &rpc->gather, count == 1,
+            atomic_load_explicit(&pipe->conn->load, memory_order_relaxed),
+            now_of(rpc, request));
+        if (tk_pipe_gathers(pipe)) {
+            return count >= pipe->gather.target || count >= rpc->cap ||
+                   pipe->open.bytes.len >= TK_MESSAGE_BYTES;
+        }
+    }
+    return !hold || goes_anyway(pipe, request);
 }
 
 enum tk_submit
@@ -165,7 +191,7 @@ tk_conn_submit(struct tk_conn *conn, struct tk_request *request, bool hold)
         tk_mutex_unlock(&pipe->lock);
         return result;
     }
-    if (!hold || is_urgent || goes_anyway(pipe, request)) {
+    if (is_due(pipe, request, hold) || is_urgent) {
         pipe->must_send = true;
     }
     if (!pipe->must_send &&

@@ -356,6 +356,31 @@ parse__survives_every_failed_allocation(void **state)
 }
 #endif
 
+static void
+config__names_the_words_of_a_policy(void **state)
+{
+    static const char *const words[] = { "flow", "basic", "standard",
+                                         "positive", "chance" };
+    tikv_config *config;
+    size_t i;
+
+    (void)state;
+    assert_null(tikv_config_new(&config));
+    for (i = 0; i < 5; i++) {
+        assert_null(tikv_config_set(config, "rpc.batch_policy", words[i]));
+        assert_string_equal(tikv_config_get(config, "rpc.batch_policy"),
+                            words[i]);
+        assert_int_equal(
+            tk_config_int(&tk_config_of(config)->rpc_batch_policy), i);
+    }
+    ends_with(tikv_config_set(config, "rpc.batch_policy", ""),
+              TIKV_ERR_ARGUMENT, "flow, basic, standard, positive, chance");
+    ends_with(tikv_config_set(config, "rpc.batch_policy", "custom{}"),
+              TIKV_ERR_ARGUMENT, "custom{}");
+    assert_string_equal(tikv_config_get(config, "rpc.batch_policy"), "chance");
+    tikv_config_free(config);
+}
+
 int
 main(void)
 {
@@ -376,6 +401,7 @@ main(void)
         harness_test(set_hot__changes_only_hot_settings),
 #ifdef TK_DEBUG
         harness_test(parse__survives_every_failed_allocation),
+        harness_test(config__names_the_words_of_a_policy),
 #endif
     };
 

@@ -96,12 +96,34 @@ renew__ends_what_is_old_and_begins_anew(void **state)
     fake_stop(&fake);
 }
 
+/* Stores tell the streams of one client apart by it. */
+static void
+conn__tells_streams_their_number(void **state)
+{
+    struct asked asked[2];
+    struct fake fake;
+
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    fake.connections = 2;
+    atomic_init(&fake.config.rpc_batch_max_count, 128);
+    atomic_init(&fake.config.rpc_inflight_max_count, 64);
+    fake_start_rest(&fake);
+    ask(&fake, &asked[0], false);
+    assert_string_equal(fake.transport.conn_index, "0");
+    fake_end(&fake, 14, "gone", false);
+    ask(&fake, &asked[1], false);
+    assert_string_equal(fake.transport.conn_index, "1");
+    fake_stop(&fake);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(conn__is_one_per_address_and_connects_when_used),
         harness_test(conn__takes_its_links_in_turn),
+        harness_test(conn__tells_streams_their_number),
         harness_test(renew__ends_what_is_old_and_begins_anew),
     };
 

@@ -174,6 +174,7 @@ struct fake_transport {
     size_t sends;
     struct tk_unary *unary;
     char path[64];
+    char conn_index[12]; /* as the last batch stream told */
     char forwarded_to[64];
     void (*idle)(void *, struct tk_wakes *);
     void *idle_arg;
@@ -290,8 +291,10 @@ fake_open(struct tk_transport *transport, struct tk_link *link,
         return false;
     }
     assert_string_equal(path, "/tikvpb.Tikv/BatchCommands");
-    if (metadata != NULL) {
-        return fake_open_route(fake, metadata, stream);
+    assert_string_equal(metadata[0], "tikv-batch-conn-index");
+    snprintf(fake->conn_index, sizeof(fake->conn_index), "%s", metadata[1]);
+    if (metadata[2] != NULL) {
+        return fake_open_route(fake, metadata + 2, stream);
     }
     assert_null(fake->stream);
     fake->stream = stream;
