@@ -96,8 +96,10 @@ typedef int32_t tikv_priority;
  * `struct_size` is the size of the whole options struct this part begins, as
  * its INIT macro sets it. The library reads the smaller of the caller's size
  * and its own, and refuses with TIKV_ERR_ARGUMENT a larger struct whose
- * unknown part is not zero. This part itself never grows: it is frozen, like
- * the three structs above.
+ * unknown part is not zero. So structs of options may grow under a program
+ * that was built before: as long as the soname stays, fields are only added
+ * at the end. With a new one (version.h) they may find a better order. This
+ * part itself never grows: it is frozen, like the three structs above.
  */
 typedef struct tikv_call {
     size_t struct_size;

@@ -59,14 +59,12 @@ typedef struct tikv_txn tikv_txn;
 #define TIKV_DISK_FULL_ALMOST UINT32_C(1)
 #define TIKV_DISK_FULL_ALREADY UINT32_C(2)
 
-/**
- * May refuse the commit: an error ends it, is freed or passed on by the
- * library, and the transaction has changed nothing. Called before the commit
- * point on the committing thread. `ts` is the timestamp the transaction will
- * have at most.
- */
-typedef tikv_error *
-tikv_txn_check_fn(uint64_t ts, void *arg);
+/* ---- what a transaction tells its program, and asks it ---- */
+
+/* Told the bytes that the writes hold now whenever that has changed, by the
+ * thread that wrote. */
+typedef void
+tikv_txn_memory_fn(uint64_t bytes, void *arg);
 
 /* Of a write, for tikv_txn_filter_fn. */
 #define TIKV_WRITE_INSERT UINT32_C(1) /* the key has to be absent */
@@ -104,6 +102,20 @@ typedef void
 tikv_txn_logged_fn(uint64_t start_ts, tikv_outcome outcome, uint64_t commit_ts,
                    void *arg);
 
+/**
+ * May refuse the commit: an error ends it, is freed or passed on by the
+ * library, and the transaction has changed nothing. Called before the commit
+ * point on the committing thread. `ts` is the timestamp the transaction will
+ * have at most.
+ */
+typedef tikv_error *
+tikv_txn_check_fn(uint64_t ts, void *arg);
+
+/* Told around work that goes on behind an ended transaction: `begins` on the
+ * committing thread before commit returns, then false on a worker. */
+typedef void
+tikv_txn_background_fn(bool begins, void *arg);
+
 /* How a transaction ended; it lives during the call that gets it. */
 typedef struct tikv_txn_summary {
     size_t struct_size;
@@ -137,15 +149,7 @@ typedef struct tikv_txn_summary {
 typedef void
 tikv_txn_end_fn(const tikv_txn_summary *summary, void *arg);
 
-/* Told the bytes that the writes hold now whenever that has changed, by the
- * thread that wrote. */
-typedef void
-tikv_txn_memory_fn(uint64_t bytes, void *arg);
-
-/* Told around work that goes on behind an ended transaction: `begins` on the
- * committing thread before commit returns, then false on a worker. */
-typedef void
-tikv_txn_background_fn(bool begins, void *arg);
+/* ---- options ---- */
 
 typedef struct tikv_txn_options {
     /* Of begin itself (timeout, deadline, cancel); source, group, tag, trace
@@ -183,18 +187,18 @@ typedef struct tikv_txn_options {
     uint64_t max_bytes;
     uint64_t max_entry_bytes;
 
-    /* Called before the commit point: by schema_check a change of schema
-     * since the start is noticed; commit_check sees the very commit
+    /* Called in this order. Before the commit point: by schema_check a change
+     * of schema since the start is noticed; commit_check sees the very commit
      * timestamp, which async and one-phase commit know only afterwards, and
      * turns both off. */
-    tikv_txn_check_fn *schema_check;
-    tikv_txn_check_fn *commit_check;
-    tikv_txn_end_fn *on_end;
-    tikv_txn_background_fn *on_background;
     tikv_txn_memory_fn *on_memory;
     tikv_txn_filter_fn *filter;
     tikv_txn_log_fn *log;
+    tikv_txn_check_fn *schema_check;
+    tikv_txn_check_fn *commit_check;
+    tikv_txn_background_fn *on_background;
     tikv_txn_logged_fn *logged;
+    tikv_txn_end_fn *on_end;
     void *arg; /* of them all */
 
     /* Gets the account of begin, and of all that tikv_txn_run() does besides
