@@ -31,6 +31,7 @@ const char *const tk_sim_deed_names[TK_DEEDS] = {
     [TK_DEED_PEER] = "peer change",
     [TK_DEED_SAFE_TS] = "safe ts",
     [TK_DEED_PD_LAG] = "pd lag",
+    [TK_DEED_AMBUSH] = "ambush",
     [TK_DEED_FAULT] = "fault rule",
     [TK_DEED_DEATH] = "client death",
 };
@@ -92,6 +93,7 @@ static const char *const txn_rules[] = {
     "on=tikv.KvPrewrite when=prob(0.2) do=duplicate(1,20)",
     "on=tikv.KvCommit when=prob(0.2) do=duplicate(1,20)",
     "on=tikv.KvBatchRollback when=prob(0.2) do=duplicate(1,20)",
+    "on=tikv.KvBatchRollback when=prob(0.6) do=drop_request",
     "on=tikv.KvResolveLock when=prob(0.2) do=duplicate(1,20)",
     "on=pd.Tso when=prob(0.2) do=tso(jump,50)",
     "on=pd.Tso when=prob(0.02) do=tso(jump,4000)",
@@ -344,13 +346,36 @@ faults(struct tk_nemesis *nemesis)
     tk_cluster_fault_remove(world->cluster, id);
 }
 
+/* Regions are joined, first requests of commits are executed and not answered,
+ * and come again when the region has been cut: what was one request is two. */
+static void
+ambush(struct tk_nemesis *nemesis)
+{
+    struct tk_world *world = nemesis->world;
+    char text[TK_SIM_TEXT];
+    uint32_t key = (uint32_t)below(nemesis, world->options.keys);
+    tikv_slice at = tk_world_place(world, key, text);
+    uint64_t id = 0;
+
+    tikv_error_free(tk_cluster_merge(world->cluster, at));
+    tk_world_sleep(world, (int64_t)below(nemesis, 4) * TK_MS);
+    tikv_error_free(tk_cluster_fault(
+        world->cluster,
+        "on=tikv.KvPrewrite when=prob(0.7) do=apply,status(UNAVAILABLE)", &id));
+    tk_world_sleep(world, (int64_t)below(nemesis, 5) * TK_MS);
+    count(world, TK_DEED_AMBUSH, tk_cluster_split(world->cluster, at));
+    tk_world_sleep(world, (int64_t)below(nemesis, 4) * TK_MS);
+    world->counts->faults += tk_cluster_fault_hits(world->cluster, id);
+    tk_cluster_fault_remove(world->cluster, id);
+}
+
 void
 tk_nemesis_run(void *arg)
 {
     static void (*const deeds[])(struct tk_nemesis *) = {
         network, network, network, network, regions, regions, regions,
         leaders, leaders, stores,  members, members, trouble, peers,
-        safe_ts, lag,     faults,  faults,  faults,  faults,
+        safe_ts, lag,     faults,  faults,  faults,  faults,  ambush,
     };
     struct tk_nemesis *nemesis = (struct tk_nemesis *)arg;
 

@@ -30,6 +30,7 @@ enum tk_sim_deed {
     TK_DEED_PEER,          /* becomes a learner or goes, for a while */
     TK_DEED_SAFE_TS,       /* a replica that falls behind for a while */
     TK_DEED_PD_LAG,        /* PD learns late, for a while */
+    TK_DEED_AMBUSH,        /* prewrites unanswered, and then a split */
     TK_DEED_FAULT,
     TK_DEED_DEATH, /* of a client's process */
     TK_DEEDS
