@@ -77,9 +77,10 @@ sub put {
     }
 }
 
-sub restore {
+# Of the copy, as it is without the mistake.
+sub originals {
     my ($texts) = @_;
-    put({ map { $_ => Mutants::slurp("$tree/$_") } keys %$texts });
+    return { map { $_ => Mutants::slurp("$copy/tree/$_") } keys %$texts };
 }
 
 # Failed worlds by workload, the first of them, how it ended otherwise.
@@ -122,14 +123,15 @@ printf "%-28s", 'mutant';
 printf " %8s", $_ for @workloads, 'first';
 print "\n";
 for my $mutant (['none', undef],
-    mutants("$tree/tests/sim/mutants")) {
+    mutants("$copy/tree/tests/sim/mutants")) {
     my ($name, $patch) = @$mutant;
     next if length $pattern && $name !~ /$pattern/;
     my @complaints;
-    my $texts = $patch ? mutate($tree, $patch, \@complaints) : {};
+    my $texts = $patch ? mutate("$copy/tree", $patch, \@complaints) : {};
+    my $before = originals($texts);
     put($texts) unless @complaints;
     push @complaints, compile($name) // () unless @complaints;
-    restore($texts);
+    put($before);
     if (@complaints) {
         $bad++;
         print "$name: $_\n" for @complaints;
