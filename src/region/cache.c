@@ -185,18 +185,7 @@ look(struct tk_cache *cache, tikv_slice key, bool before, uint32_t marks,
     tk_epoch_enter(cache->rt);
     region = find(cache, key, before, now, marks);
     if (region != NULL) {
-        tk_region_route(region,
-                        &region->peers[atomic_load_explicit(
-                            &region->working, memory_order_relaxed)],
-                        out);
-        if (start != NULL) {
-            tk_buf_clear(start);
-            tk_buf_append_slice(start, region->entry.key);
-        }
-        if (end != NULL) {
-            tk_buf_clear(end);
-            tk_buf_append_slice(end, region->end);
-        }
+        tk_region_tell(region, out, start, end);
     }
     tk_epoch_leave(cache->rt);
     return region != NULL;

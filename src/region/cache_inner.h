@@ -187,6 +187,11 @@ tk_region_route(const struct tk_region *region, const struct tk_peer *peer,
     memcpy(out->context, region->bytes + peer->context_at, peer->context_len);
 }
 
+/* The working peer's route, and the bounds, each of which may be NULL. */
+void
+tk_region_tell(const struct tk_region *region, struct tk_route *out,
+               struct tk_buf *start, struct tk_buf *end);
+
 /* True: the peer's store was not suspected since the record saw it, and can
  * be reached as far as we know. */
 static inline bool

@@ -166,24 +166,6 @@ tk_cache_load_key(struct tk_cache *cache, struct tk_op *op,
 
 /* ---- by id ---- */
 
-static void
-tell(const struct tk_region *region, struct tk_route *out,
-     struct tk_buf *start, struct tk_buf *end)
-{
-    tk_region_route(region,
-                    &region->peers[atomic_load_explicit(
-                        &region->working, memory_order_relaxed)],
-                    out);
-    if (start != NULL) {
-        tk_buf_clear(start);
-        tk_buf_append_slice(start, region->entry.key);
-    }
-    if (end != NULL) {
-        tk_buf_clear(end);
-        tk_buf_append_slice(end, region->end);
-    }
-}
-
 static bool
 look_up(struct tk_cache *cache, uint64_t id, struct tk_route *out,
         struct tk_buf *start, struct tk_buf *end)
@@ -196,7 +178,7 @@ look_up(struct tk_cache *cache, uint64_t id, struct tk_route *out,
     is_found = region != NULL &&
                tk_region_is_usable(region, tk_now(cache->rt));
     if (is_found) {
-        tell(region, out, start, end);
+        tk_region_tell(region, out, start, end);
     }
     tk_mutex_unlock(&cache->lock);
     return is_found;
@@ -244,7 +226,7 @@ tk_cache_locate_id(struct tk_cache *cache, struct tk_op *op, uint64_t id,
         if (region == NULL) {
             break;
         }
-        tell(region, out, start, end);
+        tk_region_tell(region, out, start, end);
         if (from_pd) {
             tk_region_free(region);
         } else {

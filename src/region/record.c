@@ -264,6 +264,24 @@ tk_region_free(struct tk_region *region)
 }
 
 void
+tk_region_tell(const struct tk_region *region, struct tk_route *out,
+               struct tk_buf *start, struct tk_buf *end)
+{
+    tk_region_route(region,
+                    &region->peers[atomic_load_explicit(
+                        &region->working, memory_order_relaxed)],
+                    out);
+    if (start != NULL) {
+        tk_buf_clear(start);
+        tk_buf_append_slice(start, region->entry.key);
+    }
+    if (end != NULL) {
+        tk_buf_clear(end);
+        tk_buf_append_slice(end, region->end);
+    }
+}
+
+void
 tk_region_invalidate(struct tk_region *region, enum tk_invalid reason)
 {
     uint32_t state = atomic_load(&region->state);
