@@ -62,7 +62,18 @@ typedef struct tikv_store_info {
     const char *version;
     const char *state; /* "Up", "Offline", "Tombstone", "Unknown" */
     uint64_t labels_count;
+
+    /* As this client finds it, not as PD says. */
+    int32_t liveness;    /* TIKV_STORE_ALIVE, ... */
+    uint32_t slow_score; /* 1 (well) .. 100, by its own word or by how long
+                            requests took; slow from 80 on; 0: never met */
+    uint64_t wait_ms;    /* requests would wait there so long, as it said */
 } tikv_store_info;
+
+/* Never met, or in doubt until a probe tells. */
+#define TIKV_STORE_UNKNOWN INT32_C(0)
+#define TIKV_STORE_ALIVE INT32_C(1)
+#define TIKV_STORE_DEAD INT32_C(2)
 
 /* The regions that touch `range` of raw keys, at most `limit` of them (0:
  * all), in the order of their keys. Asks PD. Blocks. */
@@ -149,8 +160,8 @@ tikv_region_forget(tikv_client *client, tikv_keys keys, uint64_t id);
 TIKV_API void
 tikv_store_forget(tikv_client *client, tikv_keys keys, uint64_t store_id);
 
-/* The stores of the cluster, without those that are gone for good. Asks PD.
- * Blocks. */
+/* The stores of the cluster, without those that are gone for good, and how
+ * this client gets on with them. Asks PD. Blocks. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_stores_list(tikv_client *client, const tikv_call *call,
                  tikv_stores **out);

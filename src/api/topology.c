@@ -302,6 +302,31 @@ copy_store(struct tk_arena *arena, const metapb_Store *from, struct store *to)
     return true;
 }
 
+/* What requests have found out. */
+static void
+tell_experience(const struct tk_router *router, tikv_store_info *info)
+{
+    const struct tk_store *store = tk_stores_find(router->stores, info->id);
+    int64_t now = tk_now(router->rt);
+
+    if (store == NULL) {
+        return;
+    }
+    switch (tk_store_liveness(store)) {
+    case TK_ALIVE:
+        info->liveness = TIKV_STORE_ALIVE;
+        break;
+    case TK_DEAD:
+        info->liveness = TIKV_STORE_DEAD;
+        break;
+    case TK_LIFE_UNKNOWN:
+    default:
+        info->liveness = TIKV_STORE_UNKNOWN;
+    }
+    info->slow_score = (uint32_t)tk_store_score(store, now);
+    info->wait_ms = (uint64_t)tk_store_wait_ms(store, now);
+}
+
 static tikv_error *
 list_stores(tikv_client *client, struct tk_op *op, tikv_stores *stores)
 {
@@ -321,12 +346,16 @@ list_stores(tikv_client *client, struct tk_op *op, tikv_stores *stores)
         return no_memory();
     }
     for (i = 0; i < count; i++) {
+        struct store *to = &stores->all[stores->count];
+
         if (metapb_Store_state(all[i]) == metapb_Tombstone) {
             continue;
         }
-        if (!copy_store(arena, all[i], &stores->all[stores->count++])) {
+        if (!copy_store(arena, all[i], to)) {
             return no_memory();
         }
+        tell_experience(&client->router, &to->info);
+        stores->count++;
     }
     return NULL;
 }

@@ -84,6 +84,17 @@ tk_stores_get(struct tk_stores *stores, uint64_t id)
     return slot == NULL ? NULL : &slot->store;
 }
 
+struct tk_store *
+tk_stores_find(struct tk_stores *stores, uint64_t id)
+{
+    struct tk_store_slot *slot = tk_stores_head(stores, id % TK_STORE_BUCKETS);
+
+    while (slot != NULL && slot->store.id != id) {
+        slot = slot->next;
+    }
+    return slot == NULL ? NULL : &slot->store;
+}
+
 /* The connection becomes the store's and is kept; a new one has no past.
  * Takes the reference. */
 static bool

@@ -54,6 +54,10 @@ tk_stores_start(struct tk_stores *stores, struct tk_exec *exec,
 struct tk_store *
 tk_stores_get(struct tk_stores *stores, uint64_t id);
 
+/* The object of an id that was met before, or NULL. */
+struct tk_store *
+tk_stores_find(struct tk_stores *stores, uint64_t id);
+
 /* Makes sure the store has a connection to its present address; asks PD when
  * it has none or needs a check. Single flight per store. A tombstone or
  * unknown store: *out NULL and no error. */
@@ -147,7 +151,11 @@ tk_store_wait_ms(const struct tk_store *store, int64_t now);
 void
 tk_store_set_wait(struct tk_store *store, int64_t now, int64_t wait_ms);
 
-/* By its own word or by our experience. */
+/* By its own word or by our experience, whichever is worse: 1 (well) .. 100. */
+uint64_t
+tk_store_score(const struct tk_store *store, int64_t now);
+
+/* From 80 on. */
 bool
 tk_store_is_slow(const struct tk_store *store, int64_t now);
 

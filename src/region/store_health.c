@@ -64,11 +64,19 @@ felt_score(const struct tk_store *store, int64_t now)
                     now, 0, FELT_FALLS_MS);
 }
 
+uint64_t
+tk_store_score(const struct tk_store *store, int64_t now)
+{
+    uint64_t told = told_score(store, now);
+    uint64_t felt = felt_score(store, now);
+
+    return told > felt ? told : felt;
+}
+
 bool
 tk_store_is_slow(const struct tk_store *store, int64_t now)
 {
-    return told_score(store, now) >= SCORE_SLOW ||
-           felt_score(store, now) >= SCORE_SLOW;
+    return tk_store_score(store, now) >= SCORE_SLOW;
 }
 
 void
@@ -191,17 +199,6 @@ tk_store_feel(struct tk_stores *stores, struct tk_store *store, int64_t now,
 
 /* ---- what stores tell ---- */
 
-static struct tk_store *
-find(struct tk_stores *stores, uint64_t id)
-{
-    struct tk_store_slot *slot = tk_stores_head(stores, id % TK_STORE_BUCKETS);
-
-    while (slot != NULL && slot->store.id != id) {
-        slot = slot->next;
-    }
-    return slot == NULL ? NULL : &slot->store;
-}
-
 /* On the transport's thread. */
 static void
 told(void *arg, tikv_slice feedback)
@@ -221,7 +218,7 @@ told(void *arg, tikv_slice feedback)
             score = field.value;
         }
     }
-    store = find(stores, id);
+    store = tk_stores_find(stores, id);
     if (store != NULL && score != 0) {
         tk_store_tell(store, tk_now(stores->rt), score);
     }

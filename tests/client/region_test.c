@@ -462,6 +462,61 @@ region__is_sought_until_the_deadline(void **state)
     kv_close(&kv);
 }
 
+static tikv_store_info
+store_info(struct kv *kv, uint64_t id)
+{
+    tikv_store_info info = { .struct_size = sizeof(info) };
+    tikv_stores *stores;
+    size_t i;
+
+    kv_ok(tikv_stores_list(kv->client, NULL, &stores));
+    for (i = 0; tikv_stores_at(stores, i, &info) && info.id != id; i++) {
+    }
+    assert_int_equal(info.id, id);
+    tikv_stores_free(stores);
+    info.address = NULL;
+    info.version = NULL;
+    return info;
+}
+
+static void
+stores__are_told_as_the_client_finds_them(void **state)
+{
+    const struct kv_plan plan = { .stores = 2 };
+    tikv_raw_options options = TIKV_RAW_OPTIONS_INIT;
+    tikv_store_info info;
+    uint64_t leader;
+    struct kv kv;
+    unsigned i;
+
+    (void)state;
+    kv_open(&kv, &plan);
+    leader = tikv_cluster_leader_of(
+        kv.cluster, tikv_cluster_region_of(kv.cluster, kv_text("k")));
+    kv_put(kv.client, "k", "v");
+    info = store_info(&kv, leader);
+    assert_int_equal(info.liveness, TIKV_STORE_ALIVE);
+    assert_int_equal(info.slow_score, 1);
+    assert_int_equal(info.wait_ms, 0);
+    /* It says itself that it is slow. */
+    kv_ok(tikv_cluster_store_score(kv.cluster, leader, 95));
+    for (i = 0; i < 100000 && info.slow_score < 80; i++) {
+        kv_put(kv.client, "k", "v");
+        info = store_info(&kv, leader);
+    }
+    assert_in_range(info.slow_score, 80, 95);
+    assert_int_equal(store_info(&kv, 3 - leader).slow_score, 1);
+    kv_ok(tikv_cluster_store_stop(kv.cluster, leader));
+    options.call.timeout_ms = 100;
+    for (i = 0; i < 100 && info.liveness == TIKV_STORE_ALIVE; i++) {
+        tikv_error_free(
+            tikv_raw_put(kv.client, kv_text("k"), kv_text("w"), &options));
+        info = store_info(&kv, leader);
+    }
+    assert_int_not_equal(info.liveness, TIKV_STORE_ALIVE);
+    kv_close(&kv);
+}
+
 static void
 region__refuses_what_makes_no_sense(void **state)
 {
@@ -508,6 +563,7 @@ main(void)
         harness_test(regions__are_promised_too),
         harness_test(regions__outlive_the_client),
         harness_test(region__is_sought_until_the_deadline),
+        harness_test(stores__are_told_as_the_client_finds_them),
         harness_test(region__refuses_what_makes_no_sense),
     };
 
