@@ -45,21 +45,27 @@ take_back(struct stamp *stamp, uint32_t mine, uint32_t other)
            tk_pd_tso_take_back(stamp->client->router.pd, &stamp->request);
 }
 
-/* Ends without a worker: all its time was PD's. Gives back the error. */
-static tikv_error *
-account(struct stamp *stamp, tikv_error *error)
+/* All its time was PD's. */
+static void
+write_account(struct stamp *stamp, tikv_error *error)
 {
     struct tk_spent spent = { .calls = 1 };
 
-    if (error == NULL && stamp->details == NULL) {
-        return NULL;
-    }
     spent.ns[TK_PART_PD] =
         tk_now(stamp->client->router.rt) - stamp->future.started;
     if (stamp->details != NULL) {
         tk_spent_add(&stamp->details->spent, &spent);
     }
     tk_error_set_spent(error, &spent);
+}
+
+/* Ends without a worker. Gives back the error. */
+static tikv_error *
+account(struct stamp *stamp, tikv_error *error)
+{
+    if (error != NULL || stamp->details != NULL) {
+        write_account(stamp, error);
+    }
     return error;
 }
 

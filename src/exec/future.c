@@ -101,6 +101,7 @@ tk_future_new(struct tk_exec *exec, size_t size,
               const struct tk_future_ops *ops, enum tk_future_kind kind,
               const tikv_call *call, int64_t default_timeout_ns)
 {
+    static const tikv_call none = TIKV_CALL_INIT;
     struct tikv_future *future = block_take(size);
 
     if (future == NULL) {
@@ -121,11 +122,7 @@ tk_future_new(struct tk_exec *exec, size_t size,
     future->used = future->has_block && blocks_out <= TK_FUTURE_OUT_MAX
                        ? (uint16_t)((size + 7) / 8 * 8)
                        : TK_FUTURE_BLOCK;
-    if (call != NULL) {
-        future->call = *call;
-    } else {
-        future->call = (tikv_call)TIKV_CALL_INIT;
-    }
+    future->call = *(call != NULL ? call : &none);
     future->started = exec->ops->now(exec->rt);
     future->deadline =
         tk_call_deadline(&future->call, future->started, default_timeout_ns);

@@ -134,6 +134,10 @@ hand_out(struct tk_tso_request *request, const struct grant *grant,
         struct tk_tso_request *next = request->next;
         tikv_error *error = NULL;
 
+        /* Its caller wrote it last, on another core. */
+        if (next != NULL) {
+            __builtin_prefetch(next, 1);
+        }
         if (ts <= request->floor) {
             error = tk_error(TIKV_ERR_PROTOCOL,
                              "PD gave timestamp %llu after %llu",
