@@ -287,6 +287,16 @@ spy_call_cancel(struct tk_transport *transport, struct tk_unary *unary)
 }
 
 static inline bool
+spy_is_forwarded(const char *const *metadata)
+{
+    while (metadata != NULL && metadata[0] != NULL &&
+           strcmp(metadata[0], "tikv-forwarded-host") != 0) {
+        metadata += 2;
+    }
+    return metadata != NULL && metadata[0] != NULL;
+}
+
+static inline bool
 spy_open(struct tk_transport *transport, struct tk_link *link,
          const char *path, const char *const *metadata,
          struct tk_stream *stream)
@@ -303,7 +313,7 @@ spy_open(struct tk_transport *transport, struct tk_link *link,
         assert_true(i < SPY_STREAMS);
     }
     spy->streams[i].stream = stream;
-    spy->streams[i].is_forwarded = metadata != NULL;
+    spy->streams[i].is_forwarded = spy_is_forwarded(metadata);
     spy->streams[i].link =
         strcmp(path, "/tikvpb.Tikv/BatchCommands") == 0 ? spy_place(spy, link)
                                                         : SPY_LINKS;
