@@ -100,6 +100,7 @@
  * security.target_name      -         a text
  * security.verify_cn        -         name,name; empty allows all
  * log.level               * warn      off, error, warn, info, debug
+ * log.redact              * on        on, off, marker
  */
 
 #include <tikv/base.h>

@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/redact.h"
 #include "raw/raw.h"
 #include "region/cache.h"
 #include "rpc/grpc_transport.h"
@@ -45,6 +46,7 @@ client_new(struct tk_runtime *rt, const tikv_config *config, tikv_client **out)
     client->log.arg = client->config.log_arg;
     atomic_init(&client->log.level,
                 (int32_t)tk_config_int(&client->config.log_level));
+    tk_redact_set((enum tk_redact)tk_config_int(&client->config.log_redact));
     client->router.rt = rt;
     client->router.config = &client->config;
     client->router.log = &client->log;
@@ -316,6 +318,10 @@ tikv_client_set(tikv_client *client, const char *name, const char *value)
         atomic_store_explicit(&client->log.level,
                               (int32_t)tk_config_int(&client->config.log_level),
                               memory_order_relaxed);
+    }
+    if (error == NULL && strcmp(name, "log.redact") == 0) {
+        tk_redact_set(
+            (enum tk_redact)tk_config_int(&client->config.log_redact));
     }
     return error;
 }

@@ -15,7 +15,16 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-enum kind { INT, SWITCH, LEVEL, COMPRESSION, POLICY, TEXT, ENDPOINTS };
+enum kind {
+    INT,
+    SWITCH,
+    LEVEL,
+    COMPRESSION,
+    POLICY,
+    REDACTION,
+    TEXT,
+    ENDPOINTS
+};
 
 #define HOT 1
 #define AT(member) offsetof(struct tk_config, member)
@@ -250,6 +259,9 @@ static const struct row rows[] = {
       "common names servers may have, name,name; empty allows all" },
     { "log.level", LEVEL, AT(log_level), 0, 4, "warn", HOT,
       "off, error, warn, info or debug" },
+    { "log.redact", REDACTION, AT(log_redact), 0, 2, "on", HOT,
+      "keys in texts, of the whole process: on hides them, off shows them in "
+      "hex, marker puts them between marks" },
 };
 /* clang-format on */
 
@@ -257,10 +269,34 @@ static const struct row rows[] = {
 
 _Static_assert(ROWS <= TK_SETTINGS_MAX, "more rows than lent texts");
 
-static const char *const levels[] = { "off", "error", "warn", "info", "debug" };
-static const char *const compressions[] = { "none", "gzip" };
-static const char *const policies[] = { "flow", "basic", "standard",
-                                        "positive", "chance" };
+/* Of a row whose numbers have names; NULL: they have none. */
+static const char *const *
+words_of(const struct row *row)
+{
+    static const char *const levels[] = { "off", "error", "warn", "info",
+                                          "debug" };
+    static const char *const compressions[] = { "none", "gzip" };
+    static const char *const policies[] = { "flow", "basic", "standard",
+                                            "positive", "chance" };
+    static const char *const redactions[] = { "on", "off", "marker" };
+
+    switch (row->kind) {
+    case LEVEL:
+        return levels;
+    case COMPRESSION:
+        return compressions;
+    case POLICY:
+        return policies;
+    case REDACTION:
+        return redactions;
+    case INT:
+    case SWITCH:
+    case TEXT:
+    case ENDPOINTS:
+        break;
+    }
+    return NULL;
+}
 
 static bool
 is_text(const struct row *row)
@@ -338,20 +374,24 @@ read_switch(const char *text, int64_t *out)
     return false;
 }
 
-/* One of the words; its place is the number. */
-static bool
-read_word(const char *const *words, size_t count, const char *text,
-          int64_t *out)
+/* One of its words; its place is the number. */
+static tikv_error *
+read_word(const struct row *row, const char *text, int64_t *out)
 {
-    size_t i;
+    const char *const *words = words_of(row);
+    char all[80] = "";
+    int64_t i;
 
-    for (i = 0; i < count; i++) {
+    for (i = 0; i <= row->max; i++) {
         if (strcmp(text, words[i]) == 0) {
-            *out = (int64_t)i;
-            return true;
+            *out = i;
+            return NULL;
         }
+        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
+                 i == 0 ? "" : ", ", words[i]);
     }
-    return false;
+    return tk_error(TIKV_ERR_ARGUMENT, "%s: \"%s\" is not one of %s",
+                    row->name, text, all);
 }
 
 static tikv_error *
@@ -365,28 +405,8 @@ read_number(const struct row *row, const char *text, int64_t *out)
                               "off, 1, 0",
                               row->name, text);
     }
-    if (row->kind == LEVEL) {
-        return read_word(levels, 5, text, out)
-                   ? NULL
-                   : tk_error(TIKV_ERR_ARGUMENT,
-                              "%s: \"%s\" is not one of off, error, warn, "
-                              "info, debug",
-                              row->name, text);
-    }
-    if (row->kind == COMPRESSION) {
-        return read_word(compressions, 2, text, out)
-                   ? NULL
-                   : tk_error(TIKV_ERR_ARGUMENT,
-                              "%s: \"%s\" is not one of none, gzip",
-                              row->name, text);
-    }
-    if (row->kind == POLICY) {
-        return read_word(policies, 5, text, out)
-                   ? NULL
-                   : tk_error(TIKV_ERR_ARGUMENT,
-                              "%s: \"%s\" is not one of flow, basic, "
-                              "standard, positive, chance",
-                              row->name, text);
+    if (words_of(row) != NULL) {
+        return read_word(row, text, out);
     }
     if (!read_int(text, out) || *out < row->min || *out > row->max) {
         return tk_error(TIKV_ERR_ARGUMENT,
@@ -499,14 +519,8 @@ tikv_config_get(const tikv_config *config, const char *name)
     if (row->kind == SWITCH) {
         return number != 0 ? "true" : "false";
     }
-    if (row->kind == LEVEL) {
-        return levels[number];
-    }
-    if (row->kind == COMPRESSION) {
-        return compressions[number];
-    }
-    if (row->kind == POLICY) {
-        return policies[number];
+    if (words_of(row) != NULL) {
+        return words_of(row)[number];
     }
     lent = config->lent[row - rows];
     snprintf(lent, sizeof(config->lent[0]), "%" PRId64, number);

@@ -95,6 +95,7 @@ struct tk_config {
     tk_setting txn_split_keys;
     tk_setting txn_split_bytes;
     tk_setting log_level;
+    tk_setting log_redact; /* enum tk_redact */
 
     /* Never NULL; "" when not set. */
     char *pd_endpoints;

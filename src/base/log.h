@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log of one client: a level and the user's sink. Keys are never logged
- * in the clear: pass them through tk_log_key(). Any thread, no lock: the
- * sink is called on the thread that logs.
+ * The log of one client: a level and the user's sink. Keys and texts of
+ * servers go through redact.h first. Any thread, no lock: the sink is called
+ * on the thread that logs.
  */
 #ifndef TK_BASE_LOG_H
 #define TK_BASE_LOG_H
@@ -21,9 +21,5 @@ struct tk_log {
 void
 tk_log(struct tk_log *log, int32_t level, const char *room, const char *format,
        ...) __attribute__((format(printf, 4, 5)));
-
-/* A key as safe text: length and a hash, "key(12 bytes, 9f3c...)". */
-const char *
-tk_log_key(tikv_slice key, char *buffer, size_t size);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/redact.h"
 #include "base/slice.h"
 #include "pd/inner.h"
 
@@ -211,8 +212,8 @@ check_answer(struct tk_round *round, const pdpb_GetMembersResponse *answer)
     } else if (fault != NULL && pdpb_Error_type(fault) != pdpb_OK) {
         upb_StringView text = pdpb_Error_message(fault);
 
-        snprintf(round->reason, sizeof(round->reason), "%.*s",
-                 (int)(text.size > 120 ? 120 : text.size), text.data);
+        tk_redact_text(text.data, text.size, round->reason,
+                       sizeof(round->reason));
     } else if (id == 0 || (pd->cluster_id != 0 && id != pd->cluster_id) ||
                (round->cluster_id != 0 && id != round->cluster_id)) {
         round->is_mismatch = round->hears_all;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/redact.h"
 #include "base/slice.h"
 #include "pd/inner.h"
 #include "wire/proto.h"
@@ -174,7 +175,7 @@ judge_text(const char *text, size_t len, tikv_error **cause)
     tikv_code code =
         kind == TK_PD_TEXT_MISMATCH ? TIKV_ERR_CLUSTER_MISMATCH : TIKV_ERR_PD;
 
-    *cause = tk_error(code, "PD: %.*s", (int)(len > 400 ? 400 : len), text);
+    *cause = tk_error_said(code, "PD", text, len);
     return kind == TK_PD_TEXT_MISMATCH ? HOPELESS
            : kind == TK_PD_TEXT_LEADER ? OTHER_LEADER
                                        : TRY_AGAIN;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/redact.h"
 #include "base/slice.h"
 #include "pd/tso.h"
 
@@ -101,8 +102,7 @@ read_grant(struct tk_pd *pd, tikv_slice data, struct tk_frame *frame,
         upb_StringView text = pdpb_Error_message(fault);
 
         out->code = text_code(text.data, text.size);
-        snprintf(out->why, sizeof(out->why), "%.*s",
-                 (int)(text.size > 150 ? 150 : text.size), text.data);
+        tk_redact_text(text.data, text.size, out->why, sizeof(out->why));
     } else if (header != NULL && pdpb_ResponseHeader_cluster_id(header) != 0 &&
                pdpb_ResponseHeader_cluster_id(header) != pd->cluster_id) {
         out->code = TIKV_ERR_CLUSTER_MISMATCH;

@@ -4,6 +4,7 @@
  * answers with. No state; any thread.
  */
 #include "base/error.h"
+#include "base/redact.h"
 #include "raw/inner.h"
 
 #include "kvrpcpb.upb.h"
@@ -120,11 +121,9 @@ tk_raw_server_error(const struct tk_job *job, tikv_slice text)
     if (text.len == 0) {
         return NULL;
     }
-    return tk_error(
-        says_no_ttl(text) ? TIKV_ERR_UNSUPPORTED : TIKV_ERR_SERVER, "%s: %.*s",
-        tk_command_row(job->command)->name,
-        (int)(text.len < ERROR_TEXT_MAX ? text.len : ERROR_TEXT_MAX),
-        (const char *)text.data);
+    return tk_error_said(
+        says_no_ttl(text) ? TIKV_ERR_UNSUPPORTED : TIKV_ERR_SERVER,
+        tk_command_row(job->command)->name, (const char *)text.data, text.len);
 }
 
 tikv_error *

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/redact.h"
 #include "region/backoff.h"
 #include "region/cache_inner.h"
 
@@ -296,7 +297,7 @@ pause_for(struct tk_op *op, struct tk_backoff *backoff,
     if (ms < 0) {
         return tk_backoff_exceeded(
             backoff, tk_error(TIKV_ERR_REGION, "%s of %s", why,
-                              tk_log_key(key, text, sizeof(text))));
+                              tk_redact_key(key, text, sizeof(text))));
     }
     error = tk_op_pause(op, kind, ms * TK_MS);
     if (error != NULL) {

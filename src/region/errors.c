@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/redact.h"
 #include "base/slice.h"
 #include "wire/arena.h"
 
@@ -24,6 +25,9 @@ struct row {
     tikv_code code;
     enum tk_remedy remedy;
 };
+
+/* Of what a store said. */
+#define TEXT_MAX 512
 
 static bool
 has_text(upb_StringView text, const char *word)
@@ -151,15 +155,11 @@ take_regions(const errorpb_Error *error, struct tk_region_error *out)
 static const char *
 text_of(upb_StringView text, struct tk_arena *arena)
 {
-    char *copy =
-        text.size == 0 ? NULL : upb_Arena_Malloc(arena->upb, text.size + 1);
+    char *copy = text.size == 0 ? NULL : upb_Arena_Malloc(arena->upb, TEXT_MAX);
 
-    if (copy == NULL) {
-        return "";
-    }
-    memcpy(copy, text.data, text.size);
-    copy[text.size] = '\0';
-    return copy;
+    return copy == NULL
+               ? ""
+               : tk_redact_text(text.data, text.size, copy, TEXT_MAX);
 }
 
 void

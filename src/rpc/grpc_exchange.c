@@ -11,6 +11,7 @@
 #include <grpc/support/alloc.h>
 
 #include "base/alloc.h"
+#include "base/redact.h"
 #include "rpc/grpc_inside.h"
 
 static void
@@ -163,13 +164,15 @@ tk_exchange_status(struct tk_exchange *exchange, char *buffer, size_t size,
                    struct tk_status *out)
 {
     size_t len = GRPC_SLICE_LENGTH(exchange->details);
+    const char *text = (const char *)GRPC_SLICE_START_PTR(exchange->details);
     grpc_call *call;
 
-    if (len > size - 1) {
-        len = size - 1;
+    /* What C core itself says of a connection names no keys, but hosts. */
+    if (exchange->status == GRPC_STATUS_UNAVAILABLE) {
+        snprintf(buffer, size, "%.*s", (int)(len < size ? len : size), text);
+    } else {
+        tk_redact_text(text, len, buffer, size);
     }
-    memcpy(buffer, GRPC_SLICE_START_PTR(exchange->details), len);
-    buffer[len] = '\0';
     out->grpc = (int)exchange->status;
     out->details = buffer;
     out->never_sent = can_tell(exchange->status) && has_no_peer(exchange);

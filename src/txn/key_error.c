@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/redact.h"
 #include "base/slice.h"
 
 #include "upb/upb.h"
@@ -317,9 +318,7 @@ code_of_text(tikv_slice text)
 static tikv_error *
 of_text(const struct told *told, tikv_code code, tikv_slice text)
 {
-    return tk_error(code, "%s: %.*s", told->name,
-                    (int)(text.len < TEXT_MAX ? text.len : TEXT_MAX),
-                    (const char *)text.data);
+    return tk_error_said(code, told->name, (const char *)text.data, text.len);
 }
 
 struct row {

@@ -4,12 +4,11 @@
 #include "txn/versions.h"
 
 #include "base/error.h"
+#include "base/redact.h"
 #include "region/message.h"
 #include "txn/resolver_inner.h"
 
 #include "kvrpcpb.upb.h"
-
-#define ERROR_TEXT_MAX 400
 
 struct question {
     struct tk_job job; /* first */
@@ -44,11 +43,9 @@ check(const struct tk_job *job, upb_StringView text)
 {
     return text.size == 0
                ? NULL
-               : tk_error(TIKV_ERR_SERVER, "%s: %.*s",
-                          tk_command_row(job->command)->name,
-                          (int)(text.size < ERROR_TEXT_MAX ? text.size
-                                                           : ERROR_TEXT_MAX),
-                          text.data);
+               : tk_error_said(TIKV_ERR_SERVER,
+                               tk_command_row(job->command)->name, text.data,
+                               text.size);
 }
 
 static void

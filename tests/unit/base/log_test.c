@@ -36,30 +36,11 @@ log__passes_what_its_level_admits(void **state)
     assert_int_equal(count, 2);
 }
 
-static void
-log_key__tells_length_and_hash_only(void **state)
-{
-    char a[64];
-    char b[64];
-
-    (void)state;
-    tk_log_key(tk_slice_text("secret-1"), a, sizeof(a));
-    tk_log_key(tk_slice_text("secret-2"), b, sizeof(b));
-    assert_null(strstr(a, "secret"));
-    assert_non_null(strstr(a, "8 bytes"));
-    assert_string_not_equal(a, b);
-    tk_log_key(tk_slice_text("secret-1"), b, sizeof(b));
-    assert_string_equal(a, b);
-    tk_log_key(tk_slice_text("secret-1"), b, 5);
-    assert_int_equal(strlen(b), 4);
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(log__passes_what_its_level_admits),
-        harness_test(log_key__tells_length_and_hash_only),
     };
 
     return harness_run(tests);
