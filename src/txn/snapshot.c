@@ -142,15 +142,6 @@ tk_snapshot_stat(const struct tk_snapshot *snapshot, enum tk_snapshot_stat stat)
 }
 
 void
-tk_snapshot_learn(struct tk_snapshot *snapshot, tikv_slice key,
-                  tikv_slice value)
-{
-    tk_mutex_lock(&snapshot->lock);
-    tk_read_cache_add(&snapshot->cache, key, value, false, 0);
-    tk_mutex_unlock(&snapshot->lock);
-}
-
-void
 tk_snapshot_remember(struct tk_snapshot *snapshot, tikv_slice key,
                      tikv_slice value, bool has_commit_ts, uint64_t commit_ts)
 {

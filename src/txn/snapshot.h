@@ -77,12 +77,6 @@ uint64_t
 tk_snapshot_stat(const struct tk_snapshot *snapshot,
                  enum tk_snapshot_stat stat);
 
-/* What somebody knows without reading (a committed write of this very
- * snapshot's owner): goes into the cache. Absent: there is none. */
-void
-tk_snapshot_learn(struct tk_snapshot *snapshot, tikv_slice key,
-                  tikv_slice value);
-
 /* found[i] for keys[i], of which there may be many and equal ones; all are
  * absent on error. The values live as long as `hold`, to which nothing is
  * added but memory. One key is a get, more are a batch get. */
