@@ -385,6 +385,89 @@ clean__of_what_was_rolled_back_says_so(void **state)
     place_run_by(&spied, rolled_back);
 }
 
+/* ---- the same region, twice at once ---- */
+
+struct sharer {
+    struct place *place;
+    struct tk_cleaning cleaning;
+    tikv_error *error;
+};
+
+static void
+sharer_main(void *arg)
+{
+    struct sharer *sharer = arg;
+    struct tk_backoff backoff;
+    struct tk_op op;
+
+    tk_backoff_init(&backoff, 20000);
+    place_begin(sharer->place, &op);
+    sharer->error = tk_clean(sharer->place->client->resolver, &op, &backoff,
+                             &sharer->cleaning);
+    tk_op_fini(&op);
+}
+
+/* The second begins when the first one's request is at the store, which keeps
+ * it for a while; so many requests there were in the end. */
+static uint64_t
+clean_twice(struct place *place, struct sharer *first, struct sharer *second)
+{
+    struct tk_runtime *rt = place->w->rt;
+    uint64_t before = place_calls(place, "tikv.KvResolveLock");
+    struct tk_thread *thread;
+
+    first->place = place;
+    second->place = place;
+    thread = rt->ops->spawn(rt, "sharer", sharer_main, first);
+    assert_non_null(thread);
+    while (place_calls(place, "tikv.KvResolveLock") == before) {
+        place_sleep(place, 1);
+    }
+    sharer_main(second);
+    rt->ops->join(rt, thread);
+    world_ok(first->error);
+    world_ok(second->error);
+    return place_calls(place, "tikv.KvResolveLock") - before;
+}
+
+static void
+share(struct place *place)
+{
+    struct data_write write = { .start_ts = data_ts(place->router),
+                                .keys = DATA_KEYS("a", "b", "c"),
+                                .value = "v" };
+    const tikv_slice key = tk_slice_text("a");
+    struct sharer first = { .cleaning = { .how = TK_CLEAN_REGION,
+                                          .start_ts = write.start_ts,
+                                          .keys = &key,
+                                          .count = 1 } };
+    struct sharer second = first;
+
+    data_prewrite(place->router, &write);
+    first.cleaning.commit_ts = data_ts(place->router);
+    second.cleaning.commit_ts = first.cleaning.commit_ts;
+    world_fault(place->w, "on=tikv.KvResolveLock do=delay(300)");
+    assert_int_equal(clean_twice(place, &first, &second), 1);
+    assert_int_equal(data_locks(place->router, NULL), 0);
+    /* Another transaction, or keys of its own, is another question. */
+    second.cleaning.start_ts++;
+    second.cleaning.commit_ts++;
+    assert_int_equal(clean_twice(place, &first, &second), 2);
+    second = first;
+    second.cleaning.how = TK_CLEAN_KEYS;
+    assert_int_equal(clean_twice(place, &first, &second), 2);
+    first.cleaning.how = TK_CLEAN_KEYS;
+    assert_int_equal(clean_twice(place, &first, &second), 2);
+}
+
+/* NET-11. */
+static void
+clean__of_one_region_is_shared_by_those_who_want_it(void **state)
+{
+    (void)state;
+    place_run(share);
+}
+
 /* ---- who is held up ---- */
 
 static void
@@ -444,6 +527,7 @@ main(void)
         harness_test(clean__survives_region_errors_within_its_budget),
         harness_test(clean__of_a_region_takes_pessimistic_locks_along),
         harness_test(clean__of_what_was_rolled_back_says_so),
+        harness_test(clean__of_one_region_is_shared_by_those_who_want_it),
         harness_test(lesson_37__who_goes_on_takes_its_own_entry_along),
     };
 
