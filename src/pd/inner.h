@@ -9,7 +9,7 @@
 #define TK_PD_INNER_H
 
 #include "exec/exec.h"
-#include "pd/alarm.h"
+#include "exec/ticker.h"
 #include "pd/breaker.h"
 #include "pd/interval.h"
 #include "pd/pd.h"
@@ -76,6 +76,7 @@ struct tk_tso {
     struct tk_alarm alarm; /* the watchdog */
     int64_t sweep_at;      /* no request has an earlier deadline */
     struct tk_alarm filler; /* a batch has waited long enough for more */
+    int64_t fill_until;     /* when it is to ring, should it ring just now */
     int64_t queue_since;    /* the queue is not empty since */
     bool is_closed;
 };
@@ -88,10 +89,8 @@ struct tk_service {
 
 /* Guarded by tso.lock. */
 struct tk_oracle {
-    struct tk_alarm alarm; /* out once somebody used the newest */
-    struct tk_work renewal;
+    struct tk_ticker ticker; /* begins once somebody used the newest */
     struct tk_interval interval;
-    bool is_renewing;
 };
 
 struct tk_pd {

@@ -396,11 +396,10 @@ until_refresh(struct tk_pd *pd)
 }
 
 static void
-refresh_by_alarm(struct tk_timer *timer)
+refresh_by_alarm(void *owner)
 {
-    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
+    struct tk_pd *pd = owner;
     struct tk_members *members = &pd->members;
-    struct tk_parker *stopper;
     struct tk_wakes wakes;
     bool is_mine;
 
@@ -412,16 +411,12 @@ refresh_by_alarm(struct tk_timer *timer)
     if (is_mine) {
         launch(pd, false, &wakes);
     }
-    tk_mutex_lock(&members->lock);
-    stopper = tk_alarm_end(
-        &members->alarm,
-        members->is_closed ? TK_NEVER
-                           : tk_after(tk_now(pd->rt), until_refresh(pd)));
-    tk_mutex_unlock(&members->lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
     tk_wakes_flush(&wakes);
+    tk_mutex_lock(&members->lock);
+    tk_alarm_end(&members->alarm,
+                 members->is_closed
+                     ? TK_NEVER
+                     : tk_after(tk_now(pd->rt), until_refresh(pd)));
 }
 
 static tikv_error *
@@ -480,7 +475,8 @@ tk_members_open(struct tk_pd *pd, struct tk_op *op)
     tikv_error *error;
 
     tk_mutex_init(&members->lock, TK_RANK_PD);
-    tk_alarm_init(&members->alarm, pd->rt, pd, refresh_by_alarm);
+    tk_alarm_init(&members->alarm, pd->rt, &members->lock, pd,
+                  refresh_by_alarm);
     if (!tk_addresses_parse(&members->configured, pd->config->pd_endpoints) ||
         !tk_addresses_parse(&members->known, pd->config->pd_endpoints)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
@@ -529,7 +525,7 @@ tk_members_close(struct tk_pd *pd)
     tk_mutex_unlock(&members->lock);
     tk_waiters_wake(waiters, &wakes);
     tk_wakes_flush(&wakes);
-    tk_alarm_stop(&members->alarm, &members->lock);
+    tk_alarm_stop(&members->alarm);
 }
 
 void

@@ -3,8 +3,8 @@
  * Timestamps without a round trip: the newest one and its ticker, times past,
  * the check of read timestamps.
  *
- * The ticker is an alarm that pushes one work to the pool: a worker, not the
- * timer thread, looks for a new leader when PD moved. Lock: tso.lock.
+ * It is a worker, not the timer thread, that looks for a new leader when PD
+ * moved. Lock: tso.lock.
  */
 #include "pd/oracle.h"
 
@@ -53,15 +53,13 @@ next_tick(struct tk_oracle *oracle, int64_t now)
 }
 
 static void
-renew(struct tk_work *work, bool refused)
+renew(void *owner)
 {
-    struct tk_pd *pd = (struct tk_pd *)(void *)((char *)work -
-                                                offsetof(struct tk_pd,
-                                                         oracle.renewal));
+    struct tk_pd *pd = owner;
     struct tk_op op;
     uint64_t ts;
 
-    if (!refused && tk_op_init(&op, pd->exec, NULL, RENEW_MS * TK_MS)) {
+    if (tk_op_init(&op, pd->exec, NULL, RENEW_MS * TK_MS)) {
         tikv_error *error = tk_pd_timestamp(pd, &op, &ts);
 
         if (error != NULL) {
@@ -72,41 +70,16 @@ renew(struct tk_work *work, bool refused)
         tikv_error_free(error);
         tk_op_fini(&op);
     }
-    tk_mutex_lock(&pd->tso.lock);
-    pd->oracle.is_renewing = false;
-    tk_mutex_unlock(&pd->tso.lock);
 }
 
-static void
-tick(struct tk_timer *timer)
+static int64_t
+after_tick(void *owner)
 {
-    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
-    struct tk_oracle *oracle = &pd->oracle;
-    struct tk_parker *stopper;
-    struct tk_wakes wakes;
-    bool is_mine;
+    struct tk_pd *pd = owner;
+    int64_t now = tk_now(pd->rt);
 
-    tk_wakes_init(&wakes, pd->rt);
-    tk_mutex_lock(&pd->tso.lock);
-    is_mine = !oracle->is_renewing && !pd->tso.is_closed;
-    oracle->is_renewing |= is_mine;
-    tk_mutex_unlock(&pd->tso.lock);
-    if (is_mine && !tk_exec_push(pd->exec, &oracle->renewal, false)) {
-        tk_mutex_lock(&pd->tso.lock);
-        oracle->is_renewing = false;
-        tk_mutex_unlock(&pd->tso.lock);
-    }
-    tk_mutex_lock(&pd->tso.lock);
-    tk_interval_tick(&oracle->interval, tk_now(pd->rt) / TK_MS);
-    stopper = tk_alarm_end(&oracle->alarm,
-                           pd->tso.is_closed
-                               ? TK_NEVER
-                               : next_tick(oracle, tk_now(pd->rt)));
-    tk_mutex_unlock(&pd->tso.lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
-    tk_wakes_flush(&wakes);
+    tk_interval_tick(&pd->oracle.interval, now / TK_MS);
+    return next_tick(&pd->oracle, now);
 }
 
 /* Starts the ticker, or has it keep up with the setting. Under the lock. */
@@ -117,26 +90,23 @@ keep_fresh(struct tk_pd *pd)
     bool is_shorter = tk_interval_configure(
         &oracle->interval, tk_config_int(&pd->config->pd_low_resolution_ms));
 
-    if (pd->tso.is_closed) {
-        return;
-    }
     if (is_shorter) {
-        tk_alarm_hasten(&oracle->alarm, next_tick(oracle, tk_now(pd->rt)));
+        tk_ticker_hasten(&oracle->ticker, next_tick(oracle, tk_now(pd->rt)));
     }
-    tk_alarm_arm(&oracle->alarm, next_tick(oracle, tk_now(pd->rt)));
+    tk_ticker_begin(&oracle->ticker, next_tick(oracle, tk_now(pd->rt)));
 }
 
 void
 tk_oracle_init(struct tk_pd *pd)
 {
-    pd->oracle.renewal.run = renew;
-    tk_alarm_init(&pd->oracle.alarm, pd->rt, pd, tick);
+    tk_ticker_init(&pd->oracle.ticker, pd->exec, &pd->tso.lock, pd, renew,
+                   after_tick);
 }
 
 void
 tk_oracle_close(struct tk_pd *pd)
 {
-    tk_alarm_stop(&pd->oracle.alarm, &pd->tso.lock);
+    tk_ticker_close(&pd->oracle.ticker);
 }
 
 /* ---- reading the clock ---- */
@@ -227,7 +197,7 @@ note_read(struct tk_pd *pd, uint64_t ts)
     if (tso->newest != 0 && !tso->is_closed &&
         tk_interval_read(&oracle->interval, pd_ms - physical_ms(ts),
                          now / TK_MS)) {
-        tk_alarm_hasten(&oracle->alarm, next_tick(oracle, now));
+        tk_ticker_hasten(&oracle->ticker, next_tick(oracle, now));
     }
     tk_mutex_unlock(&tso->lock);
 }

@@ -459,16 +459,13 @@ tk_lane_ask(struct tk_lane *lane, struct tk_op *op, struct tk_query *query)
 /* ---- life ---- */
 
 static void
-watch(struct tk_timer *timer)
+watch(void *owner)
 {
-    struct tk_lane *lane = ((struct tk_alarm *)(void *)timer)->owner;
+    struct tk_lane *lane = owner;
     struct tk_runtime *rt = lane->pd->rt;
-    struct tk_parker *stopper;
-    struct tk_wakes wakes;
     int64_t again = TK_NEVER;
     bool is_late;
 
-    tk_wakes_init(&wakes, rt);
     tk_mutex_lock(&lane->lock);
     is_late = lane->is_flying && lane->deadline <= tk_now(rt);
     tk_mutex_unlock(&lane->lock);
@@ -481,12 +478,7 @@ watch(struct tk_timer *timer)
 
         again = lane->deadline > soon ? lane->deadline : soon;
     }
-    stopper = tk_alarm_end(&lane->alarm, again);
-    tk_mutex_unlock(&lane->lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
-    tk_wakes_flush(&wakes);
+    tk_alarm_end(&lane->alarm, again);
 }
 
 void
@@ -495,7 +487,7 @@ tk_lane_init(struct tk_lane *lane, struct tk_pd *pd, bool is_leaders)
     lane->pd = pd;
     lane->is_leaders = is_leaders;
     tk_mutex_init(&lane->lock, TK_RANK_PD);
-    tk_alarm_init(&lane->alarm, pd->rt, lane, watch);
+    tk_alarm_init(&lane->alarm, pd->rt, &lane->lock, lane, watch);
 }
 
 void
@@ -544,7 +536,7 @@ tk_lane_close(struct tk_lane *lane)
     wake(failed, &wakes);
     tk_wakes_flush(&wakes);
     doom_now(lane);
-    tk_alarm_stop(&lane->alarm, &lane->lock);
+    tk_alarm_stop(&lane->alarm);
 }
 
 void

@@ -9,7 +9,7 @@
 #define TK_PD_QUERY_H
 
 #include "exec/op.h"
-#include "pd/alarm.h"
+#include "exec/alarm.h"
 #include "pd/pd.h"
 
 enum tk_query_kind { TK_QUERY_KEY, TK_QUERY_BEFORE, TK_QUERY_ID };

@@ -356,13 +356,12 @@ doom_late(struct tk_tso *tso, int64_t now)
 }
 
 static void
-watch(struct tk_timer *timer)
+watch(void *owner)
 {
-    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
+    struct tk_pd *pd = owner;
     struct tk_tso *tso = &pd->tso;
     struct tk_tso_stream *late;
     struct tk_tso_request *requests;
-    struct tk_parker *stopper;
     struct tk_wakes wakes;
     int64_t again;
 
@@ -372,6 +371,7 @@ watch(struct tk_timer *timer)
     tk_mutex_unlock(&tso->lock);
     fail_requests(requests, TIKV_ERR_TIMEOUT, "gave no timestamp in time",
                   &wakes);
+    tk_wakes_flush(&wakes);
     do {
         tk_mutex_lock(&tso->lock);
         late = tso->is_closed ? NULL : doom_late(tso, tk_now(pd->rt));
@@ -388,32 +388,26 @@ watch(struct tk_timer *timer)
         again = tso->sweep_at;
     }
     again = tso->is_closed ? TK_NEVER : not_before(again, pd->rt);
-    stopper = tk_alarm_end(&tso->alarm, again);
-    tk_mutex_unlock(&tso->lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
-    tk_wakes_flush(&wakes);
+    tk_alarm_end(&tso->alarm, again);
 }
 
-/* The batch that is being filled waited long enough. */
+/* The batch that is being filled waited long enough. The alarm stays out while
+ * it pumps, so that nobody who closes goes on meanwhile. */
 static void
-fill_ends(struct tk_timer *timer)
+fill_ends(void *owner)
 {
-    struct tk_pd *pd = ((struct tk_alarm *)(void *)timer)->owner;
-    struct tk_parker *stopper;
+    struct tk_pd *pd = owner;
+    struct tk_tso *tso = &pd->tso;
     struct tk_wakes wakes;
 
+    tk_mutex_lock(&tso->lock);
+    tso->fill_until = TK_NEVER;
+    tk_mutex_unlock(&tso->lock);
     tk_wakes_init(&wakes, pd->rt);
-    tk_mutex_lock(&pd->tso.lock);
-    stopper = tk_alarm_end(&pd->tso.filler, TK_NEVER);
-    tk_mutex_unlock(&pd->tso.lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    } else {
-        tk_tso_pump(pd, &wakes);
-    }
+    tk_tso_pump(pd, &wakes);
     tk_wakes_flush(&wakes);
+    tk_mutex_lock(&tso->lock);
+    tk_alarm_end(&tso->filler, tso->is_closed ? TK_NEVER : tso->fill_until);
 }
 
 void
@@ -421,8 +415,8 @@ tk_tso_init(struct tk_pd *pd)
 {
     tk_mutex_init(&pd->tso.lock, TK_RANK_PD);
     pd->tso.sweep_at = TK_NEVER;
-    tk_alarm_init(&pd->tso.alarm, pd->rt, pd, watch);
-    tk_alarm_init(&pd->tso.filler, pd->rt, pd, fill_ends);
+    tk_alarm_init(&pd->tso.alarm, pd->rt, &pd->tso.lock, pd, watch);
+    tk_alarm_init(&pd->tso.filler, pd->rt, &pd->tso.lock, pd, fill_ends);
 }
 
 void
@@ -471,8 +465,8 @@ tk_tso_close(struct tk_pd *pd)
     tk_tso_fail(tso, queue, TIKV_ERR_CLOSED, "", &wakes);
     tk_wakes_flush(&wakes);
     tk_tso_move(pd);
-    tk_alarm_stop(&tso->filler, &tso->lock);
-    tk_alarm_stop(&tso->alarm, &tso->lock);
+    tk_alarm_stop(&tso->filler);
+    tk_alarm_stop(&tso->alarm);
 }
 
 void

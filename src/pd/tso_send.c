@@ -62,6 +62,7 @@ waits_for_more(struct tk_pd *pd)
     if (tk_now(pd->rt) >= until) {
         return false;
     }
+    tso->fill_until = until;
     tk_alarm_arm(&tso->filler, until);
     return true;
 }

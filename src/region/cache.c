@@ -51,8 +51,9 @@ tk_cache_free(struct tk_cache *cache)
     if (cache == NULL) {
         return;
     }
-    tk_cache_sweep_stop(cache);
-    tk_cache_refresh_stop(cache);
+    tk_ticker_close(&cache->sweep);
+    tk_ticker_close(&cache->refresh);
+    tk_buf_fini(&cache->swept);
     for (i = 0; i < cache->index_size; i++) {
         while (cache->index[i] != NULL) {
             struct tk_region *region = cache->index[i];

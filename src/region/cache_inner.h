@@ -15,7 +15,7 @@
 
 #include "exec/exec.h"
 #include "exec/mutex.h"
-#include "pd/alarm.h"
+#include "exec/ticker.h"
 #include "pd/waiters.h"
 #include "region/buckets.h"
 #include "region/cache.h"
@@ -89,16 +89,9 @@ struct tk_cache {
     struct tk_flight *flights;
     _Atomic bool lacks_bulk; /* PD cannot be asked for many; relaxed */
     struct tk_exec *exec;    /* set by start; NULL: nothing is swept */
-    struct tk_work sweep;
-    struct tk_buf swept;     /* where the sweep goes on; the work's */
-    /* Under the lock. */
-    struct tk_alarm sweep_alarm;
-    bool is_sweeping; /* the work is queued or runs */
-    bool is_closed;
-    struct tk_alarm refresh_alarm;
-    bool is_refreshing;
-    /* The work's, which is queued only once at a time. */
-    struct tk_work refresh;
+    struct tk_ticker sweep;
+    struct tk_buf swept; /* where the sweep goes on; the work's */
+    struct tk_ticker refresh;
 };
 
 /* What the one whose flight it is does at PD; *found when something that can
@@ -256,16 +249,9 @@ tk_cache_add_all(struct tk_cache *cache, const struct tk_pd_region *all,
 void
 tk_cache_sweep_later(struct tk_cache *cache);
 
-void
-tk_cache_sweep_stop(struct tk_cache *cache);
-
 /* ---- refresh.c ---- */
 
 void
 tk_cache_refresh_start(struct tk_cache *cache);
-
-/* After tk_cache_sweep_stop(). */
-void
-tk_cache_refresh_stop(struct tk_cache *cache);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All regions from PD, page by page from the first key to the last (RC-7): at
- * open with region.preload, every region.refresh_ms after it. One work on the
- * pool at a time; a page that fails ends the walk, and the next one begins at
- * the start: lookups find meanwhile what is missing.
+ * open with region.preload, every region.refresh_ms after it. A page that
+ * fails ends the walk, and the next one begins at the start: lookups find
+ * meanwhile what is missing.
  *
  * Lock: cache.lock, for each record that comes in.
  */
@@ -123,14 +123,12 @@ tk_cache_refresh(struct tk_cache *cache, struct tk_op *op)
 /* ---- in the background ---- */
 
 static void
-run(struct tk_work *work, bool refused)
+walk_all(void *owner)
 {
-    struct tk_cache *cache =
-        (struct tk_cache *)(void *)((char *)work -
-                                    offsetof(struct tk_cache, refresh));
+    struct tk_cache *cache = owner;
     struct tk_op op;
 
-    if (!refused && tk_op_init(&op, cache->exec, NULL, WALK_MS * TK_MS)) {
+    if (tk_op_init(&op, cache->exec, NULL, WALK_MS * TK_MS)) {
         tikv_error *error = tk_cache_refresh(cache, &op);
 
         if (error != NULL) {
@@ -141,71 +139,28 @@ run(struct tk_work *work, bool refused)
         tikv_error_free(error);
         tk_op_fini(&op);
     }
-    tk_mutex_lock(&cache->lock);
-    cache->is_refreshing = false;
-    tk_mutex_unlock(&cache->lock);
-}
-
-static void
-push(struct tk_cache *cache)
-{
-    bool is_mine;
-
-    tk_mutex_lock(&cache->lock);
-    is_mine = !cache->is_refreshing && !cache->is_closed;
-    cache->is_refreshing |= is_mine;
-    tk_mutex_unlock(&cache->lock);
-    /* A full queue has better things to do. */
-    if (is_mine && !tk_exec_push(cache->exec, &cache->refresh, false)) {
-        tk_mutex_lock(&cache->lock);
-        cache->is_refreshing = false;
-        tk_mutex_unlock(&cache->lock);
-    }
 }
 
 static int64_t
-next_walk(const struct tk_cache *cache)
+next_walk(void *owner)
 {
+    const struct tk_cache *cache = owner;
+
     return tk_after(tk_now(cache->rt),
                     tk_config_ns(&cache->config->region_refresh_ms));
-}
-
-static void
-tick(struct tk_timer *timer)
-{
-    struct tk_cache *cache = ((struct tk_alarm *)(void *)timer)->owner;
-    struct tk_parker *stopper;
-    struct tk_wakes wakes;
-
-    push(cache);
-    tk_wakes_init(&wakes, cache->rt);
-    tk_mutex_lock(&cache->lock);
-    stopper = tk_alarm_end(&cache->refresh_alarm,
-                           cache->is_closed ? TK_NEVER : next_walk(cache));
-    tk_mutex_unlock(&cache->lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
-    tk_wakes_flush(&wakes);
 }
 
 void
 tk_cache_refresh_start(struct tk_cache *cache)
 {
-    cache->refresh.run = run;
+    tk_ticker_init(&cache->refresh, cache->exec, &cache->lock, cache, walk_all,
+                   next_walk);
     if (tk_config_int(&cache->config->region_refresh_ms) != 0) {
-        tk_alarm_init(&cache->refresh_alarm, cache->rt, cache, tick);
         tk_mutex_lock(&cache->lock);
-        tk_alarm_arm(&cache->refresh_alarm, next_walk(cache));
+        tk_ticker_begin(&cache->refresh, next_walk(cache));
         tk_mutex_unlock(&cache->lock);
     }
     if (tk_config_int(&cache->config->region_preload) != 0) {
-        push(cache);
+        tk_ticker_push(&cache->refresh);
     }
-}
-
-void
-tk_cache_refresh_stop(struct tk_cache *cache)
-{
-    tk_alarm_stop(&cache->refresh_alarm, &cache->lock);
 }

@@ -279,7 +279,7 @@ tk_stores_put_off(struct tk_stores *stores, struct tk_store *store)
 {
     atomic_store(&store->needs_check, false);
     if (stores->exec != NULL) {
-        tk_stores_refresh(stores);
+        tk_ticker_push(&stores->refresh);
     }
 }
 
@@ -389,8 +389,8 @@ stop(struct tk_stores *stores)
     tk_mutex_lock(&stores->lock);
     stores->is_closed = true;
     tk_mutex_unlock(&stores->lock);
-    tk_alarm_stop(&stores->refresh_alarm, &stores->lock);
-    tk_alarm_stop(&stores->probe_alarm, &stores->lock);
+    tk_ticker_close(&stores->refresh);
+    tk_alarm_stop(&stores->probe_alarm);
 }
 
 void

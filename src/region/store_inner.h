@@ -11,7 +11,7 @@
 
 #include "exec/exec.h"
 #include "exec/mutex.h"
-#include "pd/alarm.h"
+#include "exec/ticker.h"
 #include "pd/waiters.h"
 #include "region/store.h"
 
@@ -78,10 +78,8 @@ struct tk_stores {
     const struct tk_config *config;
     /* Guarded by the lock. */
     bool is_closed;
-    bool is_refreshing; /* the work is queued or runs */
-    struct tk_alarm refresh_alarm;
     struct tk_alarm probe_alarm;
-    struct tk_work refresh;
+    struct tk_ticker refresh;
     uint64_t round; /* the refresh job's */
     _Atomic bool has_looked;
     struct tk_hedges hedges;
@@ -98,11 +96,7 @@ tk_store_adopt(struct tk_stores *stores, struct tk_store_slot *slot,
                bool is_closing, const struct metapb_Store *facts)
     __attribute__((warn_unused_result));
 
-/* Refreshes soon, unless that is under way. No lock held. */
-void
-tk_stores_refresh(struct tk_stores *stores);
-
-/* The same after the first store was asked for: others will be. */
+/* Refreshes after the first store was asked for: others will be. */
 void
 tk_stores_refresh_once(struct tk_stores *stores);
 

@@ -155,36 +155,24 @@ take_due(struct tk_stores *stores, int64_t *next)
 }
 
 static void
-ring(struct tk_timer *timer)
+ring(void *owner)
 {
-    struct tk_stores *stores = ((struct tk_alarm *)(void *)timer)->owner;
-    struct tk_parker *stopper = NULL;
+    struct tk_stores *stores = owner;
     struct tk_probe *probe;
-    struct tk_wakes wakes;
     int64_t next;
 
-    do {
-        bool wants_look;
+    tk_mutex_lock(&stores->lock);
+    while ((probe = take_due(stores, &next)) != NULL) {
+        bool wants_look = probe->failures % LOOK_EVERY == 1;
 
-        tk_mutex_lock(&stores->lock);
-        probe = take_due(stores, &next);
-        wants_look = probe != NULL && probe->failures % LOOK_EVERY == 1;
-        if (probe == NULL) {
-            stopper = tk_alarm_end(&stores->probe_alarm, next);
-        }
         tk_mutex_unlock(&stores->lock);
         if (wants_look) {
-            tk_stores_refresh(stores);
+            tk_ticker_push(&stores->refresh);
         }
-        if (probe != NULL) {
-            send(stores, probe);
-        }
-    } while (probe != NULL);
-    tk_wakes_init(&wakes, stores->rt);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
+        send(stores, probe);
+        tk_mutex_lock(&stores->lock);
     }
-    tk_wakes_flush(&wakes);
+    tk_alarm_end(&stores->probe_alarm, next);
 }
 
 void
@@ -215,5 +203,6 @@ tk_store_probe(struct tk_stores *stores, struct tk_store_slot *slot,
 void
 tk_stores_probe_start(struct tk_stores *stores)
 {
-    tk_alarm_init(&stores->probe_alarm, stores->rt, stores, ring);
+    tk_alarm_init(&stores->probe_alarm, stores->rt, &stores->lock, stores,
+                  ring);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The look at all stores (ST-3): a ticker pushes one work onto the pool, the
- * work asks PD for the list and takes over addresses that changed. A store
- * that is missing in the list is asked for by its id before it is buried.
+ * The look at all stores (ST-3): the ticker's work asks PD for the list and
+ * takes over addresses that changed. A store that is missing in the list is
+ * asked for by its id before it is buried.
  *
- * The ticker always rings again, whatever became of the last look; a look
- * that has not ended is not begun twice. Lock: stores.lock.
+ * The ticker always rings again, whatever became of the last look. Lock:
+ * stores.lock.
  */
 #include "base/error.h"
 #include "base/slice.h"
@@ -114,14 +114,12 @@ look(struct tk_stores *stores, struct tk_op *op)
 }
 
 static void
-run(struct tk_work *work, bool refused)
+refresh(void *owner)
 {
-    struct tk_stores *stores =
-        (struct tk_stores *)(void *)((char *)work -
-                                     offsetof(struct tk_stores, refresh));
+    struct tk_stores *stores = owner;
     struct tk_op op;
 
-    if (!refused && tk_op_init(&op, stores->exec, NULL, LOOK_MS * TK_MS)) {
+    if (tk_op_init(&op, stores->exec, NULL, LOOK_MS * TK_MS)) {
         tikv_error *error = look(stores, &op);
 
         if (error != NULL) {
@@ -131,9 +129,6 @@ run(struct tk_work *work, bool refused)
         tikv_error_free(error);
         tk_op_fini(&op);
     }
-    tk_mutex_lock(&stores->lock);
-    stores->is_refreshing = false;
-    tk_mutex_unlock(&stores->lock);
 }
 
 void
@@ -142,59 +137,25 @@ tk_stores_refresh_once(struct tk_stores *stores)
     if (stores->exec != NULL &&
         !atomic_load_explicit(&stores->has_looked, memory_order_relaxed) &&
         !atomic_exchange(&stores->has_looked, true)) {
-        tk_stores_refresh(stores);
-    }
-}
-
-void
-tk_stores_refresh(struct tk_stores *stores)
-{
-    bool is_mine;
-
-    tk_mutex_lock(&stores->lock);
-    is_mine = !stores->is_refreshing && !stores->is_closed;
-    stores->is_refreshing |= is_mine;
-    tk_mutex_unlock(&stores->lock);
-    /* A full queue has better things to do: the ticker comes again. */
-    if (is_mine && !tk_exec_push(stores->exec, &stores->refresh, false)) {
-        tk_mutex_lock(&stores->lock);
-        stores->is_refreshing = false;
-        tk_mutex_unlock(&stores->lock);
+        tk_ticker_push(&stores->refresh);
     }
 }
 
 static int64_t
-next_look(const struct tk_stores *stores)
+next_look(void *owner)
 {
+    const struct tk_stores *stores = owner;
+
     return tk_after(tk_now(stores->rt),
                     tk_config_ns(&stores->config->stores_refresh_ms));
-}
-
-static void
-tick(struct tk_timer *timer)
-{
-    struct tk_stores *stores = ((struct tk_alarm *)(void *)timer)->owner;
-    struct tk_parker *stopper;
-    struct tk_wakes wakes;
-
-    tk_stores_refresh(stores);
-    tk_wakes_init(&wakes, stores->rt);
-    tk_mutex_lock(&stores->lock);
-    stopper = tk_alarm_end(&stores->refresh_alarm,
-                           stores->is_closed ? TK_NEVER : next_look(stores));
-    tk_mutex_unlock(&stores->lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
-    tk_wakes_flush(&wakes);
 }
 
 void
 tk_stores_refresh_start(struct tk_stores *stores)
 {
-    stores->refresh.run = run;
-    tk_alarm_init(&stores->refresh_alarm, stores->rt, stores, tick);
+    tk_ticker_init(&stores->refresh, stores->exec, &stores->lock, stores,
+                   refresh, next_look);
     tk_mutex_lock(&stores->lock);
-    tk_alarm_arm(&stores->refresh_alarm, next_look(stores));
+    tk_ticker_begin(&stores->refresh, next_look(stores));
     tk_mutex_unlock(&stores->lock);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Taking out of the cache what has ended (RC-7): records nobody asked for
- * within region.cache_ttl_ms, and those that were found wrong. A ticker, which
- * rests while the cache is empty, pushes one work onto the pool; each look
- * covers so many records, from where the last one stopped, that all of them
- * are seen about once per lifetime, BATCH of them under one hold of the lock.
+ * within region.cache_ttl_ms, and those that were found wrong. The ticker
+ * rests while the cache is empty; each look covers so many records, from where
+ * the last one stopped, that all of them are seen about once per lifetime,
+ * BATCH of them under one hold of the lock.
  *
  * Lock: cache.lock.
  */
@@ -94,35 +94,14 @@ batches_due(struct tk_cache *cache)
 }
 
 static void
-run(struct tk_work *work, bool refused)
+sweep(void *owner)
 {
-    struct tk_cache *cache =
-        (struct tk_cache *)(void *)((char *)work -
-                                    offsetof(struct tk_cache, sweep));
-    size_t left = refused ? 0 : batches_due(cache);
+    struct tk_cache *cache = owner;
+    size_t left = batches_due(cache);
 
     while (left-- > 0 && !tk_exec_is_closing(cache->exec) &&
            sweep_batch(cache, tk_now(cache->rt))) {
         tk_point(cache->rt);
-    }
-    tk_mutex_lock(&cache->lock);
-    cache->is_sweeping = false;
-    tk_mutex_unlock(&cache->lock);
-}
-
-static void
-push(struct tk_cache *cache)
-{
-    bool is_mine;
-
-    tk_mutex_lock(&cache->lock);
-    is_mine = !cache->is_sweeping && !cache->is_closed;
-    cache->is_sweeping |= is_mine;
-    tk_mutex_unlock(&cache->lock);
-    if (is_mine && !tk_exec_push(cache->exec, &cache->sweep, false)) {
-        tk_mutex_lock(&cache->lock);
-        cache->is_sweeping = false;
-        tk_mutex_unlock(&cache->lock);
     }
 }
 
@@ -133,50 +112,25 @@ next_look(const struct tk_cache *cache)
                     tk_config_ns(&cache->config->region_sweep_ms));
 }
 
-static void
-tick(struct tk_timer *timer)
+static int64_t
+after_look(void *owner)
 {
-    struct tk_cache *cache = ((struct tk_alarm *)(void *)timer)->owner;
-    struct tk_parker *stopper;
-    struct tk_wakes wakes;
+    const struct tk_cache *cache = owner;
 
-    push(cache);
-    tk_wakes_init(&wakes, cache->rt);
-    tk_mutex_lock(&cache->lock);
-    stopper = tk_alarm_end(&cache->sweep_alarm,
-                           cache->is_closed || cache->map.count == 0
-                               ? TK_NEVER
-                               : next_look(cache));
-    tk_mutex_unlock(&cache->lock);
-    if (stopper != NULL) {
-        tk_wakes_ring(&wakes, stopper);
-    }
-    tk_wakes_flush(&wakes);
+    return cache->map.count == 0 ? TK_NEVER : next_look(cache);
 }
 
 void
 tk_cache_start(struct tk_cache *cache, struct tk_exec *exec)
 {
     cache->exec = exec;
-    cache->sweep.run = run;
-    tk_alarm_init(&cache->sweep_alarm, cache->rt, cache, tick);
+    tk_ticker_init(&cache->sweep, exec, &cache->lock, cache, sweep,
+                   after_look);
     tk_cache_refresh_start(cache);
 }
 
 void
 tk_cache_sweep_later(struct tk_cache *cache)
 {
-    if (cache->exec != NULL && !cache->is_closed) {
-        tk_alarm_arm(&cache->sweep_alarm, next_look(cache));
-    }
-}
-
-void
-tk_cache_sweep_stop(struct tk_cache *cache)
-{
-    tk_mutex_lock(&cache->lock);
-    cache->is_closed = true;
-    tk_mutex_unlock(&cache->lock);
-    tk_alarm_stop(&cache->sweep_alarm, &cache->lock);
-    tk_buf_fini(&cache->swept);
+    tk_ticker_begin(&cache->sweep, next_look(cache));
 }

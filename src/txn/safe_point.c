@@ -42,22 +42,16 @@ ask(struct tk_safe_point *safe, struct tk_op *op)
 }
 
 static void
-renew(struct tk_work *work, bool refused)
+renew(void *owner)
 {
-    struct tk_safe_point *safe =
-        (struct tk_safe_point *)(void *)((char *)work -
-                                         offsetof(struct tk_safe_point,
-                                                  renewal));
+    struct tk_safe_point *safe = owner;
     struct tk_op op;
 
-    if (!refused && tk_op_init(&op, safe->router->exec, NULL, RENEWAL_NS)) {
+    if (tk_op_init(&op, safe->router->exec, NULL, RENEWAL_NS)) {
         /* The next reader tries again; in the end one of them is told. */
         tikv_error_free(ask(safe, &op));
         tk_op_fini(&op);
     }
-    tk_mutex_lock(&safe->lock);
-    safe->is_renewing = false;
-    tk_mutex_unlock(&safe->lock);
 }
 
 void
@@ -65,29 +59,14 @@ tk_safe_point_init(struct tk_safe_point *safe, const struct tk_router *router)
 {
     safe->router = router;
     tk_mutex_init(&safe->lock, TK_RANK_LEAF);
-    safe->renewal.run = renew;
+    tk_ticker_init(&safe->renewal, router->exec, &safe->lock, safe, renew,
+                   NULL);
 }
 
 void
 tk_safe_point_fini(struct tk_safe_point *safe)
 {
     tk_mutex_fini(&safe->lock);
-}
-
-static void
-start_renewal(struct tk_safe_point *safe)
-{
-    bool is_mine;
-
-    tk_mutex_lock(&safe->lock);
-    is_mine = !safe->is_renewing;
-    safe->is_renewing = true;
-    tk_mutex_unlock(&safe->lock);
-    if (is_mine && !tk_exec_push(safe->router->exec, &safe->renewal, false)) {
-        tk_mutex_lock(&safe->lock);
-        safe->is_renewing = false;
-        tk_mutex_unlock(&safe->lock);
-    }
 }
 
 /* Under the lock. */
@@ -161,7 +140,7 @@ tk_safe_point_passes(struct tk_safe_point *safe, uint64_t version)
     is_old = now - safe->seen_at > RENEW_NS;
     tk_mutex_unlock(&safe->lock);
     if (passes && is_old) {
-        start_renewal(safe);
+        tk_ticker_push(&safe->renewal);
     }
     return passes;
 }
@@ -184,7 +163,7 @@ tk_safe_point_check(struct tk_safe_point *safe, struct tk_op *op,
     if (seen_at == 0) {
         error = make_valid(safe, op);
     } else if (now - seen_at > RENEW_NS) {
-        start_renewal(safe);
+        tk_ticker_push(&safe->renewal);
     }
     if (error != NULL) {
         return error;

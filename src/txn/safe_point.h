@@ -4,8 +4,8 @@
  * being collected, and reading there may miss what was written. TiKV does not
  * look; every read does, after it has its answer (SNAP-7, GC-2).
  *
- * No ticker: who reads and finds it older than 10 s has it renewed in the
- * pool; older than 90 s it is good for nothing and the reader asks. So a
+ * It does not tick: who reads and finds it older than 10 s has it renewed in
+ * the pool; older than 90 s it is good for nothing and the reader asks. So a
  * client that does not read asks nothing.
  *
  * Any thread. Lock: rank LEAF.
@@ -13,7 +13,7 @@
 #ifndef TK_TXN_SAFE_POINT_H
 #define TK_TXN_SAFE_POINT_H
 
-#include "exec/exec.h"
+#include "exec/ticker.h"
 #include "pd/waiters.h"
 #include "region/drive.h"
 
@@ -23,9 +23,8 @@ struct tk_safe_point {
     uint64_t point;            /* lock */
     int64_t seen_at;           /* lock; 0: never */
     bool is_asking;            /* lock: somebody who reads */
-    bool is_renewing;          /* lock: the pool */
     struct tk_waiters waiters; /* lock */
-    struct tk_work renewal;
+    struct tk_ticker renewal;  /* pushed when a reader finds it old */
 };
 
 void

@@ -381,7 +381,7 @@ preloads(struct world *w)
     assert_int_equal(tk_cluster_calls(w->cluster, "pd.GetRegion"), 0);
     assert_int_equal(tk_cluster_calls(w->cluster, "pd.BatchScanRegions"), 1);
     /* And that was that. */
-    assert_false(w->cache->refresh_alarm.is_out);
+    assert_false(w->cache->refresh.alarm.is_out);
 }
 
 static void

@@ -56,7 +56,7 @@ takes_out(struct world *w)
         pause(w, 6000);
         assert_int_equal(tk_cache_count(w->cache), 0);
         /* Nothing to sweep, nobody wakes; the next record starts it again. */
-        assert_false(w->cache->sweep_alarm.is_out);
+        assert_false(w->cache->sweep.alarm.is_out);
     }
 }
 

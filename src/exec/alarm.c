@@ -4,15 +4,25 @@
  * firing: its function has a last touch of the owner, under the owner's lock,
  * and rings whoever waits for that.
  */
-#include "pd/alarm.h"
+#include "exec/alarm.h"
+
+static void
+ring(struct tk_timer *timer)
+{
+    struct tk_alarm *alarm = (struct tk_alarm *)(void *)timer;
+
+    alarm->ring(alarm->owner);
+}
 
 void
-tk_alarm_init(struct tk_alarm *alarm, struct tk_runtime *rt, void *owner,
-              void (*fn)(struct tk_timer *))
+tk_alarm_init(struct tk_alarm *alarm, struct tk_runtime *rt,
+              struct tk_mutex *lock, void *owner, void (*ring_owner)(void *))
 {
     alarm->rt = rt;
+    alarm->lock = lock;
     alarm->owner = owner;
-    alarm->timer.fn = fn;
+    alarm->ring = ring_owner;
+    alarm->timer.fn = ring;
     alarm->is_out = false;
     alarm->stopper = NULL;
 }
@@ -39,23 +49,35 @@ tk_alarm_hasten(struct tk_alarm *alarm, int64_t when)
     }
 }
 
-struct tk_parker *
+void
 tk_alarm_end(struct tk_alarm *alarm, int64_t again)
 {
     struct tk_runtime *rt = alarm->rt;
+    struct tk_mutex *lock = alarm->lock;
+    struct tk_parker *stopper = NULL;
+    struct tk_wakes wakes;
 
     if (again != TK_NEVER) {
         rt->ops->arm(rt, &alarm->timer, again);
-        return NULL;
+    } else {
+        alarm->is_out = false;
+        stopper = alarm->stopper;
     }
-    alarm->is_out = false;
-    return alarm->stopper;
+    tk_wakes_init(&wakes, rt);
+    tk_mutex_unlock(lock);
+    /* Whoever stops it is rung after its lock was touched for the last time;
+     * what is rung is never freed. */
+    if (stopper != NULL) {
+        tk_wakes_ring(&wakes, stopper);
+    }
+    tk_wakes_flush(&wakes);
 }
 
 void
-tk_alarm_stop(struct tk_alarm *alarm, struct tk_mutex *lock)
+tk_alarm_stop(struct tk_alarm *alarm)
 {
     struct tk_runtime *rt = alarm->rt;
+    struct tk_mutex *lock = alarm->lock;
     struct tk_parker *me;
     bool is_out;
 
