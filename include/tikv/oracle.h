@@ -50,6 +50,15 @@ TIKV_API TIKV_MUST_USE tikv_error *
 tikv_external_timestamp_set(tikv_client *client, const tikv_call *call,
                             uint64_t ts);
 
+/* Milliseconds until what lives for `ttl_ms` from `ts` on, such as a lock, has
+ * expired: 0 or less once it has. By the newest timestamp this client has
+ * seen, so it may be too much by the age of that one (pd.low_resolution_ms,
+ * once tikv_timestamp_recent() was used) and is never too little. 0 when none
+ * was seen or `client` is NULL. Never asks, never waits. */
+TIKV_API int64_t
+tikv_timestamp_until_expired(tikv_client *client, uint64_t ts,
+                             uint64_t ttl_ms);
+
 #define TIKV_TIMESTAMP_MS(ts) ((int64_t)((uint64_t)(ts) >> 18))
 #define TIKV_TIMESTAMP_LOGICAL(ts) ((int64_t)((uint64_t)(ts) & 0x3FFFF))
 

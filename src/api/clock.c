@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The blocking calls of <tikv/oracle.h>: each is one function of pd behind
- * the door that all calls go through. */
+/* The calls of <tikv/oracle.h> on the caller's thread: each is one function of
+ * pd, behind the door that all go through that may wait. */
 #include <tikv/oracle.h>
 
 #include "api/client.h"
@@ -92,4 +92,12 @@ tikv_external_timestamp_set(tikv_client *client, const tikv_call *call,
                             uint64_t ts)
 {
     return read_clock(client, call, set_external, ts, &ts);
+}
+
+int64_t
+tikv_timestamp_until_expired(tikv_client *client, uint64_t ts, uint64_t ttl_ms)
+{
+    return client == NULL
+               ? 0
+               : tk_pd_until_expired(client->router.pd, ts, ttl_ms);
 }

@@ -49,6 +49,29 @@ timestamp__recent_and_past_need_no_request(void **state)
 }
 
 static void
+timestamp__tells_when_something_expires(void **state)
+{
+    uint64_t later;
+    uint64_t calls;
+    uint64_t ts;
+    struct kv kv;
+
+    (void)state;
+    kv_open_plain(&kv);
+    kv_ok(tikv_timestamp(kv.client, NULL, &ts));
+    calls = tikv_cluster_calls(kv.cluster, "pd.*");
+    later = ts + (UINT64_C(10) << 18);
+    assert_int_equal(tikv_timestamp_until_expired(kv.client, later, 15), 25);
+    assert_int_equal(tikv_timestamp_until_expired(kv.client, ts, 0), 0);
+    ts -= UINT64_C(10) << 18;
+    assert_int_equal(tikv_timestamp_until_expired(kv.client, ts, 6), -4);
+    assert_int_equal(tikv_timestamp_until_expired(kv.client, ts, 14), 4);
+    assert_int_equal(tikv_cluster_calls(kv.cluster, "pd.*"), calls);
+    assert_int_equal(tikv_timestamp_until_expired(NULL, later, 15), 0);
+    kv_close(&kv);
+}
+
+static void
 timestamp__external_only_grows(void **state)
 {
     uint64_t now = 0;
@@ -325,6 +348,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(timestamp__grows_with_every_call),
         harness_test(timestamp__recent_and_past_need_no_request),
+        harness_test(timestamp__tells_when_something_expires),
         harness_test(timestamp__external_only_grows),
         harness_test(timestamp__futures_share_requests_and_are_all_different),
         harness_test(timestamp__ends_at_its_deadline),
