@@ -28,6 +28,8 @@ typedef struct tikv_region_info {
     uint64_t peers_count;
     tikv_slice start;
     tikv_slice end;
+    uint64_t buckets_count;   /* at least 1 */
+    uint64_t buckets_version; /* 0: no buckets known */
 } tikv_region_info;
 
 /* A peer of a region. */
@@ -93,6 +95,15 @@ tikv_regions_at(const tikv_regions *regions, size_t index,
 TIKV_API bool
 tikv_regions_peer(const tikv_regions *regions, size_t index, size_t peer,
                   tikv_peer_info *out);
+
+/* A part of the region as PD would cut it for work in parallel. Buckets stand
+ * in the order of their keys and cover the region without gaps; one without
+ * buckets is its only one. A hint, which may be older than the region. False
+ * when there is no such region, or no such bucket of it. Slices live as long
+ * as `regions`. */
+TIKV_API bool
+tikv_regions_bucket(const tikv_regions *regions, size_t index, size_t bucket,
+                    tikv_range *out);
 
 TIKV_API void
 tikv_regions_free(tikv_regions *regions);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/regions.h"
 #include "base/slice.h"
+#include "region/buckets.h"
 
 #include "metapb.upb.h"
 
@@ -85,6 +86,23 @@ add_peers(tikv_regions *regions, const struct tk_pd_region *from)
     return is_good;
 }
 
+/* False without memory. */
+static bool
+read_buckets(tikv_client *client, const metapb_Buckets *from,
+             struct tk_buckets **out)
+{
+    const upb_StringView *keys;
+    size_t count;
+
+    *out = NULL;
+    if (from == NULL) {
+        return true;
+    }
+    keys = metapb_Buckets_keys(from, &count);
+    return tk_buckets_new(&client->router.codec, metapb_Buckets_version(from),
+                          keys, count, out);
+}
+
 /* Appends one region; `next` becomes its end, as the client knows it. */
 static tikv_error *
 add_region(tikv_client *client, tikv_regions *regions,
@@ -94,6 +112,7 @@ add_region(tikv_client *client, tikv_regions *regions,
     const metapb_RegionEpoch *epoch = metapb_Region_region_epoch(message);
     tikv_region_info info = { .id = metapb_Region_id(message) };
     tikv_error *error = NULL;
+    struct tk_buckets *buckets;
     struct tk_buf start;
 
     tk_buf_init(&start, SIZE_MAX / 4);
@@ -107,16 +126,23 @@ add_region(tikv_client *client, tikv_regions *regions,
     } else if (start.failed || next->failed) {
         error = no_memory();
     }
+    if (!read_buckets(client, from->buckets, &buckets) && error == NULL) {
+        error = no_memory();
+    }
     info.conf_ver = epoch == NULL ? 0 : metapb_RegionEpoch_conf_ver(epoch);
     info.version = epoch == NULL ? 0 : metapb_RegionEpoch_version(epoch);
     info.leader_store_id =
         from->leader == NULL ? 0 : metapb_Peer_store_id(from->leader);
     info.start = tk_buf_slice(&start);
     info.end = tk_buf_slice(next);
+    info.buckets_version = buckets == NULL ? 0 : buckets->version;
     if (error == NULL &&
-        (!tk_regions_add(regions, &info) || !add_peers(regions, from))) {
+        (!tk_regions_add(regions, &info) || !add_peers(regions, from) ||
+         !tk_buckets_tell(buckets, (tikv_range){ info.start, info.end },
+                          regions))) {
         error = no_memory();
     }
+    tk_buckets_free(buckets);
     tk_buf_fini(&start);
     return error;
 }

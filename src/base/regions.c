@@ -11,6 +11,7 @@ struct region {
     tikv_region_info info; /* its slices are set when it is read */
     size_t start_at;       /* in the list's keys; the end follows */
     size_t peers_at;
+    size_t cuts_at;
 };
 
 struct peer {
@@ -20,6 +21,12 @@ struct peer {
     uint32_t flags;
 };
 
+/* Where one bucket ends and the next one begins; in the list's keys. */
+struct cut {
+    size_t at;
+    size_t len;
+};
+
 struct tikv_regions {
     struct region *all;
     size_t count;
@@ -27,6 +34,9 @@ struct tikv_regions {
     struct peer *peers;
     size_t peers_count;
     size_t peers_cap;
+    struct cut *cuts;
+    size_t cuts_count;
+    size_t cuts_cap;
     struct tk_buf keys;
 };
 
@@ -77,7 +87,9 @@ tk_regions_add(tikv_regions *regions, const tikv_region_info *info)
     to->info.struct_size = sizeof(to->info);
     to->info.peers_count = 0;
     to->start_at = before;
+    to->info.buckets_count = 1;
     to->peers_at = regions->peers_count;
+    to->cuts_at = regions->cuts_count;
     return true;
 }
 
@@ -94,6 +106,26 @@ tk_regions_add_peer(tikv_regions *regions, uint64_t id, uint64_t store_id,
     regions->peers = peers;
     peers[regions->peers_count++] = (struct peer){ id, store_id, role, flags };
     regions->all[regions->count - 1].info.peers_count++;
+    return true;
+}
+
+bool
+tk_regions_add_cut(tikv_regions *regions, tikv_slice key)
+{
+    struct cut *cuts = grow(regions->cuts, sizeof(*cuts), regions->cuts_count,
+                            &regions->cuts_cap);
+
+    if (cuts == NULL) {
+        return false;
+    }
+    regions->cuts = cuts;
+    cuts[regions->cuts_count] = (struct cut){ regions->keys.len, key.len };
+    tk_buf_append_slice(&regions->keys, key);
+    if (regions->keys.failed) {
+        return false;
+    }
+    regions->cuts_count++;
+    regions->all[regions->count - 1].info.buckets_count++;
     return true;
 }
 
@@ -161,10 +193,41 @@ tikv_regions_peer(const tikv_regions *regions, size_t index, size_t peer,
     return tk_info_give(&info, sizeof(info), out);
 }
 
+static tikv_slice
+slice_of(const tikv_regions *regions, const struct cut *cut)
+{
+    return (tikv_slice){ regions->keys.data + cut->at, cut->len };
+}
+
+bool
+tikv_regions_bucket(const tikv_regions *regions, size_t index, size_t bucket,
+                    tikv_range *out)
+{
+    tikv_region_info info = { .struct_size = sizeof(info) };
+    const struct cut *cuts;
+
+    if (out == NULL || !tikv_regions_at(regions, index, &info) ||
+        bucket >= info.buckets_count) {
+        return false;
+    }
+    *out = (tikv_range){ info.start, info.end };
+    if (info.buckets_count > 1) {
+        cuts = regions->cuts + regions->all[index].cuts_at;
+        if (bucket > 0) {
+            out->start = slice_of(regions, &cuts[bucket - 1]);
+        }
+        if (bucket < info.buckets_count - 1) {
+            out->end = slice_of(regions, &cuts[bucket]);
+        }
+    }
+    return true;
+}
+
 void
 tikv_regions_free(tikv_regions *regions)
 {
     if (regions != NULL) {
+        tk_free(regions->cuts);
         tk_buf_fini(&regions->keys);
         tk_free(regions->peers);
         tk_free(regions->all);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tikv_regions: facts about regions, copied from PD's answers or from a
- * region cache. Bounds and peers lie in two arrays that grow with the list.
+ * region cache. Bounds, peers and cuts lie in arrays that grow with the list.
  * A list has one owner; no lock.
  */
 #ifndef TK_BASE_REGIONS_H
@@ -13,7 +13,8 @@
 tikv_regions *
 tk_regions_new(void);
 
-/* Appends a region without peers; `info` is read but for its peers_count.
+/* Appends a region without peers, its own only bucket; `info` is read but for
+ * its two counts.
  * False without memory: the list is as before. */
 bool
 tk_regions_add(tikv_regions *regions, const tikv_region_info *info);
@@ -22,6 +23,11 @@ tk_regions_add(tikv_regions *regions, const tikv_region_info *info);
 bool
 tk_regions_add_peer(tikv_regions *regions, uint64_t id, uint64_t store_id,
                     int32_t role, uint32_t flags);
+
+/* The region that was added last is cut at `key`: inside it, and behind all
+ * keys it was cut at before. */
+bool
+tk_regions_add_cut(tikv_regions *regions, tikv_slice key);
 
 /* Copies what both sides know of a stamped struct; the rest of the caller's
  * is zero. False when the caller's is too small for a stamp. */

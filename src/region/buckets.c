@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/regions.h"
 #include "base/slice.h"
 
 enum { KEY_MAX = 1 << 20, KEYS_MAX = 1 << 16 };
@@ -188,5 +189,23 @@ tk_bucket_find(const struct tk_buckets *buckets, tikv_range region,
         out->end = buckets->keys[low];
     }
     *out = tk_bucket_clamp(*out, region);
+    return true;
+}
+
+bool
+tk_buckets_tell(const struct tk_buckets *buckets, tikv_range region,
+                tikv_regions *out)
+{
+    tikv_slice key = region.start;
+    tikv_range bucket;
+
+    /* Whatever the edges: each begins where the one before it ends. */
+    while (buckets != NULL && tk_bucket_find(buckets, region, key, &bucket) &&
+           !tk_slice_equal(bucket.end, region.end)) {
+        if (!tk_regions_add_cut(out, bucket.end)) {
+            return false;
+        }
+        key = bucket.end;
+    }
     return true;
 }

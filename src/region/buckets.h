@@ -9,6 +9,8 @@
 #ifndef TK_REGION_BUCKETS_H
 #define TK_REGION_BUCKETS_H
 
+#include <tikv/topology.h>
+
 #include "upb/upb.h"
 
 #include "exec/epoch.h"
@@ -48,5 +50,11 @@ tk_bucket_clamp(tikv_range bucket, tikv_range region);
 bool
 tk_bucket_find(const struct tk_buckets *buckets, tikv_range region,
                tikv_slice key, tikv_range *out);
+
+/* Cuts the region that was added last to a list. Of NULL nothing. False
+ * without memory. */
+bool
+tk_buckets_tell(const struct tk_buckets *buckets, tikv_range region,
+                tikv_regions *out);
 
 #endif

@@ -210,34 +210,6 @@ tk_cache_has(struct tk_cache *cache, tikv_slice key)
     return has;
 }
 
-bool
-tk_cache_bucket(struct tk_cache *cache, tikv_slice key, struct tk_buf *start,
-                struct tk_buf *end, uint64_t *version)
-{
-    const struct tk_region *region;
-    bool is_found = false;
-    tikv_range bucket;
-
-    tk_epoch_enter(cache->rt);
-    region = find(cache, key, false, tk_now(cache->rt), RELOADS);
-    if (region != NULL) {
-        const struct tk_buckets *buckets =
-            atomic_load_explicit(&region->buckets, memory_order_acquire);
-        tikv_range whole = { region->entry.key, region->end };
-
-        is_found = tk_bucket_find(buckets, whole, key, &bucket);
-        *version = buckets == NULL ? 0 : buckets->version;
-    }
-    if (is_found) {
-        tk_buf_clear(start);
-        tk_buf_append_slice(start, bucket.start);
-        tk_buf_clear(end);
-        tk_buf_append_slice(end, bucket.end);
-    }
-    tk_epoch_leave(cache->rt);
-    return is_found;
-}
-
 tikv_error *
 tk_cache_fly(struct tk_cache *cache, struct tk_op *op, tikv_slice key,
              bool before, struct tk_load *load, bool *mine, bool *found)

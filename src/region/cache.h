@@ -132,12 +132,6 @@ tk_cache_epoch_not_match(struct tk_cache *cache, const struct tk_route *route,
 
 /* ---- buckets (RC-10) ---- */
 
-/* The bucket of a key as far as the cache knows; false: nothing of that
- * region. The version is 0 where it has no buckets. */
-bool
-tk_cache_bucket(struct tk_cache *cache, tikv_slice key, struct tk_buf *start,
-                struct tk_buf *end, uint64_t *version);
-
 /* Of the record this route came from; 0: no buckets, or another record. */
 uint64_t
 tk_cache_buckets_version(struct tk_cache *cache, const struct tk_route *route);

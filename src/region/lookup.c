@@ -107,6 +107,9 @@ static bool
 copy(const struct tk_region *region, tikv_regions *out)
 {
     uint32_t working = atomic_load(&region->working);
+    const struct tk_buckets *buckets =
+        atomic_load_explicit(&region->buckets, memory_order_acquire);
+    tikv_range whole = { region->entry.key, region->end };
     tikv_region_info info = {
         .id = region->id,
         .conf_ver = region->conf_ver,
@@ -114,8 +117,10 @@ copy(const struct tk_region *region, tikv_regions *out)
         .leader_store_id = region->peers[working].store->id,
         .start = region->entry.key,
         .end = region->end,
+        .buckets_version = buckets == NULL ? 0 : buckets->version,
     };
-    bool is_good = tk_regions_add(out, &info);
+    bool is_good = tk_regions_add(out, &info) &&
+                   tk_buckets_tell(buckets, whole, out);
     uint32_t i;
 
     for (i = 0; i < region->peers_count && is_good; i++) {

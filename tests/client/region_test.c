@@ -181,6 +181,66 @@ chained(tikv_regions *regions, const char *start, const char *end)
     return count;
 }
 
+/* Bucket by bucket, as PD has them; all the others are whole. */
+static void
+expect_buckets(const tikv_regions *regions, size_t index, uint64_t version,
+               const char *const *keys, size_t count)
+{
+    tikv_region_info info = { .struct_size = sizeof(info) };
+    tikv_range bucket;
+    size_t i;
+
+    assert_true(tikv_regions_at(regions, index, &info));
+    assert_int_equal(info.buckets_version, version);
+    assert_int_equal(info.buckets_count, count);
+    for (i = 0; i < count; i++) {
+        assert_true(tikv_regions_bucket(regions, index, i, &bucket));
+        assert_true(kv_equal(bucket.start, kv_text(keys[i])));
+        assert_true(kv_equal(bucket.end, kv_text(keys[i + 1])));
+    }
+    assert_false(tikv_regions_bucket(regions, index, count, &bucket));
+    assert_false(tikv_regions_bucket(regions, index, 0, NULL));
+}
+
+static void
+region__tells_its_buckets(void **state)
+{
+    static const char *const all[] = { "", "b", "ba", "c", "d", "f", "" };
+    tikv_slice keys[4];
+    tikv_regions *regions;
+    tikv_range bucket;
+    struct kv kv;
+    size_t i;
+
+    (void)state;
+    kv_open_plain(&kv);
+    kv_split(&kv, cuts);
+    for (i = 0; i < 4; i++) {
+        keys[i] = kv_text(all[i + 1]);
+    }
+    kv_ok(tikv_cluster_buckets(kv.cluster,
+                               tikv_cluster_region_of(kv.cluster, kv_text("c")),
+                               7, keys, 4));
+    for (i = 0; i < 2; i++) {
+        kv_ok(i == 0 ? tikv_regions_find(kv.client, TIKV_KEYS_RAW,
+                                         everything(), 0, NULL, &regions)
+                     : tikv_regions_list(kv.client, everything(), 0, NULL,
+                                         &regions));
+        assert_int_equal(tikv_regions_count(regions), 4);
+        expect_buckets(regions, 0, 0, all, 1);
+        expect_buckets(regions, 1, 7, all + 1, 3);
+        expect_buckets(regions, 2, 0, all + 4, 1);
+        expect_buckets(regions, 3, 0, all + 5, 1);
+        assert_false(tikv_regions_bucket(regions, 4, 0, &bucket));
+        tikv_regions_free(regions);
+    }
+    kv_ok(tikv_region_find(kv.client, TIKV_KEYS_RAW, kv_text("c"), NULL,
+                           &regions));
+    expect_buckets(regions, 0, 7, all + 1, 3);
+    tikv_regions_free(regions);
+    kv_close(&kv);
+}
+
 static void
 regions__are_found_so_that_nobody_asks(void **state)
 {
@@ -554,6 +614,7 @@ main(void)
         harness_test(region__of_transactional_keys_is_another),
         harness_test(region__is_found_by_its_id),
         harness_test(region__tells_its_peers),
+        harness_test(region__tells_its_buckets),
         harness_test(regions__are_found_so_that_nobody_asks),
         harness_test(regions__have_no_gaps),
         harness_test(region__before_a_key_ends_there_or_holds_it),

@@ -3,6 +3,7 @@
 #include "unit/region/spy.h"
 
 #include "region/cache_inner.h"
+#include "region/lookup.h"
 
 static const struct world_plan three_stores = {
     .cluster = { .stores_count = 3, .pds_count = 1, .regions_count = 1,
@@ -151,19 +152,20 @@ static void
 expect_bucket(struct world *w, const char *key, uint64_t version,
               const char *start, const char *end)
 {
-    struct tk_buf low;
-    struct tk_buf high;
-    uint64_t got;
+    tikv_region_info info = { .struct_size = sizeof(info) };
+    tikv_regions *regions = tk_regions_new();
+    tikv_range got = range("", "");
+    size_t i = 0;
 
-    tk_buf_init(&low, 64);
-    tk_buf_init(&high, 64);
-    assert_true(
-        tk_cache_bucket(w->cache, tk_slice_text(key), &low, &high, &got));
-    assert_int_equal(got, version);
-    expect_range((tikv_range){ tk_buf_slice(&low), tk_buf_slice(&high) },
-                 start, end);
-    tk_buf_fini(&low);
-    tk_buf_fini(&high);
+    assert_true(tk_cache_copy(w->cache, range(key, ""), 1, regions));
+    assert_true(tikv_regions_at(regions, 0, &info));
+    assert_int_equal(info.buckets_version, version);
+    do {
+        assert_true(tikv_regions_bucket(regions, 0, i++, &got));
+    } while (got.end.len != 0 &&
+             tk_slice_compare(got.end, tk_slice_text(key)) <= 0);
+    expect_range(got, start, end);
+    tikv_regions_free(regions);
 }
 
 static struct tk_route
