@@ -39,6 +39,21 @@ tikv_timestamp_past(tikv_client *client, const tikv_call *call,
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_timestamp_min(tikv_client *client, const tikv_call *call, uint64_t *out);
 
+/* The newest timestamp at which every replica of the stores of `scope` has
+ * all there is to read: stale reads up to it are answered by whoever is asked.
+ * "global" are all stores, anything else those with that label `zone`; NULL:
+ * as the setting txn.scope. 0 when there is none: no store, or one that never
+ * told; never a guess. A store that does not answer within 2 s counts with
+ * what it told before. Asks PD and the stores each time. Blocks. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_timestamp_safe(tikv_client *client, const tikv_call *call,
+                    const char *scope, uint64_t *out);
+
+/* The same, promised; taken with tikv_future_take_u64(). */
+TIKV_API TIKV_MUST_USE tikv_future *
+tikv_timestamp_safe_async(tikv_client *client, const tikv_call *call,
+                          const char *scope);
+
 /* One timestamp that PD keeps for whoever wants to tell readers where to
  * read; 0 until it was set. Block. Setting it back, or to a time that PD has
  * not reached, is ARGUMENT. */

@@ -172,6 +172,14 @@ void
 tk_store_feel(struct tk_stores *stores, struct tk_store *store, int64_t now,
               int64_t took_ns);
 
+/* Up to where every store of the scope serves stale reads: "global" are all
+ * stores, anything else those with that label "zone". Asks PD for the list and
+ * all of them at once. 0: nobody knows, or there is none. */
+tikv_error *
+tk_stores_safe_ts(struct tk_stores *stores, struct tk_op *op,
+                  const char *scope, uint64_t *out)
+    __attribute__((warn_unused_result));
+
 /* After the exec and the rpc closed. */
 void
 tk_stores_free(struct tk_stores *stores);

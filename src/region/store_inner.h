@@ -62,6 +62,8 @@ struct tk_store_slot {
     size_t conns_count;
     struct tk_probe probe;
     struct tk_feeling feeling;
+    bool has_told_safe_ts;
+    uint64_t safe_ts; /* the highest it told */
     /* The refresh job's. */
     uint64_t seen; /* the round that last met it in PD's list */
 };
@@ -123,5 +125,12 @@ tk_stores_health_start(struct tk_stores *stores);
 
 void
 tk_stores_probe_start(struct tk_stores *stores);
+
+/* tk_stores_safe_ts() of these stores, as PD told them. */
+tikv_error *
+tk_stores_safe_ts_of(struct tk_stores *stores, struct tk_op *op,
+                     const struct metapb_Store *const *facts, size_t count,
+                     const char *scope, uint64_t *out)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -235,6 +235,62 @@ timestamp__futures_follow_the_leader(void **state)
 
 /* ---- topology ---- */
 
+/* Whoever is asked at that time answers by himself: nobody is not ready. */
+static void
+timestamp__safe_is_one_that_every_replica_can_read_at(void **state)
+{
+    static const char *const settings[] = { "txn.scope", "z1", NULL };
+    const struct kv_plan plan = { .stores = 3, .pds = 1, .regions = 4 };
+    tikv_snapshot_options options = TIKV_SNAPSHOT_OPTIONS_INIT;
+    tikv_snapshot *snapshot;
+    tikv_client *local;
+    tikv_future *future;
+    tikv_pairs *pairs;
+    uint64_t now;
+    uint64_t safe = 0;
+    uint64_t again;
+    int64_t until;
+    struct kv kv;
+
+    (void)state;
+    kv_open(&kv, &plan);
+    kv_ok(tikv_timestamp(kv.client, NULL, &now));
+    until = tikv_now_ns() + INT64_C(20000000000);
+    while (safe < now) {
+        assert_true(tikv_now_ns() < until);
+        kv_ok(tikv_timestamp_safe(kv.client, NULL, NULL, &safe));
+        sched_yield();
+    }
+    future = tikv_timestamp_safe_async(kv.client, NULL, "global");
+    assert_true(tikv_future_wait(future, 20000));
+    kv_ok(tikv_future_take_u64(future, &again));
+    tikv_future_free(future);
+    assert_true(again >= safe);
+
+    options.version = safe;
+    options.stale_read = TIKV_ON;
+    options.read_from = TIKV_READ_FROM_FOLLOWER;
+    kv_ok(tikv_snapshot_open(kv.client, &options, &snapshot));
+    kv_ok(tikv_snapshot_scan(snapshot, kv_range("", ""), NULL, &pairs));
+    assert_int_equal(tikv_pairs_count(pairs), 0);
+    tikv_pairs_free(pairs);
+    tikv_snapshot_free(snapshot);
+    assert_true(tikv_cluster_calls(kv.cluster, "tikv.KvScan") >= 4);
+    assert_int_equal(tikv_cluster_seen(kv.cluster, NULL,
+                                       "region_error:data_is_not_ready"),
+                     0);
+    /* No store has that label. */
+    local = kv_client(&kv, settings);
+    kv_ok(tikv_timestamp_safe(local, NULL, NULL, &again));
+    assert_int_equal(again, 0);
+    kv_ok(tikv_timestamp_safe(local, NULL, "global", &again));
+    assert_true(again >= safe);
+    tikv_client_close(local);
+    kv_fails(tikv_timestamp_safe(kv.client, NULL, NULL, NULL),
+             TIKV_ERR_ARGUMENT);
+    kv_close(&kv);
+}
+
 static void
 regions__are_listed_in_the_order_of_keys(void **state)
 {
@@ -354,6 +410,7 @@ main(void)
         harness_test(timestamp__ends_at_its_deadline),
         harness_test(timestamp__ends_when_cancelled_and_when_closed),
         harness_test(timestamp__futures_follow_the_leader),
+        harness_test(timestamp__safe_is_one_that_every_replica_can_read_at),
         harness_test(regions__are_listed_in_the_order_of_keys),
         harness_test(regions__of_more_than_one_page_are_all_there),
         harness_test(stores__are_listed_without_those_that_are_gone),
