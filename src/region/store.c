@@ -376,12 +376,6 @@ tk_stores_hedge_ended(struct tk_stores *stores, bool has_won)
                               memory_order_relaxed);
 }
 
-const struct tk_hedges *
-tk_stores_hedges(const struct tk_stores *stores)
-{
-    return &stores->hedges;
-}
-
 /* Its work and its requests ended with the exec and the rpc. */
 static void
 stop(struct tk_stores *stores)

@@ -131,9 +131,6 @@ tk_stores_may_hedge(struct tk_stores *stores, int64_t percent);
 void
 tk_stores_hedge_ended(struct tk_stores *stores, bool has_won);
 
-const struct tk_hedges *
-tk_stores_hedges(const struct tk_stores *stores);
-
 /* ---- health and load (ST-6 .. ST-8): store_health.c; any thread ---- */
 
 bool

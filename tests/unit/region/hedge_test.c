@@ -6,6 +6,8 @@
  */
 #include "unit/region/spy.h"
 
+#include "region/store_inner.h"
+
 enum { SLOW_MS = 400, HEDGE_MS = 20 };
 
 static const struct world_plan hedging = {
@@ -88,7 +90,7 @@ read_once(struct world *w, struct kv *kv, struct tk_spent *spent)
 static void
 cut(struct world *w)
 {
-    const struct tk_hedges *hedges = tk_stores_hedges(w->stores);
+    const struct tk_hedges *hedges = &w->stores->hedges;
     struct kv *kv = reader();
     struct tk_spent spent;
     int64_t ms;
@@ -122,7 +124,7 @@ hedge__asks_a_replica_when_the_leader_is_late(void **state)
 static void
 tail(struct world *w)
 {
-    const struct tk_hedges *hedges = tk_stores_hedges(w->stores);
+    const struct tk_hedges *hedges = &w->stores->hedges;
     struct kv *kv = reader();
     int64_t longest = 0;
     unsigned i;
@@ -156,7 +158,7 @@ hedge__cuts_the_tail(void **state)
 static void
 budget(struct world *w)
 {
-    const struct tk_hedges *hedges = tk_stores_hedges(w->stores);
+    const struct tk_hedges *hedges = &w->stores->hedges;
     struct kv *kv = reader();
     unsigned slow = 0;
     unsigned i;
@@ -185,7 +187,7 @@ hedge__keeps_to_its_share(void **state)
 static void
 useless(struct world *w)
 {
-    const struct tk_hedges *hedges = tk_stores_hedges(w->stores);
+    const struct tk_hedges *hedges = &w->stores->hedges;
     struct kv *kv = reader();
     struct tk_spent spent;
 
@@ -302,7 +304,7 @@ hedge__answers_each_part_once(void **state)
 static void
 never(struct world *w)
 {
-    const struct tk_hedges *hedges = tk_stores_hedges(w->stores);
+    const struct tk_hedges *hedges = &w->stores->hedges;
     struct kv *kv = reader();
     struct tk_spent spent;
     tikv_error *error;
