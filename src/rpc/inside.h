@@ -23,7 +23,7 @@
 #ifndef TK_RPC_INSIDE_H
 #define TK_RPC_INSIDE_H
 
-#include "exec/mutex.h"
+#include "exec/alarm.h"
 #include "rpc/gather.h"
 #include "rpc/slots.h"
 
@@ -186,8 +186,7 @@ struct tk_rpc {
     bool sweeping;
     bool closing;
     struct tk_parker *closer;
-    struct tk_timer upkeep;
-    bool is_kept; /* upkeep is armed, or fired and not yet over */
+    struct tk_alarm upkeep; /* never initialised where tick_ns is 0 */
 };
 
 static inline struct tk_conn *
@@ -234,11 +233,6 @@ tk_upkeep_init(struct tk_rpc *rpc, const struct tk_config *config);
 /* Under the rpc's lock: there is something to look after. */
 void
 tk_upkeep_want(struct tk_rpc *rpc);
-
-/* Under the rpc's lock, closing. False: it is running, and rings the closer
- * when it is over. */
-bool
-tk_upkeep_stop(struct tk_rpc *rpc);
 
 /* ---- message.c: the open message, under the pipe's lock ---- */
 

@@ -267,18 +267,19 @@ fail_pipes(struct tk_rpc *rpc)
 }
 
 static void
-stop_timer(struct tk_rpc *rpc)
+stop_timers(struct tk_rpc *rpc)
 {
     struct tk_parker *self = tk_self(rpc->rt);
     bool is_over;
 
+    tk_alarm_stop(&rpc->upkeep);
     for (;;) {
         tk_park_begin(self);
         tk_mutex_lock(&rpc->lock);
         if (rpc->pending && rpc->rt->ops->disarm(rpc->rt, &rpc->timer)) {
             rpc->pending = false;
         }
-        is_over = tk_upkeep_stop(rpc) && !rpc->pending && !rpc->sweeping;
+        is_over = !rpc->pending && !rpc->sweeping;
         rpc->closer = is_over ? NULL : self;
         tk_mutex_unlock(&rpc->lock);
         if (is_over) {
@@ -302,7 +303,7 @@ tk_rpc_close(struct tk_rpc *rpc)
     }
     fail_pipes(rpc);
     rpc->transport->ops->close(rpc->transport);
-    stop_timer(rpc);
+    stop_timers(rpc);
     /* What a sweep or a late submitter doomed after the first pass. */
     fail_pipes(rpc);
 }

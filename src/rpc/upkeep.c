@@ -18,10 +18,8 @@
  * Slow and hanging: what has waited on a stream for 30 s, and for 90 s, is
  * counted once and told to the log, with the oldest of its kind.
  *
- * Threads: the timer's. Locks: RPC for the timer, STREAM for one pipe.
+ * Threads: the timer's. Locks: RPC for the alarm, STREAM for one pipe.
  */
-#include <stddef.h>
-
 #include "rpc/inside.h"
 
 #define TICKS 6
@@ -30,42 +28,6 @@
 #define WATCH_NS (1000 * TK_MS)
 #define SLOW_NS (30000 * TK_MS)
 #define HANGING_NS (90000 * TK_MS)
-
-static bool
-is_set(const char *text)
-{
-    return text != NULL && *text != '\0';
-}
-
-static int64_t
-lesser(int64_t tick, int64_t ns)
-{
-    return ns > 0 && ns / TICKS < tick ? ns / TICKS : tick;
-}
-
-void
-tk_upkeep_init(struct tk_rpc *rpc, const struct tk_config *config)
-{
-    bool is_watched = is_set(config->security_ca_file) ||
-                      is_set(config->security_cert_file);
-    int64_t tick = TICK_MAX_NS;
-
-    rpc->idle_ns = tk_config_ns(&config->rpc_idle_ms);
-    rpc->age_ns = tk_config_ns(&config->rpc_age_ms);
-    rpc->guards_count = rpc->age_ns != 0 || is_watched ? 2 : 1;
-    if (rpc->idle_ns == 0 && rpc->guards_count == 1) {
-        return;
-    }
-    tick = lesser(tick, rpc->idle_ns);
-    tick = lesser(tick, rpc->age_ns);
-    if (tick < TICK_MIN_NS) {
-        tick = TICK_MIN_NS;
-    }
-    if (is_watched && tick > WATCH_NS) {
-        tick = WATCH_NS;
-    }
-    rpc->tick_ns = tick;
-}
 
 /* ---- rest ---- */
 
@@ -291,54 +253,64 @@ care(struct tk_rpc *rpc, struct tk_conn *conn, int64_t now)
     }
 }
 
-/* ---- the timer ---- */
+/* ---- the alarm ---- */
 
-/* The last touch of the rpc is the unlock: a closer may free it then. */
 static void
-tick(struct tk_timer *timer)
+tick(void *owner)
 {
-    struct tk_rpc *rpc =
-        (struct tk_rpc *)(void *)((char *)timer -
-                                  offsetof(struct tk_rpc, upkeep));
-    struct tk_runtime *rt = rpc->rt;
-    struct tk_parker *closer;
+    struct tk_rpc *rpc = owner;
     struct tk_conn *conn;
-    int64_t now = tk_now(rt);
+    int64_t now = tk_now(rpc->rt);
 
     for (conn = tk_rpc_first(rpc); conn != NULL; conn = conn->next) {
         care(rpc, conn, now);
     }
     tk_mutex_lock(&rpc->lock);
-    rpc->is_kept = !rpc->closing;
-    if (rpc->is_kept) {
-        rt->ops->arm(rt, &rpc->upkeep, tk_after(now, rpc->tick_ns));
-    }
-    closer = rpc->closer;
-    if (closer != NULL && !tk_ring(closer)) {
-        closer = NULL;
-    }
-    tk_mutex_unlock(&rpc->lock);
-    if (closer != NULL) {
-        rt->ops->wake(rt, &closer, 1);
-    }
+    tk_alarm_end(&rpc->upkeep,
+                 rpc->closing ? TK_NEVER : tk_after(now, rpc->tick_ns));
 }
 
 void
 tk_upkeep_want(struct tk_rpc *rpc)
 {
-    if (rpc->tick_ns != 0 && !rpc->is_kept && !rpc->closing) {
-        rpc->is_kept = true;
-        rpc->upkeep.fn = tick;
-        rpc->rt->ops->arm(rpc->rt, &rpc->upkeep,
-                          tk_after(tk_now(rpc->rt), rpc->tick_ns));
+    if (rpc->tick_ns != 0 && !rpc->closing) {
+        tk_alarm_arm(&rpc->upkeep, tk_after(tk_now(rpc->rt), rpc->tick_ns));
     }
 }
 
-bool
-tk_upkeep_stop(struct tk_rpc *rpc)
+static bool
+is_set(const char *text)
 {
-    if (rpc->is_kept && rpc->rt->ops->disarm(rpc->rt, &rpc->upkeep)) {
-        rpc->is_kept = false;
+    return text != NULL && *text != '\0';
+}
+
+static int64_t
+lesser(int64_t tick, int64_t ns)
+{
+    return ns > 0 && ns / TICKS < tick ? ns / TICKS : tick;
+}
+
+void
+tk_upkeep_init(struct tk_rpc *rpc, const struct tk_config *config)
+{
+    bool is_watched = is_set(config->security_ca_file) ||
+                      is_set(config->security_cert_file);
+    int64_t tick_ns = TICK_MAX_NS;
+
+    rpc->idle_ns = tk_config_ns(&config->rpc_idle_ms);
+    rpc->age_ns = tk_config_ns(&config->rpc_age_ms);
+    rpc->guards_count = rpc->age_ns != 0 || is_watched ? 2 : 1;
+    if (rpc->idle_ns == 0 && rpc->guards_count == 1) {
+        return;
     }
-    return !rpc->is_kept;
+    tick_ns = lesser(tick_ns, rpc->idle_ns);
+    tick_ns = lesser(tick_ns, rpc->age_ns);
+    if (tick_ns < TICK_MIN_NS) {
+        tick_ns = TICK_MIN_NS;
+    }
+    if (is_watched && tick_ns > WATCH_NS) {
+        tick_ns = WATCH_NS;
+    }
+    rpc->tick_ns = tick_ns;
+    tk_alarm_init(&rpc->upkeep, rpc->rt, &rpc->lock, rpc, tick);
 }
