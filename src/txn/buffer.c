@@ -53,7 +53,6 @@ void
 tk_buffer_reset(struct tk_buffer *buffer)
 {
     drop_contents(buffer);
-    tk_buffer_settled(buffer);
 }
 
 void
@@ -62,25 +61,6 @@ tk_buffer_set_limits(struct tk_buffer *buffer, uint64_t entry_bytes,
 {
     buffer->entry_limit = entry_bytes;
     buffer->total_limit = total_bytes;
-}
-
-void
-tk_buffer_set_hook(struct tk_buffer *buffer, void (*hook)(void *, size_t),
-                   void *arg)
-{
-    buffer->hook = hook;
-    buffer->hook_arg = arg;
-}
-
-void
-tk_buffer_settled(struct tk_buffer *buffer)
-{
-    size_t footprint = tk_buffer_footprint(buffer);
-
-    if (buffer->hook != NULL && footprint != buffer->told) {
-        buffer->told = footprint;
-        buffer->hook(buffer->hook_arg, footprint);
-    }
 }
 
 tikv_error *
@@ -253,7 +233,6 @@ apply(struct tk_buffer *buffer, struct write *write)
         room = sizeof(struct tk_record);
     }
     if (!reserve(buffer, write, room)) {
-        tk_buffer_settled(buffer);
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
     if (old != NULL) {
@@ -268,7 +247,6 @@ apply(struct tk_buffer *buffer, struct write *write)
     buffer->generation++;
     buffer->is_dirty |= buffer->depth == 0 ||
                         (after & TK_KEY_PERSISTENT) != 0;
-    tk_buffer_settled(buffer);
     return NULL;
 }
 
@@ -382,12 +360,6 @@ tikv_slice
 tk_entry_key(const struct tk_entry *entry)
 {
     return tk_entry_slice(entry);
-}
-
-uint16_t
-tk_entry_flags(const struct tk_entry *entry)
-{
-    return (uint16_t)(entry->flags & ~TK_ENTRY_GONE);
 }
 
 bool

@@ -108,7 +108,7 @@ tk_buffer_new(void);
 void
 tk_buffer_free(struct tk_buffer *buffer);
 
-/* As new, with its limits and its hook. Handles and stages are gone. */
+/* As new, with its limits. Handles and stages are gone. */
 void
 tk_buffer_reset(struct tk_buffer *buffer);
 
@@ -117,12 +117,6 @@ tk_buffer_reset(struct tk_buffer *buffer);
 void
 tk_buffer_set_limits(struct tk_buffer *buffer, uint64_t entry_bytes,
                      uint64_t total_bytes);
-
-/* `hook` is told the footprint whenever it has changed, after the change is
- * complete; it may read the buffer, not change it. */
-void
-tk_buffer_set_hook(struct tk_buffer *buffer, void (*hook)(void *, size_t),
-                   void *arg);
 
 /* Writes a value. An empty one is ARGUMENT (that is what remove is for), too
  * large a key, value, write or sum is TOO_LARGE with size and limit. Clears
@@ -186,9 +180,6 @@ tk_buffer_discard_values(struct tk_buffer *buffer);
  * has no value. */
 tikv_slice
 tk_entry_key(const struct tk_entry *entry);
-
-uint16_t
-tk_entry_flags(const struct tk_entry *entry);
 
 /* False: absent, discarded or taken back. */
 bool

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the buffer share. The order of a change: everything that
- * can fail first (reserve), then the change, then settled(), which is the only
- * place from which the hook is called.
+ * can fail first (reserve), then the change.
  */
 #ifndef TK_TXN_BUFFER_INNER_H
 #define TK_TXN_BUFFER_INNER_H
@@ -29,9 +28,6 @@ struct tk_buffer {
 
     uint64_t entry_limit;
     uint64_t total_limit;
-    void (*hook)(void *, size_t);
-    void *hook_arg;
-    size_t told; /* the footprint the hook knows */
 };
 
 /* Values before this position are not overwritten in place. */
@@ -75,10 +71,6 @@ tk_view_is_gone(const struct tk_snapview *view)
 void
 tk_buffer_item_of(const struct tk_buffer *buffer, const struct tk_entry *entry,
                   struct tk_buffer_item *item);
-
-/* Tells the hook. */
-void
-tk_buffer_settled(struct tk_buffer *buffer);
 
 tikv_error *
 tk_buffer_refuse_discarded(void);

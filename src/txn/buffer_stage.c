@@ -88,7 +88,6 @@ tk_buffer_stage(struct tk_buffer *buffer, size_t *stage)
     }
     buffer->stages[buffer->depth++] = tk_log_end(&buffer->log);
     *stage = buffer->depth;
-    tk_buffer_settled(buffer);
     return NULL;
 }
 
@@ -132,7 +131,6 @@ tk_buffer_cleanup(struct tk_buffer *buffer, size_t stage)
     if (stage == 1) {
         buffer->epoch++;
     }
-    tk_buffer_settled(buffer);
     return NULL;
 }
 
@@ -193,7 +191,6 @@ tk_buffer_revert(struct tk_buffer *buffer, tk_checkpoint to)
     undo_to(buffer, to);
     buffer->mark = to;
     buffer->epoch += buffer->depth == 0;
-    tk_buffer_settled(buffer);
     return NULL;
 }
 
@@ -204,5 +201,4 @@ tk_buffer_discard_values(struct tk_buffer *buffer)
     buffer->is_discarded = true;
     buffer->generation++;
     buffer->epoch++;
-    tk_buffer_settled(buffer);
 }

@@ -1,41 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a transaction sees: its own writes over something below, which is the
- * snapshot or whatever else speaks these two small faces. The buffer wins, a
- * tombstone hides.
+ * What a transaction sees of a range: its own writes over a stream of pairs,
+ * such as a page of its snapshot. The buffer wins, a tombstone hides.
  *
- * Runs on the caller's thread; the faces may wait and fail, the union passes
- * their errors up and is at its end then.
+ * Runs on the caller's thread; the stream may fail, the union passes its
+ * errors up and is at its end then.
  */
 #ifndef TK_TXN_BUFFER_UNION_H
 #define TK_TXN_BUFFER_UNION_H
 
 #include "txn/buffer.h"
-
-/* ---- points ---- */
-
-struct tk_found {
-    tikv_slice value;   /* no data: not there */
-    uint64_t commit_ts; /* 0: not asked for, or the transaction's own */
-};
-
-/* Something that answers keys in one go. `found` has `count` places, all of
- * them absent at the call; a value lives as its owner says. */
-struct tk_below {
-    tikv_error *(*get)(struct tk_below *below, const tikv_slice *keys,
-                       size_t count, bool with_commit_ts,
-                       struct tk_found *found);
-};
-
-/* Gives found[i] for keys[i]; asks below, once, only for what the buffer does
- * not know, and not at all when that is nothing. Own values live as those of
- * the buffer do. */
-tikv_error *
-tk_union_get(const struct tk_buffer *buffer, struct tk_below *below,
-             const tikv_slice *keys, size_t count, bool with_commit_ts,
-             struct tk_found *found) __attribute__((warn_unused_result));
-
-/* ---- ranges ---- */
 
 /* An ordered stream of pairs, placed by its maker on the first of a range in
  * one direction. Key and value live until the next call of `next`. */

@@ -15,8 +15,13 @@
 
 #include "base/value.h"
 #include "region/hot.h"
-#include "txn/buffer_union.h"
 #include "txn/client.h"
+
+/* What is read of one key. */
+struct tk_found {
+    tikv_slice value;   /* no data: not there */
+    uint64_t commit_ts; /* 0: not asked for */
+};
 
 /* Values of kvrpcpb.IsolationLevel. */
 enum tk_isolation {
@@ -135,28 +140,5 @@ tikv_error *
 tk_snapshot_scan(struct tk_snapshot *snapshot, struct tk_op *op,
                  tikv_range range, const struct tk_scan_options *options,
                  tikv_pairs **out) __attribute__((warn_unused_result));
-
-/* Page after page as the source of a union. Lies where the caller likes; the
- * op is that of the call now running and is set again before each `next`.
- * Pair with tk_scan_source_fini(). */
-struct tk_scan_source {
-    struct tk_source source; /* first */
-    struct tk_snapshot *snapshot;
-    struct tk_op *op;
-    struct tk_scan_options options;
-    tikv_pairs *page; /* its rest is what follows it */
-    size_t place;
-};
-
-/* Places it on the first pair. The range is borrowed until the first page is
- * in, which is before this returns. */
-tikv_error *
-tk_scan_source_init(struct tk_scan_source *source, struct tk_snapshot *snapshot,
-                    struct tk_op *op, tikv_range range,
-                    const struct tk_scan_options *options)
-    __attribute__((warn_unused_result));
-
-void
-tk_scan_source_fini(struct tk_scan_source *source);
 
 #endif

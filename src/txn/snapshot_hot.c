@@ -11,6 +11,7 @@
  */
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/slice.h"
 #include "base/spent.h"
 #include "pd/oracle.h"
 #include "txn/snapshot_inner.h"

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/slice.h"
+#include "txn/buffer_union.h"
 
 static tikv_error *
 no_memory(void)

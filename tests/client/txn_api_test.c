@@ -234,12 +234,14 @@ txn__batch_get_is_the_union(void **state)
 {
     const tikv_slice keys[] = { kv_text("a"), kv_text("b"), kv_text("c"),
                                 kv_text("d"), kv_text("e"), kv_text("a") };
+    const tikv_slice own[] = { kv_text("b"), kv_text("c"), kv_text("e") };
     static const char *const wanted[] = { "a0", "b1", "c1", NULL, NULL, "a0" };
     tikv_read_options options = TIKV_READ_OPTIONS_INIT;
     tikv_value *value;
     tikv_pairs *pairs;
     tikv_txn *txn;
     struct kv kv;
+    uint64_t calls;
     size_t i;
 
     (void)state;
@@ -255,6 +257,18 @@ txn__batch_get_is_the_union(void **state)
             pair->value, wanted[i] == NULL ? KV_ABSENT : kv_text(wanted[i])));
     }
     tikv_pairs_free(pairs);
+    /* Nobody is asked for what the transaction wrote itself. */
+    calls = tikv_cluster_calls(kv.cluster, "tikv.KvBatchGet") +
+            tikv_cluster_calls(kv.cluster, "tikv.KvGet");
+    kv_ok(tikv_txn_batch_get(txn, own, 3, NULL, &pairs));
+    assert_true(kv_equal(tikv_pairs_data(pairs)[1].value, kv_text("c1")));
+    assert_null(tikv_pairs_data(pairs)[2].value.data);
+    tikv_pairs_free(pairs);
+    txn_expect(txn, "b", "b1");
+    txn_expect(txn, "e", NULL);
+    assert_int_equal(tikv_cluster_calls(kv.cluster, "tikv.KvBatchGet") +
+                         tikv_cluster_calls(kv.cluster, "tikv.KvGet"),
+                     calls);
     /* When others committed; own writes are not committed yet. */
     options.flags = TIKV_READ_COMMIT_TS;
     kv_ok(tikv_txn_batch_get(txn, keys, 3, &options, &pairs));

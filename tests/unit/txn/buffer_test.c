@@ -296,40 +296,15 @@ discard__keeps_keys_and_handles(void **state)
     assert_true(tk_entry_value(buffer, handle, &value));
     tk_buffer_discard_values(buffer);
     assert_true(tk_slice_equal(tk_entry_key(handle), tk_slice_text("a")));
-    assert_int_equal(tk_entry_flags(handle), TK_KEY_LOCKED);
     assert_false(tk_entry_value(buffer, handle, &value));
+    assert_true(tk_buffer_get(buffer, tk_slice_text("a"), &item));
+    assert_int_equal(item.flags, TK_KEY_LOCKED);
     expect(buffer, "a", NULL);
     tk_buffer_iterate(buffer, TK_WALK_ALL, NOTHING, NOTHING, false, &iter);
     expect_text(&iter, "a");
     expect_code(tk_buffer_set(buffer, tk_slice_text("a"), tk_slice_text("2"),
                               0),
                 TIKV_ERR_STATE);
-    tk_buffer_free(buffer);
-}
-
-static void
-remember_footprint(void *arg, size_t footprint)
-{
-    *(size_t *)arg = footprint;
-}
-
-static void
-hook__is_told_the_footprint(void **state)
-{
-    struct tk_buffer *buffer = tk_buffer_new();
-    size_t told = 0;
-
-    (void)state;
-    assert_int_equal(tk_buffer_footprint(buffer), 0);
-    tk_buffer_set_hook(buffer, remember_footprint, &told);
-    expect(buffer, "nothing", NULL);
-    assert_int_equal(tk_buffer_footprint(buffer), 0);
-    put(buffer, "k", "v");
-    assert_true(told > 0);
-    put_numbers(buffer, 0, 10000, 1, 0);
-    assert_int_equal(told, tk_buffer_footprint(buffer));
-    tk_buffer_reset(buffer);
-    assert_int_equal(told, 0);
     tk_buffer_free(buffer);
 }
 
@@ -412,7 +387,6 @@ main(void)
         harness_test(set__writes_over_values_in_their_place),
         harness_test(value__larger_than_a_block_gets_its_own),
         harness_test(discard__keeps_keys_and_handles),
-        harness_test(hook__is_told_the_footprint),
         harness_test(footprint__of_a_million_keys_is_bounded),
         harness_test(mutations__keep_key_op_and_flags),
     };

@@ -2,49 +2,22 @@
 /* The buffer over a sorted array. */
 #include "unit/txn/words.h"
 
-#include "base/alloc.h"
 #include "txn/buffer_union.h"
 
 struct row {
     const char *key;
     const char *value;
-    uint64_t commit_ts;
 };
 
-/* Both faces over one array, sorted. */
+/* A stream of a sorted array. */
 struct array {
-    struct tk_below below; /* first */
     struct tk_source source;
     const struct row *rows;
     size_t count;
     size_t at;
-    size_t asked; /* keys */
     size_t fail_at; /* the source fails on its way here */
     bool is_reverse;
 };
-
-static tikv_error *
-array_get(struct tk_below *below, const tikv_slice *keys, size_t count,
-          bool with_commit_ts, struct tk_found *found)
-{
-    struct array *array = (struct array *)below;
-    size_t i;
-    size_t j;
-
-    (void)with_commit_ts;
-    array->asked += count;
-    for (i = 0; i < count; i++) {
-        for (j = 0; j < array->count; j++) {
-            const struct row *row = &array->rows[j];
-
-            if (tk_slice_equal(keys[i], tk_slice_text(row->key))) {
-                found[i].value = tk_slice_text(row->value);
-                found[i].commit_ts = row->commit_ts;
-            }
-        }
-    }
-    return NULL;
-}
 
 static void
 array_show(struct array *array)
@@ -76,88 +49,19 @@ array_next(struct tk_source *source)
 }
 
 static const struct row LETTERS[] = {
-    { "a", "1", 11 }, { "b", "2", 12 }, { "c", "3", 3 }, { "d", "4", 4 },
+    { "a", "1" }, { "b", "2" }, { "c", "3" }, { "d", "4" },
 };
 
 static struct array
 array_of(const struct row *rows, size_t count, bool is_reverse)
 {
-    struct array array = { .below = { array_get },
-                           .source = { .next = array_next },
+    struct array array = { .source = { .next = array_next },
                            .rows = rows,
                            .count = count,
                            .is_reverse = is_reverse };
 
     array_show(&array);
     return array;
-}
-
-static void
-union__gets_own_values_before_those_below(void **state)
-{
-    struct array array = array_of(LETTERS, 4, false);
-    struct tk_buffer *buffer = tk_buffer_new();
-    tikv_slice key = tk_slice_text("a");
-    struct tk_found found;
-
-    (void)state;
-    assert_null(tk_union_get(buffer, &array.below, &key, 1, false, &found));
-    assert_true(tk_slice_equal(found.value, tk_slice_text("1")));
-    assert_int_equal(found.commit_ts, 0);
-    assert_null(tk_union_get(buffer, &array.below, &key, 1, true, &found));
-    assert_int_equal(found.commit_ts, 11);
-    array.asked = 0;
-    put(buffer, "a", "2");
-    assert_int_equal(tk_buffer_count(buffer), 1);
-    assert_int_equal(tk_buffer_size(buffer), 2);
-    assert_null(tk_union_get(buffer, &array.below, &key, 1, true, &found));
-    assert_true(tk_slice_equal(found.value, tk_slice_text("2")));
-    assert_int_equal(found.commit_ts, 0);
-    drop(buffer, "a");
-    assert_null(tk_union_get(buffer, &array.below, &key, 1, true, &found));
-    assert_null(found.value.data);
-    put(buffer, "a", "3");
-    assert_null(tk_union_get(buffer, &array.below, &key, 1, true, &found));
-    assert_true(tk_slice_equal(found.value, tk_slice_text("3")));
-    assert_int_equal(array.asked, 0);
-    tk_buffer_free(buffer);
-}
-
-static void
-union__gets_many_and_asks_for_the_rest(void **state)
-{
-    static const char *const names[] = { "a", "b", "c", "d", "e" };
-    static const char *const values[] = { "a2", NULL, "3", "4", NULL };
-    static const uint64_t stamps[] = { 0, 0, 3, 4, 0 };
-    struct array array = array_of(LETTERS, 4, false);
-    struct tk_buffer *buffer = tk_buffer_new();
-    struct tk_found found[5];
-    tikv_slice keys[5];
-    size_t i;
-    int round;
-
-    (void)state;
-    put(buffer, "a", "a2");
-    drop(buffer, "b");
-    mark(buffer, "c", TK_KEY_SET(TK_KEY_LOCKED));
-    for (i = 0; i < 5; i++) {
-        keys[i] = tk_slice_text(names[i]);
-    }
-    for (round = 0; round < 2; round++) {
-        array.asked = 0;
-        assert_null(tk_union_get(buffer, &array.below, keys, 5, round == 1,
-                                 found));
-        assert_int_equal(array.asked, 3);
-        for (i = 0; i < 5; i++) {
-            assert_int_equal(found[i].value.data != NULL, values[i] != NULL);
-            if (values[i] != NULL) {
-                assert_true(tk_slice_equal(found[i].value,
-                                           tk_slice_text(values[i])));
-            }
-            assert_int_equal(found[i].commit_ts, round == 1 ? stamps[i] : 0);
-        }
-    }
-    tk_buffer_free(buffer);
 }
 
 static void
@@ -230,8 +134,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        harness_test(union__gets_own_values_before_those_below),
-        harness_test(union__gets_many_and_asks_for_the_rest),
         harness_test(union__merges_both_ways),
         harness_test(union__passes_errors_up_and_refuses_change),
     };

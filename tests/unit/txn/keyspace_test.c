@@ -199,24 +199,9 @@ scans(struct place *place, tikv_range range, bool reverse, const char *expected)
 {
     struct tk_scan_options options = { .page_count = 2, .reverse = reverse };
     struct tk_snapshot *snapshot = snapshot_now(place);
-    struct tk_scan_source rows;
-    char text[128] = "";
-    struct tk_op op;
 
-    place_begin(place, &op);
-    world_ok(tk_scan_source_init(&rows, snapshot, &op, range, &options));
-    while (rows.source.is_valid) {
-        snprintf(text + strlen(text), sizeof(text) - strlen(text),
-                 "%s%.*s=%.*s", text[0] == '\0' ? "" : ",",
-                 (int)rows.source.key.len, (const char *)rows.source.key.data,
-                 (int)rows.source.value.len,
-                 (const char *)rows.source.value.data);
-        world_ok(rows.source.next(&rows.source));
-    }
-    tk_scan_source_fini(&rows);
-    tk_op_fini(&op);
+    place_rows(place, snapshot, range, &options, expected);
     tk_snapshot_unref(snapshot);
-    assert_string_equal(text, expected);
 }
 
 /* Among locks that are committed, dead and alive, over two regions. */

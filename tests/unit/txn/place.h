@@ -11,6 +11,7 @@
 #include "fixture/data.h"
 #include "txn/client.h"
 #include "txn/resolver.h"
+#include "txn/snapshot.h"
 #include "wire/key.h"
 
 struct place {
@@ -76,6 +77,40 @@ static inline void
 place_begin(struct place *place, struct tk_op *op)
 {
     assert_true(tk_op_init(op, place->w->exec, NULL, 20000 * TK_MS));
+}
+
+/* The rows of a range, page after page, as "a=1,b=2". */
+static inline void
+place_rows(struct place *place, struct tk_snapshot *snapshot,
+           tikv_range range, const struct tk_scan_options *options,
+           const char *expected)
+{
+    tikv_pairs *before = NULL;
+    tikv_pairs *page;
+    char text[2048] = "";
+    struct tk_op op;
+    size_t i;
+
+    place_begin(place, &op);
+    do {
+        world_ok(tk_snapshot_scan(snapshot, &op, range, options, &page));
+        for (i = 0; i < page->count; i++) {
+            const tikv_pair *row = &page->data[i];
+
+            snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                     "%s%.*s=%.*s", text[0] == '\0' ? "" : ",",
+                     (int)row->key.len, (const char *)row->key.data,
+                     (int)row->value.len,
+                     row->value.data == NULL ? ""
+                                             : (const char *)row->value.data);
+        }
+        /* The range lies in the page before. */
+        tikv_pairs_free(before);
+        before = page;
+    } while (tikv_pairs_next(page, &range));
+    tikv_pairs_free(page);
+    tk_op_fini(&op);
+    assert_string_equal(text, expected);
 }
 
 static inline void

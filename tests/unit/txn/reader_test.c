@@ -69,23 +69,8 @@ expect_rows(struct place *place, struct tk_snapshot *snapshot, bool reverse,
 {
     struct tk_scan_options options = { .page_count = 3, .reverse = reverse };
     const tikv_range all = { { NULL, 0 }, { NULL, 0 } };
-    struct tk_scan_source rows;
-    char text[512] = "";
-    struct tk_op op;
 
-    place_begin(place, &op);
-    world_ok(tk_scan_source_init(&rows, snapshot, &op, all, &options));
-    while (rows.source.is_valid) {
-        snprintf(text + strlen(text), sizeof(text) - strlen(text),
-                 "%s%.*s=%.*s", text[0] == '\0' ? "" : ",",
-                 (int)rows.source.key.len, (const char *)rows.source.key.data,
-                 (int)rows.source.value.len,
-                 (const char *)rows.source.value.data);
-        world_ok(rows.source.next(&rows.source));
-    }
-    tk_scan_source_fini(&rows);
-    tk_op_fini(&op);
-    assert_string_equal(text, expected);
+    place_rows(place, snapshot, all, &options, expected);
 }
 
 /* ---- a lock instead of an answer ---- */

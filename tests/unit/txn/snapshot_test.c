@@ -58,26 +58,9 @@ scan_all(struct place *place, struct tk_snapshot *snapshot, const char *start,
          const char *end, const struct tk_scan_options *options,
          const char *expected)
 {
-    struct tk_scan_source source;
-    char text[2048] = "";
-    struct tk_op op;
     tikv_range range = { tk_slice_text(start), tk_slice_text(end) };
 
-    place_begin(place, &op);
-    world_ok(tk_scan_source_init(&source, snapshot, &op, range, options));
-    while (source.source.is_valid) {
-        snprintf(
-            text + strlen(text), sizeof(text) - strlen(text), "%s%.*s=%.*s",
-            text[0] == '\0' ? "" : ",", (int)source.source.key.len,
-            (const char *)source.source.key.data, (int)source.source.value.len,
-            source.source.value.data == NULL
-                ? ""
-                : (const char *)source.source.value.data);
-        world_ok(source.source.next(&source.source));
-    }
-    assert_string_equal(text, expected);
-    tk_scan_source_fini(&source);
-    tk_op_fini(&op);
+    place_rows(place, snapshot, range, options, expected);
 }
 
 /* ---- versions ---- */
