@@ -27,8 +27,9 @@ tikv_client_open(const tikv_config *config, tikv_client **out);
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_client_connect(const char *endpoints, tikv_client **out);
 
-/* Waits until nothing is in flight. Blocks. TIKV_ERR_TIMEOUT when something
- * still is. */
+/* Waits until nothing is in flight: calls, futures, and what goes on behind
+ * transactions, as the commit of their other keys and the locks that readers
+ * clean away. Blocks. TIKV_ERR_TIMEOUT when something still is. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_client_drain(tikv_client *client, int64_t timeout_ms);
 

@@ -231,7 +231,8 @@ tikv_txn_fn(tikv_txn *txn, void *arg);
  *
  * `*commit_ts`, which may be NULL, is 0 when nothing was written. Blocks up
  * to the timeout of `options->call`, attempts and pauses included; `body`
- * gives its own calls what time it likes.
+ * gives its own calls what time it likes. When that time is over after a
+ * retryable error, the answer is that error and not TIKV_ERR_TIMEOUT.
  */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_txn_run(tikv_client *client, const tikv_txn_options *options,

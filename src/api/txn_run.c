@@ -48,11 +48,26 @@ try_once(tikv_client *client, const tikv_txn_options *options,
     return error;
 }
 
-/* NULL after a pause; else the loop is over, with the error of its last
- * attempt. */
+/* The time was over during this attempt: the trouble of the one before, which
+ * cost it, says more. Takes both errors. */
 static tikv_error *
+blame(const tikv_client *client, const tikv_call *call, tikv_error *trouble,
+      tikv_error *error)
+{
+    if (trouble == NULL || tikv_error_code(error) != TIKV_ERR_TIMEOUT ||
+        call->deadline_ns == 0 ||
+        tk_now(client->router.rt) < call->deadline_ns) {
+        tikv_error_free(trouble);
+        return error;
+    }
+    tikv_error_free(error);
+    return trouble;
+}
+
+/* False: the loop is over, with *error as its answer. */
+static bool
 pause_after(tikv_client *client, const tikv_txn_options *options,
-            uint32_t attempt, tikv_error *error)
+            uint32_t attempt, tikv_error **error)
 {
     struct tk_runtime *rt = client->router.rt;
     struct tk_op op;
@@ -70,13 +85,16 @@ pause_after(tikv_client *client, const tikv_txn_options *options,
         end = tk_op_end(&op, end);
         tk_door_leave(client, &op);
     }
-    if (tikv_error_code(end) == TIKV_ERR_TIMEOUT) {
-        /* The trouble says more than that time is over. */
-        tikv_error_free(end);
-        return error;
+    if (end == NULL) {
+        return true;
     }
-    tikv_error_free(error);
-    return end;
+    if (tikv_error_code(end) == TIKV_ERR_TIMEOUT) {
+        tikv_error_free(end);
+    } else {
+        tikv_error_free(*error);
+        *error = end;
+    }
+    return false;
 }
 
 tikv_error *
@@ -99,17 +117,12 @@ tikv_txn_run(tikv_client *client, const tikv_txn_options *options,
     }
     limit_call(&copy.call, client);
     copy.call.struct_size = sizeof(copy);
-    for (;;) {
-        error = try_once(client, &copy, body, arg, &ts);
-        if (!tikv_error_is_retryable(error) ||
-            ++attempt >= copy.attempts_count || copy.start_ts != 0) {
-            break;
-        }
-        error = pause_after(client, &copy, attempt, error);
-        if (error != NULL) {
-            break;
-        }
-    }
+    do {
+        error = blame(client, &copy.call, error,
+                      try_once(client, &copy, body, arg, &ts));
+    } while (tikv_error_is_retryable(error) && copy.start_ts == 0 &&
+             ++attempt < copy.attempts_count &&
+             pause_after(client, &copy, attempt, &error));
     if (error == NULL && commit_ts != NULL) {
         *commit_ts = ts;
     }

@@ -65,14 +65,15 @@ tk_exec_refusal(struct tk_exec *exec) __attribute__((warn_unused_result));
 bool
 tk_exec_is_closing(struct tk_exec *exec);
 
-/* Futures alive: not yet ready. (future.c counts them.) */
+/* What is alive: futures not yet ready (future.c counts them), and work that
+ * goes on behind calls. */
 void
 tk_exec_live_begin(struct tk_exec *exec);
 
 void
 tk_exec_live_end(struct tk_exec *exec);
 
-/* Waits until no future is alive and no blocking call inside; false when the
+/* Waits until nothing is alive and no blocking call inside; false when the
  * time is over. On a library thread it only looks. */
 bool
 tk_exec_drain(struct tk_exec *exec, int64_t until);

@@ -31,6 +31,7 @@ count_out(struct tk_chores *chores)
     tk_mutex_lock(&chores->lock);
     chores->count--;
     waiter = chores->count == 0 ? chores->waiter : NULL;
+    tk_exec_live_end(chores->exec);
     tk_mutex_unlock(&chores->lock);
     if (waiter != NULL) {
         tk_wakes_ring(&wakes, waiter);
@@ -60,6 +61,7 @@ tk_chores_add(struct tk_chores *chores, struct tk_chore *chore)
 {
     chore->chores = chores;
     chore->work.run = run;
+    tk_exec_live_begin(chores->exec);
     tk_mutex_lock(&chores->lock);
     chores->count++;
     tk_mutex_unlock(&chores->lock);

@@ -3,7 +3,7 @@
  * Work that outlives the call that caused it: committing the keys behind a
  * committed primary, rolling back what a failed commit left. It runs in the
  * pool, with a time of its own; no deadline or cancel of a caller ends it.
- * Close waits for it before anything else stops.
+ * Close waits for it before anything else stops, and drain counts it.
  *
  * Any thread. Lock: rank LEAF, for the count.
  */

@@ -490,6 +490,7 @@ run_cleaner(struct tk_work *work, bool refused)
         }
         tk_free(item);
     }
+    tk_exec_live_end(resolver->client->router.exec);
 }
 
 /* Under the lock: somebody to do it, who is busy from now on. */
@@ -537,6 +538,23 @@ enqueue(struct tk_resolver *resolver, struct tk_clean_item *item,
     return is_new;
 }
 
+/* To the pool. Who drains the client waits for it, too. */
+static void
+send(struct tk_resolver *resolver, struct tk_cleaner *cleaner)
+{
+    struct tk_exec *exec = resolver->client->router.exec;
+
+    tk_exec_live_begin(exec);
+    if (!tk_exec_push(exec, &cleaner->work, false)) {
+        /* The pool has more than enough to do: what is queued waits for the
+         * next one who comes by. */
+        tk_mutex_lock(&resolver->lock);
+        cleaner->is_busy = false;
+        tk_mutex_unlock(&resolver->lock);
+        tk_exec_live_end(exec);
+    }
+}
+
 void
 tk_clean_later(struct tk_resolver *resolver, const tikv_call *call,
                const struct tk_cleaning *cleaning)
@@ -556,13 +574,8 @@ tk_clean_later(struct tk_resolver *resolver, const tikv_call *call,
     if (!enqueue(resolver, item, &cleaner)) {
         tk_free(item);
     }
-    if (cleaner != NULL &&
-        !tk_exec_push(resolver->client->router.exec, &cleaner->work, false)) {
-        /* The pool has more than enough to do: what is queued waits for the
-         * next one who comes by. */
-        tk_mutex_lock(&resolver->lock);
-        cleaner->is_busy = false;
-        tk_mutex_unlock(&resolver->lock);
+    if (cleaner != NULL) {
+        send(resolver, cleaner);
     }
 }
 

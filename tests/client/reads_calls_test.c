@@ -176,12 +176,36 @@ calls__of_reads_are_told_in_the_manual(void **state)
     assert_true(is_right);
 }
 
+/* A reader leaves it to others to clean the locks it passed. */
+static void
+drain__waits_for_what_cleans_behind_readers(void **state)
+{
+    tikv_snapshot *snapshot;
+    uint64_t cleaned;
+    struct kv kv;
+
+    (void)state;
+    kv_open_plain(&kv);
+    txn_sees(kv.client, "z", NULL);
+    dead(&kv);
+    cleaned = txn_calls(&kv, methods[RESOLVE]);
+    (void)kv_fault(&kv, "on=tikv.KvResolveLock do=delay(300)");
+    kv_ok(tikv_snapshot_open(kv.client, NULL, &snapshot));
+    scan(snapshot);
+    kv_fails(tikv_client_drain(kv.client, 0), TIKV_ERR_TIMEOUT);
+    kv_ok(tikv_client_drain(kv.client, 20000));
+    assert_int_equal(txn_calls(&kv, methods[RESOLVE]), cleaned + 1);
+    tikv_snapshot_free(snapshot);
+    kv_close(&kv);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(calls__of_reads_among_locks_are_few),
         harness_test(calls__of_reads_are_told_in_the_manual),
+        harness_test(drain__waits_for_what_cleans_behind_readers),
     };
 
     return harness_run(tests);

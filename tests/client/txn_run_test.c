@@ -80,10 +80,52 @@ run__gives_up_when_attempts_or_time_are_used_up(void **state)
     assert_int_equal(counter.runs, 3);
     /* The trouble is the answer, not the clock. */
     options.attempts_count = 1000000;
-    options.call.timeout_ms = 200;
+    options.call.timeout_ms = 200 * harness_stretch();
     counter.conflicts = 1000000;
     kv_fails(tikv_txn_run(kv.client, &options, count_up, &counter, NULL),
              TIKV_ERR_WRITE_CONFLICT);
+    kv_close(&kv);
+}
+
+struct late {
+    const struct kv *kv;
+    int64_t until_ns;
+    unsigned runs;
+};
+
+/* The first attempt loses against another, the second lasts too long. */
+static tikv_error *
+lose_then_be_late(tikv_txn *txn, void *arg)
+{
+    tikv_read_options options = TIKV_READ_OPTIONS_INIT;
+    struct late *late = arg;
+    tikv_value *value;
+
+    if (++late->runs == 1) {
+        txn_set(late->kv->client, "n", "5");
+        return tikv_txn_put(txn, kv_text("n"), kv_text("6"));
+    }
+    (void)kv_fault(late->kv, "on=tikv.KvGet do=drop_request");
+    options.call.deadline_ns = late->until_ns + 1000000;
+    return tikv_txn_get(txn, kv_text("n"), &options, &value);
+}
+
+static void
+run__blames_the_conflict_that_cost_the_time(void **state)
+{
+    tikv_txn_options options = TIKV_TXN_OPTIONS_INIT;
+    struct late late = { .runs = 0 };
+    struct kv kv;
+
+    (void)state;
+    kv_open(&kv, &usual);
+    late.kv = &kv;
+    late.until_ns = tikv_now_ns() + 500000000 * (int64_t)harness_stretch();
+    options.call.deadline_ns = late.until_ns;
+    kv_fails(
+        tikv_txn_run(kv.client, &options, lose_then_be_late, &late, NULL),
+        TIKV_ERR_WRITE_CONFLICT);
+    assert_int_equal(late.runs, 2);
     kv_close(&kv);
 }
 
@@ -301,6 +343,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         harness_test(run__does_it_again_after_a_conflict),
         harness_test(run__gives_up_when_attempts_or_time_are_used_up),
+        harness_test(run__blames_the_conflict_that_cost_the_time),
         harness_test(run__ends_with_the_bodys_error),
         harness_test(run__never_repeats_what_is_undetermined),
         harness_test(future__promises_what_the_call_gives),
