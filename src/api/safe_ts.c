@@ -65,8 +65,8 @@ run(struct tikv_future *future, struct tk_op *op)
     struct promise *promise = (struct promise *)(void *)future;
 
     op->details = promise->details;
-    return tk_stores_safe_ts(promise->client->router.stores, op,
-                             promise->scope, &future->outcome.number[0]);
+    return tk_stores_safe_ts(promise->client->router.stores, op, promise->scope,
+                             &future->outcome.number[0]);
 }
 
 static const struct tk_future_ops ops = { .run = run };
@@ -92,10 +92,9 @@ tikv_timestamp_safe_async(tikv_client *client, const tikv_call *call,
     scope = scope_of(client, scope);
     size = strlen(scope) + 1;
     calls_size = tk_call_copy_size(&copy);
-    future = tk_future_new(client->router.exec,
-                           sizeof(*promise) + calls_size + size, &ops,
-                           TK_KIND_U64, &copy,
-                           tk_config_ns(&client->config.call_timeout_ms));
+    future = tk_future_new(
+        client->router.exec, sizeof(*promise) + calls_size + size, &ops,
+        TK_KIND_U64, &copy, tk_config_ns(&client->config.call_timeout_ms));
     if (future == NULL) {
         return tk_future_immortal();
     }

@@ -108,8 +108,8 @@ read_word(const struct tk_setting_row *row, const char *text, int64_t *out)
         snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
                  i == 0 ? "" : ", ", words[i]);
     }
-    return tk_error(TIKV_ERR_ARGUMENT, "%s: \"%s\" is not one of %s",
-                    row->name, text, all);
+    return tk_error(TIKV_ERR_ARGUMENT, "%s: \"%s\" is not one of %s", row->name,
+                    text, all);
 }
 
 static tikv_error *
@@ -297,14 +297,14 @@ check_together(const struct tk_config *config)
     error = check_source(config->security_ca_file, "security.ca_file",
                          config->security_ca_pem, "security.ca_pem", &ca);
     if (error == NULL) {
-        error = check_source(config->security_cert_file, "security.cert_file",
-                             config->security_cert_pem, "security.cert_pem",
-                             &cert);
+        error =
+            check_source(config->security_cert_file, "security.cert_file",
+                         config->security_cert_pem, "security.cert_pem", &cert);
     }
     if (error == NULL) {
-        error = check_source(config->security_key_file, "security.key_file",
-                             config->security_key_pem, "security.key_pem",
-                             &key);
+        error =
+            check_source(config->security_key_file, "security.key_file",
+                         config->security_key_pem, "security.key_pem", &key);
     }
     if (error != NULL) {
         return error;
@@ -381,8 +381,8 @@ tikv_config_new(tikv_config **out)
         error = tk_error_immortal(TIKV_ERR_MEMORY);
     }
     for (i = 0; error == NULL && i < tk_settings_count; i++) {
-        error = set_row(&config->values, &tk_settings[i],
-                        tk_settings[i].initial);
+        error =
+            set_row(&config->values, &tk_settings[i], tk_settings[i].initial);
     }
     if (error != NULL) {
         tikv_config_free(config);

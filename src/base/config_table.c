@@ -245,8 +245,7 @@ const struct tk_setting_row tk_settings[] = {
 
 const size_t tk_settings_count = sizeof(tk_settings) / sizeof(tk_settings[0]);
 
-_Static_assert(sizeof(tk_settings) / sizeof(tk_settings[0]) <=
-                   TK_SETTINGS_MAX,
+_Static_assert(sizeof(tk_settings) / sizeof(tk_settings[0]) <= TK_SETTINGS_MAX,
                "more rows than lent texts");
 
 const char *const *

@@ -75,8 +75,8 @@ question_done(struct tk_request *request, const struct tk_reply *reply,
     struct question *question = (struct question *)(void *)request;
 
     question->is_closed = reply->status == TK_REPLY_CLOSED;
-    question->has_told = reply->status == TK_REPLY_OK &&
-                         read_answer(reply, &question->ts);
+    question->has_told =
+        reply->status == TK_REPLY_OK && read_answer(reply, &question->ts);
     tk_frame_unref(reply->frame, 1);
     tk_op_push(question->op, &question->note, wakes);
 }
@@ -88,8 +88,7 @@ send(struct round *round, struct question *question)
     char text[ADDRESS_MAX];
     struct tk_conn *conn;
 
-    if (question->address.size == 0 ||
-        question->address.size >= sizeof(text)) {
+    if (question->address.size == 0 || question->address.size >= sizeof(text)) {
         return;
     }
     memcpy(text, question->address.data, question->address.size);
@@ -104,8 +103,8 @@ send(struct round *round, struct question *question)
     question->request.done = question_done;
     question->request.parts.command = TK_CMD_GET_STORE_SAFE_TS;
     question->request.parts.body = round->body;
-    question->request.deadline = tk_after(tk_now(round->op->rt),
-                                          ANSWER_MS * TK_MS);
+    question->request.deadline =
+        tk_after(tk_now(round->op->rt), ANSWER_MS * TK_MS);
     submitted = tk_conn_submit(conn, &question->request, false);
     tk_conn_unref(conn);
     if (submitted == TK_SUBMIT_OK) {
@@ -138,8 +137,8 @@ take_answers(struct round *round)
         tk_mutex_lock(&round->stores->lock);
         if (question->has_told) {
             slot->has_told_safe_ts = true;
-            slot->safe_ts = slot->safe_ts > question->ts ? slot->safe_ts
-                                                         : question->ts;
+            slot->safe_ts =
+                slot->safe_ts > question->ts ? slot->safe_ts : question->ts;
         }
         tk_mutex_unlock(&round->stores->lock);
     }
@@ -304,8 +303,8 @@ tk_stores_safe_ts_of(struct tk_stores *stores, struct tk_op *op,
 }
 
 tikv_error *
-tk_stores_safe_ts(struct tk_stores *stores, struct tk_op *op,
-                  const char *scope, uint64_t *out)
+tk_stores_safe_ts(struct tk_stores *stores, struct tk_op *op, const char *scope,
+                  uint64_t *out)
 {
     struct tk_arena *arena = tk_arena_new();
     const struct metapb_Store *const *facts = NULL;

@@ -245,8 +245,7 @@ apply(struct tk_buffer *buffer, struct write *write)
     write->entry->flags = after;
     buffer->size = write->size;
     buffer->generation++;
-    buffer->is_dirty |= buffer->depth == 0 ||
-                        (after & TK_KEY_PERSISTENT) != 0;
+    buffer->is_dirty |= buffer->depth == 0 || (after & TK_KEY_PERSISTENT) != 0;
     return NULL;
 }
 
@@ -265,8 +264,7 @@ tk_buffer_set(struct tk_buffer *buffer, tikv_slice key, tikv_slice value,
 }
 
 tikv_error *
-tk_buffer_remove(struct tk_buffer *buffer, tikv_slice key,
-                 tk_key_change change)
+tk_buffer_remove(struct tk_buffer *buffer, tikv_slice key, tk_key_change change)
 {
     static const uint8_t nothing;
     struct write write = { .key = key, .value = { &nothing, 0 } };
@@ -314,8 +312,8 @@ tk_buffer_history(const struct tk_buffer *buffer, tikv_slice key,
                   tikv_slice *value)
 {
     const struct tk_entry *entry = tk_tree_find(&buffer->tree, key);
-    uint64_t position = entry == NULL || buffer->is_discarded ? 0
-                                                              : entry->newest;
+    uint64_t position =
+        entry == NULL || buffer->is_discarded ? 0 : entry->newest;
 
     while (position != 0) {
         struct tk_record *record = tk_log_at(&buffer->log, position);

@@ -276,9 +276,9 @@ timestamp__safe_is_one_that_every_replica_can_read_at(void **state)
     tikv_pairs_free(pairs);
     tikv_snapshot_free(snapshot);
     assert_true(tikv_cluster_calls(kv.cluster, "tikv.KvScan") >= 4);
-    assert_int_equal(tikv_cluster_seen(kv.cluster, NULL,
-                                       "region_error:data_is_not_ready"),
-                     0);
+    assert_int_equal(
+        tikv_cluster_seen(kv.cluster, NULL, "region_error:data_is_not_ready"),
+        0);
     /* No store has that label. */
     local = kv_client(&kv, settings);
     kv_ok(tikv_timestamp_safe(local, NULL, NULL, &again));

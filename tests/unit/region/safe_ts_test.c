@@ -197,8 +197,8 @@ asks_columns_elsewhere(struct world *w)
     add(w, &facts, 1, 1);
     store = add(w, &facts, 11, 0);
     label(store, &facts, "engine", "tiflash");
-    metapb_Store_set_peer_address(
-        store, metapb_Store_address(add(w, &facts, 2, 2)));
+    metapb_Store_set_peer_address(store,
+                                  metapb_Store_address(add(w, &facts, 2, 2)));
     facts.count--;
     store = add(w, &facts, 12, 0);
     label(store, &facts, "engine", "tiflash_compute");

@@ -24,8 +24,8 @@ array_show(struct array *array)
 {
     array->source.is_valid = array->at < array->count;
     if (array->source.is_valid) {
-        size_t at = array->is_reverse ? array->count - 1 - array->at
-                                      : array->at;
+        size_t at =
+            array->is_reverse ? array->count - 1 - array->at : array->at;
 
         array->source.key = tk_slice_text(array->rows[at].key);
         array->source.value = tk_slice_text(array->rows[at].value);
@@ -49,7 +49,10 @@ array_next(struct tk_source *source)
 }
 
 static const struct row LETTERS[] = {
-    { "a", "1" }, { "b", "2" }, { "c", "3" }, { "d", "4" },
+    { "a", "1" },
+    { "b", "2" },
+    { "c", "3" },
+    { "d", "4" },
 };
 
 static struct array
@@ -73,9 +76,9 @@ expect_merged(const struct tk_buffer *buffer, const char *lower,
     struct tk_union_iter iter = { .is_valid = false };
     char seen[64] = "";
 
-    assert_null(tk_union_iterate(
-        buffer, &array.source, lower == NULL ? NOTHING : tk_slice_text(lower),
-        NOTHING, is_reverse, &iter));
+    assert_null(tk_union_iterate(buffer, &array.source,
+                                 lower == NULL ? NOTHING : tk_slice_text(lower),
+                                 NOTHING, is_reverse, &iter));
     while (iter.is_valid) {
         append(seen, sizeof(seen), iter.key, "");
         append(seen, sizeof(seen), iter.value, iter.is_own ? "! " : " ");
@@ -116,14 +119,14 @@ union__passes_errors_up_and_refuses_change(void **state)
 
     (void)state;
     array.fail_at = 2;
-    assert_null(tk_union_iterate(buffer, &array.source, NOTHING, NOTHING,
-                                 false, &iter));
+    assert_null(tk_union_iterate(buffer, &array.source, NOTHING, NOTHING, false,
+                                 &iter));
     assert_null(tk_union_iter_next(&iter));
     expect_code(tk_union_iter_next(&iter), TIKV_ERR_UNAVAILABLE);
     assert_false(iter.is_valid);
     array = array_of(LETTERS, 4, false);
-    assert_null(tk_union_iterate(buffer, &array.source, NOTHING, NOTHING,
-                                 false, &iter));
+    assert_null(tk_union_iterate(buffer, &array.source, NOTHING, NOTHING, false,
+                                 &iter));
     put(buffer, "aa", "new");
     expect_code(tk_union_iter_next(&iter), TIKV_ERR_STATE);
     assert_false(iter.is_valid);

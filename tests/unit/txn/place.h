@@ -81,9 +81,8 @@ place_begin(struct place *place, struct tk_op *op)
 
 /* The rows of a range, page after page, as "a=1,b=2". */
 static inline void
-place_rows(struct place *place, struct tk_snapshot *snapshot,
-           tikv_range range, const struct tk_scan_options *options,
-           const char *expected)
+place_rows(struct place *place, struct tk_snapshot *snapshot, tikv_range range,
+           const struct tk_scan_options *options, const char *expected)
 {
     tikv_pairs *before = NULL;
     tikv_pairs *page;
@@ -97,12 +96,11 @@ place_rows(struct place *place, struct tk_snapshot *snapshot,
         for (i = 0; i < page->count; i++) {
             const tikv_pair *row = &page->data[i];
 
-            snprintf(text + strlen(text), sizeof(text) - strlen(text),
-                     "%s%.*s=%.*s", text[0] == '\0' ? "" : ",",
-                     (int)row->key.len, (const char *)row->key.data,
-                     (int)row->value.len,
-                     row->value.data == NULL ? ""
-                                             : (const char *)row->value.data);
+            snprintf(
+                text + strlen(text), sizeof(text) - strlen(text), "%s%.*s=%.*s",
+                text[0] == '\0' ? "" : ",", (int)row->key.len,
+                (const char *)row->key.data, (int)row->value.len,
+                row->value.data == NULL ? "" : (const char *)row->value.data);
         }
         /* The range lies in the page before. */
         tikv_pairs_free(before);
