@@ -381,6 +381,11 @@ tikv_txn_savepoint_release(tikv_txn *txn, size_t savepoint);
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_txn_savepoint_rollback(tikv_txn *txn, size_t savepoint);
 
+/* What going back there would take away: each key that was written since, with
+ * its value, absent where it was deleted; the newest first. Never waits. */
+TIKV_API TIKV_MUST_USE tikv_error *
+tikv_txn_savepoint_writes(tikv_txn *txn, size_t savepoint, tikv_pairs **out);
+
 /* ---- what became of it ---- */
 
 /**

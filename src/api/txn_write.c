@@ -121,3 +121,17 @@ tikv_txn_savepoint_rollback(tikv_txn *txn, size_t savepoint)
 
     return error == NULL ? tk_txn_savepoint_end(txn, savepoint, false) : error;
 }
+
+tikv_error *
+tikv_txn_savepoint_writes(tikv_txn *txn, size_t savepoint, tikv_pairs **out)
+{
+    tikv_error *error = tk_txn_door_refusal(txn);
+
+    if (error == NULL && out == NULL) {
+        error = tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
+    }
+    if (out != NULL) {
+        *out = NULL;
+    }
+    return error == NULL ? tk_txn_savepoint_writes(txn, savepoint, out) : error;
+}

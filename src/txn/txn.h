@@ -166,6 +166,11 @@ tikv_error *
 tk_txn_savepoint_end(tikv_txn *txn, size_t savepoint, bool keeps)
     __attribute__((warn_unused_result));
 
+/* The keys written since with their values; absent: deleted. */
+tikv_error *
+tk_txn_savepoint_writes(tikv_txn *txn, size_t savepoint, tikv_pairs **out)
+    __attribute__((warn_unused_result));
+
 /* ---- txn_read.c ---- */
 
 tikv_error *

@@ -141,6 +141,18 @@ tk_txn_savepoint(tikv_txn *txn, size_t *savepoint)
                          : finish(txn, tk_buffer_stage(txn->buffer, savepoint));
 }
 
+static tikv_error *
+refuse_ended(const tikv_txn *txn, size_t savepoint)
+{
+    size_t depth = tk_buffer_depth(txn->buffer);
+
+    return savepoint != 0 && savepoint <= depth
+               ? NULL
+               : tk_error(TIKV_ERR_STATE,
+                          "savepoint %zu has ended, there are %zu", savepoint,
+                          depth);
+}
+
 /* Stages end from the newest down to the one that is meant. */
 tikv_error *
 tk_txn_savepoint_end(tikv_txn *txn, size_t savepoint, bool keeps)
@@ -152,15 +164,57 @@ tk_txn_savepoint_end(tikv_txn *txn, size_t savepoint, bool keeps)
         return error;
     }
     depth = tk_buffer_depth(txn->buffer);
-    if (savepoint == 0 || savepoint > depth) {
-        return finish(txn, tk_error(TIKV_ERR_STATE,
-                                    "savepoint %zu has ended, there are %zu",
-                                    savepoint, depth));
-    }
+    error = refuse_ended(txn, savepoint);
     while (error == NULL && depth >= savepoint) {
         error = keeps ? tk_buffer_release(txn->buffer, depth)
                       : tk_buffer_cleanup(txn->buffer, depth);
         depth--;
     }
     return finish(txn, error);
+}
+
+struct writes {
+    tikv_pairs *pairs;
+    bool has_room;
+};
+
+static void
+add_write(void *arg, const struct tk_buffer_item *item)
+{
+    struct writes *writes = arg;
+    tikv_slice key = item->key;
+    tikv_slice value = { NULL, 0 };
+
+    writes->has_room =
+        writes->has_room && tk_pairs_copy(writes->pairs, item->key, &key) &&
+        (item->value.len == 0 ||
+         tk_pairs_copy(writes->pairs, item->value, &value)) &&
+        tk_pairs_add(writes->pairs, key, value);
+}
+
+tikv_error *
+tk_txn_savepoint_writes(tikv_txn *txn, size_t savepoint, tikv_pairs **out)
+{
+    struct writes writes = { tk_pairs_new(0), true };
+    tikv_error *error = writes.pairs == NULL
+                            ? tk_error_immortal(TIKV_ERR_MEMORY)
+                            : tk_txn_open(txn);
+
+    if (error == NULL) {
+        error = refuse_ended(txn, savepoint);
+        if (error == NULL) {
+            error = tk_buffer_inspect(txn->buffer, savepoint, add_write,
+                                      &writes);
+        }
+        tk_mutex_unlock(&txn->lock);
+    }
+    if (error == NULL && !writes.has_room) {
+        error = tk_error_immortal(TIKV_ERR_MEMORY);
+    }
+    if (error != NULL) {
+        tikv_pairs_free(writes.pairs);
+        return error;
+    }
+    *out = writes.pairs;
+    return NULL;
 }

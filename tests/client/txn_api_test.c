@@ -211,6 +211,59 @@ expect_page(const tikv_pairs *pairs, const char *const *wanted)
     assert_int_equal(tikv_pairs_count(pairs), i / 2);
 }
 
+static void
+expect_writes(tikv_txn *txn, size_t savepoint, const char *const *wanted)
+{
+    tikv_pairs *pairs;
+
+    kv_ok(tikv_txn_savepoint_writes(txn, savepoint, &pairs));
+    expect_page(pairs, wanted);
+    tikv_pairs_free(pairs);
+}
+
+static void
+savepoint__tells_what_was_written_since(void **state)
+{
+    static const char *const none[] = { NULL };
+    static const char *const two[] = { "b", "2", "c", "1", NULL };
+    static const char *const back[] = { "c", "1", "b", "1", NULL };
+    tikv_pairs *pairs;
+    size_t outer;
+    size_t inner;
+    tikv_txn *txn;
+    struct kv kv;
+
+    (void)state;
+    kv_open(&kv, &usual);
+    txn = txn_begin(kv.client);
+    txn_put(txn, "a", "0");
+    kv_ok(tikv_txn_savepoint(txn, &outer));
+    expect_writes(txn, outer, none);
+    txn_put(txn, "b", "1");
+    txn_put(txn, "c", "1");
+    kv_ok(tikv_txn_savepoint(txn, &inner));
+    txn_put(txn, "b", "2");
+    expect_writes(txn, outer, two);
+    kv_ok(tikv_txn_delete(txn, kv_text("a")));
+    kv_ok(tikv_txn_savepoint_writes(txn, inner, &pairs));
+    assert_int_equal(tikv_pairs_count(pairs), 2);
+    assert_true(kv_equal(tikv_pairs_data(pairs)[0].key, kv_text("a")));
+    assert_null(tikv_pairs_data(pairs)[0].value.data);
+    kv_ok(tikv_txn_savepoint_rollback(txn, inner));
+    /* They are ours, whatever becomes of the transaction. */
+    assert_true(kv_equal(tikv_pairs_data(pairs)[1].value, kv_text("2")));
+    tikv_pairs_free(pairs);
+    expect_writes(txn, outer, back);
+    kv_fails(tikv_txn_savepoint_writes(txn, inner, &pairs), TIKV_ERR_STATE);
+    assert_null(pairs);
+    kv_fails(tikv_txn_savepoint_writes(txn, 0, &pairs), TIKV_ERR_STATE);
+    kv_fails(tikv_txn_savepoint_writes(txn, outer, NULL), TIKV_ERR_ARGUMENT);
+    kv_ok(tikv_txn_rollback(txn, NULL));
+    kv_fails(tikv_txn_savepoint_writes(txn, outer, &pairs), TIKV_ERR_STATE);
+    tikv_txn_free(txn);
+    kv_close(&kv);
+}
+
 static tikv_txn *
 mixed(struct kv *kv)
 {
@@ -526,6 +579,7 @@ main(void)
         harness_test(txn__refuses_wrong_arguments),
         harness_test(txn__keeps_to_its_limits),
         harness_test(savepoint__takes_back_what_came_after_it),
+        harness_test(savepoint__tells_what_was_written_since),
         harness_test(txn__batch_get_is_the_union),
         harness_test(txn__scans_the_union_page_by_page),
         harness_test(txn__scans_the_largest_page_over_a_delete),
