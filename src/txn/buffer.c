@@ -31,9 +31,7 @@ drop_contents(struct tk_buffer *buffer)
     buffer->stage_places = 0;
     buffer->depth = 0;
     buffer->size = 0;
-    buffer->mark = 0;
     buffer->pin = 0;
-    buffer->has_mark = false;
     buffer->is_dirty = false;
     buffer->is_discarded = false;
     buffer->generation++;
@@ -143,8 +141,7 @@ static bool
 needs_flag_record(const struct tk_buffer *buffer, uint16_t before,
                   uint16_t after)
 {
-    return (buffer->depth > 0 || buffer->has_mark) &&
-           ((before ^ after) & ~TK_KEY_PERSISTENT) != 0;
+    return buffer->depth > 0 && ((before ^ after) & ~TK_KEY_PERSISTENT) != 0;
 }
 
 static void

@@ -4,8 +4,8 @@
  * in the order of the keys, with nested stages that can be taken back.
  *
  * A value is absent (never written: ask the snapshot), empty (a tombstone:
- * deleted, do not ask) or has bytes. Stages and checkpoints are positions in
- * a log of values (buffer_log.h); taking back walks the log backwards.
+ * deleted, do not ask) or has bytes. Stages are positions in a log of values
+ * (buffer_log.h); taking back walks the log backwards.
  *
  * Threads and lifetimes: the buffer has no lock. The transaction serialises:
  * either one caller that changes it or any number that only read (functions
@@ -169,7 +169,7 @@ tk_buffer_is_dirty(const struct tk_buffer *buffer);
 
 /* Drops all values, when prewrite is done and commit needs keys only. Keys,
  * flags, handles and iterators with flags go on; values are absent, get finds
- * flags only and every write, mark, stage or checkpoint is STATE. */
+ * flags only and every write, mark or stage is STATE. */
 void
 tk_buffer_discard_values(struct tk_buffer *buffer);
 
@@ -218,27 +218,12 @@ tk_buffer_inspect(const struct tk_buffer *buffer, size_t stage,
                   void (*see)(void *, const struct tk_buffer_item *),
                   void *arg) __attribute__((warn_unused_result));
 
-/* A place to come back to without a stage, any number of times. What is below
- * it is no longer overwritten in place. */
-typedef uint64_t tk_checkpoint;
-
-tk_checkpoint
-tk_buffer_checkpoint(struct tk_buffer *buffer);
-
-/* As cleanup, down to the checkpoint, stages released since included. STATE
- * when an open stage began after it. A checkpoint that was itself taken back,
- * by an earlier one or by the cleanup of the stage it lay in, is over: STATE
- * where that shows, else what is written now is taken back to its place. */
-tikv_error *
-tk_buffer_revert(struct tk_buffer *buffer, tk_checkpoint to)
-    __attribute__((warn_unused_result));
-
 /* ---- iterators ---- */
 
 /* A view of what was below all stages, or, when none is open, of this moment.
  * It outlives later writes and stages above the first; it is gone when the
- * first stage is released or cleaned up, or the buffer reverted, reset or
- * discarded. Opening and closing count as changes for the thread rule. */
+ * first stage is released or cleaned up, or the buffer reset or discarded.
+ * Opening and closing count as changes for the thread rule. */
 struct tk_snapview {
     struct tk_buffer *buffer;
     uint64_t until; /* sees records before this position */

@@ -19,10 +19,8 @@ struct tk_buffer {
     uint64_t *stages; /* where in the log each began */
     size_t depth;
     size_t stage_places;
-    uint64_t mark;      /* the highest checkpoint */
-    uint64_t pin;       /* the highest view opened without a stage */
-    size_t views;       /* open ones */
-    bool has_mark;
+    uint64_t pin; /* the highest view opened without a stage */
+    size_t views; /* open ones */
     bool is_dirty;
     bool is_discarded;
 
@@ -34,10 +32,9 @@ struct tk_buffer {
 static inline uint64_t
 tk_buffer_fence(const struct tk_buffer *buffer)
 {
-    uint64_t fence = buffer->mark > buffer->pin ? buffer->mark : buffer->pin;
     uint64_t stage = buffer->depth == 0 ? 0 : buffer->stages[buffer->depth - 1];
 
-    return fence > stage ? fence : stage;
+    return buffer->pin > stage ? buffer->pin : stage;
 }
 
 /* The newest value of an entry that begins before `until`, 0 for none. */

@@ -133,21 +133,6 @@ tk_log_before(const struct tk_blocks *log, uint64_t end, uint64_t begin,
     return position;
 }
 
-bool
-tk_log_is_boundary(const struct tk_blocks *log, uint64_t position)
-{
-    uint64_t end = tk_log_end(log);
-    size_t open = (size_t)(position >> 32);
-
-    if (position > end ||
-        (open > 0 && (uint32_t)position > log->block[open - 1].used)) {
-        return false;
-    }
-    while (tk_log_before(log, end, position, &end) != 0) {
-    }
-    return end >= position;
-}
-
 void
 tk_log_cut(struct tk_blocks *log, uint64_t position)
 {

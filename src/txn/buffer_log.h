@@ -122,10 +122,6 @@ uint64_t
 tk_log_before(const struct tk_blocks *log, uint64_t end, uint64_t begin,
               uint64_t *start);
 
-/* Whether a record ends, or the log begins, at that position. */
-bool
-tk_log_is_boundary(const struct tk_blocks *log, uint64_t position);
-
 /* Forgets everything from the position on. */
 void
 tk_log_cut(struct tk_blocks *log, uint64_t position);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stages and checkpoints: positions of the log, and undoing down to one. */
+/* Stages: positions of the log, and undoing down to one. */
 #include "txn/buffer.h"
 
 #include "base/alloc.h"
@@ -43,7 +43,7 @@ note_kept(struct tk_buffer *buffer, struct tk_entry *entry)
         struct tk_entry *next = (struct tk_entry *)(uintptr_t)entry->newest;
 
         entry->newest = 0;
-        if ((buffer->depth > 0 || buffer->has_mark) &&
+        if (buffer->depth > 0 &&
             tk_blocks_reserve(&buffer->log, sizeof(struct tk_record))) {
             *tk_log_at(&buffer->log, tk_log_add(&buffer->log, 0)) =
                 (struct tk_record){ .entry = entry,
@@ -162,35 +162,6 @@ tk_buffer_inspect(const struct tk_buffer *buffer, size_t stage,
             see(arg, &item);
         }
     }
-    return NULL;
-}
-
-tk_checkpoint
-tk_buffer_checkpoint(struct tk_buffer *buffer)
-{
-    buffer->mark = tk_log_end(&buffer->log);
-    buffer->has_mark = true;
-    return buffer->mark;
-}
-
-tikv_error *
-tk_buffer_revert(struct tk_buffer *buffer, tk_checkpoint to)
-{
-    if (buffer->is_discarded) {
-        return tk_buffer_refuse_discarded();
-    }
-    if (buffer->depth > 0 && to < buffer->stages[buffer->depth - 1]) {
-        return tk_error(TIKV_ERR_STATE,
-                        "stage %zu was opened after the checkpoint",
-                        buffer->depth);
-    }
-    if (!tk_log_is_boundary(&buffer->log, to)) {
-        return tk_error(TIKV_ERR_STATE, "what the checkpoint stands on was "
-                                        "itself taken back");
-    }
-    undo_to(buffer, to);
-    buffer->mark = to;
-    buffer->epoch += buffer->depth == 0;
     return NULL;
 }
 

@@ -179,6 +179,14 @@ savepoint__takes_back_what_came_after_it(void **state)
     kv_ok(tikv_txn_savepoint_rollback(txn, outer));
     txn_expect(txn, "a", "1");
     txn_expect(txn, "c", NULL);
+    /* And takes along what was released since. */
+    kv_ok(tikv_txn_savepoint(txn, &outer));
+    kv_ok(tikv_txn_savepoint(txn, &inner));
+    txn_put(txn, "c", "2");
+    kv_ok(tikv_txn_savepoint_release(txn, inner));
+    txn_expect(txn, "c", "2");
+    kv_ok(tikv_txn_savepoint_rollback(txn, outer));
+    txn_expect(txn, "c", NULL);
     /* Released, and left open: commit takes it. */
     kv_ok(tikv_txn_savepoint(txn, &outer));
     txn_put(txn, "d", "1");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The buffer against a sorted array that copies itself whole for every stage:
- * random operations, among them stages within stages, checkpoints, views,
- * and memory that ends. Fixed seeds.
+ * random operations, among them stages within stages, views, and memory that
+ * ends. Fixed seeds.
  *
  * timeout: 120
  */
@@ -34,10 +34,6 @@ struct model {
     struct state now;
     struct state stages[DEPTH];
     size_t depth;
-    struct state checkpoint;
-    tk_checkpoint at;
-    bool has_checkpoint;
-    size_t low; /* least depth since the checkpoint */
     struct state seen;
     struct tk_snapview view;
     bool has_view;
@@ -300,28 +296,8 @@ stage_one(struct model *model)
     } else {
         assert_null(tk_buffer_cleanup(model->buffer, model->depth));
         model_undo(model, &model->stages[--model->depth]);
-        /* A checkpoint inside that stage is over with it. */
-        model->has_checkpoint &= model->depth >= model->low;
     }
     model->is_view_gone |= model->depth == 0;
-    if (model->low > model->depth) {
-        model->low = model->depth;
-    }
-}
-
-static void
-checkpoint_one(struct model *model)
-{
-    if (!model->has_checkpoint || tk_rng_below(&model->rng, 3) == 0) {
-        model->at = tk_buffer_checkpoint(model->buffer);
-        model->checkpoint = model->now;
-        model->has_checkpoint = true;
-        model->low = model->depth;
-    } else if (model->depth == model->low) {
-        assert_null(tk_buffer_revert(model->buffer, model->at));
-        model_undo(model, &model->checkpoint);
-        model->is_view_gone |= model->depth == 0;
-    }
 }
 
 static void
@@ -371,10 +347,8 @@ run(uint64_t seed, size_t steps)
             write_one(model);
         } else if (kind < 175) {
             check_point(model);
-        } else if (kind < 188) {
-            stage_one(model);
         } else if (kind < 191) {
-            checkpoint_one(model);
+            stage_one(model);
         } else if (kind < 195) {
             view_one(model);
         } else {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stages, checkpoints, what they give back and what stays. */
+/* Stages, what they give back and what stays. */
 #include "unit/txn/words.h"
 
 #include "base/alloc.h"
@@ -141,34 +141,6 @@ stage__refuses_the_wrong_one(void **state)
     cleanup(buffer, second);
     release(buffer, first);
     expect_code(tk_buffer_inspect(buffer, 1, NULL, NULL), TIKV_ERR_STATE);
-    tk_buffer_free(buffer);
-}
-
-static void
-checkpoint__drops_what_came_after(void **state)
-{
-    struct tk_buffer *buffer = tk_buffer_new();
-    tk_checkpoint start = tk_buffer_checkpoint(buffer);
-    tk_checkpoint later;
-    size_t stage;
-
-    (void)state;
-    put(buffer, "x", "x");
-    later = tk_buffer_checkpoint(buffer);
-    put(buffer, "x", "y");
-    put(buffer, "y", "y");
-    stage = open_stage(buffer);
-    put(buffer, "z", "z");
-    expect_code(tk_buffer_revert(buffer, later), TIKV_ERR_STATE);
-    release(buffer, stage);
-    assert_null(tk_buffer_revert(buffer, later));
-    expect(buffer, "x", "x");
-    expect(buffer, "y", NULL);
-    expect(buffer, "z", NULL);
-    assert_null(tk_buffer_revert(buffer, start));
-    expect(buffer, "x", NULL);
-    assert_int_equal(tk_buffer_count(buffer), 0);
-    expect_code(tk_buffer_revert(buffer, later), TIKV_ERR_STATE);
     tk_buffer_free(buffer);
 }
 
@@ -413,7 +385,6 @@ main(void)
         harness_test(stage__nests),
         harness_test(stage__nests_a_hundred_times),
         harness_test(stage__refuses_the_wrong_one),
-        harness_test(checkpoint__drops_what_came_after),
         harness_test(cleanup__keeps_persistent_flags),
         harness_test(cleanup__leaves_locks_of_many_keys),
         harness_test(dirty__is_what_no_stage_takes_back),
