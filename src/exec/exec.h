@@ -58,6 +58,14 @@ tk_exec_enter(struct tk_exec *exec) __attribute__((warn_unused_result));
 void
 tk_exec_leave(struct tk_exec *exec);
 
+/* A short visit to what close frees (flush, take back), by a thread that may
+ * already be inside a call. False: closing or forked, do not go. */
+bool
+tk_exec_visit(struct tk_exec *exec, void **before);
+
+void
+tk_exec_depart(struct tk_exec *exec, void *before);
+
 /* NULL, or FORKED or CLOSED, for calls that only submit. */
 tikv_error *
 tk_exec_refusal(struct tk_exec *exec) __attribute__((warn_unused_result));

@@ -105,14 +105,6 @@ tk_exec_ring_idle(struct tk_exec *exec);
 void
 tk_exec_list(struct tk_exec *exec, struct tk_op *op);
 
-/* A short visit to what close frees (flush, take back), by a thread that may
- * already be inside a call. False: closing or forked, do not go. */
-bool
-tk_exec_visit(struct tk_exec *exec, void **before);
-
-void
-tk_exec_depart(struct tk_exec *exec, void *before);
-
 /* A forked child: nothing of the exec may be locked or waited for. */
 bool
 tk_exec_is_forked(const struct tk_exec *exec);
