@@ -26,10 +26,12 @@ prepare(struct tk_exchange *exchange, struct tk_link *link,
     exchange->ops_out = 0;
     exchange->has_status = false;
     exchange->is_sending = false;
+    exchange->is_asked = false;
     exchange->stop = GRPC_STATUS_OK;
     tk_mutex_unlock(&exchange->lock);
     exchange->stream = NULL;
     exchange->unary = NULL;
+    exchange->is_paced = false;
     grpc_metadata_array_init(&exchange->initial);
     grpc_metadata_array_init(&exchange->trailing);
     exchange->status = GRPC_STATUS_UNKNOWN;

@@ -103,11 +103,13 @@ struct tk_exchange {
     uint32_t ops_out;
     bool has_status;
     bool is_sending;
+    bool is_asked; /* a stream down: a receive is under way */
     grpc_status_code stop; /* GRPC_STATUS_OK: nobody asked */
 
     /* The poller's alone, once the exchange has begun. */
     struct tk_stream *stream; /* one of the two */
     struct tk_unary *unary;
+    bool is_paced; /* each receive is asked for */
     struct tk_tag begun; /* unary: the whole call */
     struct tk_tag ended;
     struct tk_tag received;
@@ -288,6 +290,14 @@ tk_grpc_send(struct tk_transport *transport, struct tk_stream *stream,
 
 void
 tk_grpc_cancel(struct tk_transport *transport, struct tk_stream *stream);
+
+bool
+tk_grpc_feed(struct tk_transport *transport, struct tk_link *link,
+             const char *path, const char *const *metadata, tikv_slice bytes,
+             struct tk_stream *stream);
+
+void
+tk_grpc_next(struct tk_transport *transport, struct tk_stream *stream);
 
 bool
 tk_grpc_unary(struct tk_transport *transport, struct tk_link *link,

@@ -24,6 +24,7 @@
 #define TK_RPC_INSIDE_H
 
 #include "exec/alarm.h"
+#include "rpc/feed.h"
 #include "rpc/gather.h"
 #include "rpc/slots.h"
 
@@ -72,9 +73,9 @@ struct tk_message {
     size_t charged; /* to the ledger, in steps */
 };
 
-/* One unary call. Recycled, and freed only while none of the pipe's is in
- * use: a late cancel finds memory. Guarded by the pipe's lock, but for
- * `unary`. */
+/* One unary call, or a stream down up to its first event. Recycled, and freed
+ * only while none of the pipe's is in use: a late cancel finds memory. Guarded
+ * by the pipe's lock, but for `unary`. */
 struct tk_lone {
     struct tk_unary unary;
     struct tk_pipe *pipe;
@@ -86,6 +87,7 @@ struct tk_lone {
     bool is_done;
     bool is_listed; /* to be cancelled */
     size_t charged;
+    struct tk_feed *feed; /* of a stream down, until its first event */
 };
 
 /* How a stream was lost. */
@@ -317,11 +319,28 @@ void
 tk_pipe_received(struct tk_stream *stream, tikv_slice data,
                  struct tk_frame *frame, struct tk_wakes *wakes);
 
+/* ---- feed.c ---- */
+
+/* One reference; NULL without memory. `name` lives on. */
+struct tk_feed *
+tk_feed_new(struct tk_rpc *rpc, const char *name);
+
+/* Once. True: `lone` is told of the first event. */
+bool
+tk_feed_open(struct tk_feed *feed, struct tk_lone *lone, struct tk_link *link,
+             const char *path, const char *const *metadata, tikv_slice bytes);
+
 /* ---- lone.c ---- */
 
 enum tk_submit
 tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request,
                const char *const *metadata);
+
+/* The call is over, or a stream down has begun to speak: tells the request,
+ * if somebody waits. Takes a reference of `frame`. */
+void
+tk_lone_done(struct tk_lone *lone, const struct tk_status *status,
+             tikv_slice data, struct tk_frame *frame, struct tk_wakes *wakes);
 
 /* Under the lock: nobody waits for this call any more. */
 void

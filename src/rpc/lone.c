@@ -4,7 +4,9 @@
  * slot like all others, so deadline, take back and close are the same. The
  * call's own memory outlives its request: when nobody waits any more it is
  * cancelled and goes back to the free list after its done, and to the system
- * when its pipe comes to rest.
+ * when its pipe comes to rest. A command that is answered by a stream is a
+ * call until its first message is there; then the feed (feed.h) goes on alone
+ * with whoever asked.
  * Lock: the pipe's; the transport is called without it, which `calls` tells.
  */
 #include <stddef.h>
@@ -61,15 +63,15 @@ fill_reply(struct tk_reply *reply, const struct tk_status *status,
     reply->frame = frame;
 }
 
-static void
-unary_done(struct tk_unary *unary, const struct tk_status *status,
-           tikv_slice data, struct tk_frame *frame, struct tk_wakes *wakes)
+void
+tk_lone_done(struct tk_lone *lone, const struct tk_status *status,
+             tikv_slice data, struct tk_frame *frame, struct tk_wakes *wakes)
 {
-    struct tk_lone *lone = lone_of(unary);
     struct tk_pipe *pipe = lone->pipe;
     struct tk_request *request = NULL;
     struct tk_reply reply;
     bool is_expired = false;
+    struct tk_feed *feed;
 
     fill_reply(&reply, status, data, frame);
     if (status->grpc == TK_STATUS_DEADLINE) {
@@ -88,17 +90,31 @@ unary_done(struct tk_unary *unary, const struct tk_status *status,
         pipe->stats.late_answers += status->grpc == 0;
     }
     lone->is_done = true;
+    feed = lone->feed;
+    lone->feed = NULL;
     retire(pipe, lone);
     tk_mutex_unlock(&pipe->lock);
+    if (request == NULL || reply.status != TK_REPLY_OK) {
+        tk_feed_drop(feed);
+        feed = NULL;
+    }
     if (request == NULL) {
         tk_frame_unref(frame, 1);
         return;
     }
+    reply.feed = feed;
     if (is_expired) {
         reply.status = TK_REPLY_EXPIRED;
     }
     tk_frame_charge(frame, pipe->rpc->ledger, data.len);
     request->done(request, &reply, wakes);
+}
+
+static void
+unary_done(struct tk_unary *unary, const struct tk_status *status,
+           tikv_slice data, struct tk_frame *frame, struct tk_wakes *wakes)
+{
+    tk_lone_done(lone_of(unary), status, data, frame, wakes);
 }
 
 /* Lock held. */
@@ -127,9 +143,10 @@ take_lone(struct tk_pipe *pipe)
     return lone;
 }
 
-/* Lock held. The request in a slot, its bytes in a call; NULL: a bound. */
+/* Lock held. The request in a slot, its bytes in a call; NULL: a bound. Takes
+ * the feed over where it gives a call. */
 static struct tk_lone *
-prepare(struct tk_pipe *pipe, struct tk_request *request)
+prepare(struct tk_pipe *pipe, struct tk_request *request, struct tk_feed *feed)
 {
     struct tk_lone *lone;
     struct tk_slot *slot;
@@ -150,6 +167,7 @@ prepare(struct tk_pipe *pipe, struct tk_request *request)
         return NULL;
     }
     lone->is_done = false;
+    lone->feed = feed;
     lone->charged = lone->bytes.len;
     tk_ledger_add(pipe->rpc->ledger, (int64_t)lone->charged);
     slot->state = TK_SLOT_LONE;
@@ -165,16 +183,24 @@ prepare(struct tk_pipe *pipe, struct tk_request *request)
 }
 
 /* The transport has taken the call, or not; then the request ends by the
- * sweep, unless somebody else has ended it. */
+ * sweep, unless somebody else has ended it. One that was given up meanwhile
+ * has a deadline of its own, a stream has none. */
 static void
 settle(struct tk_pipe *pipe, struct tk_lone *lone, bool is_accepted,
        const tikv_error *error)
 {
+    struct tk_feed *unwanted = NULL;
     bool is_doomed = false;
 
     tk_mutex_lock(&pipe->lock);
     lone->calls--;
+    if (is_accepted && lone->feed != NULL && lone->id == 0) {
+        unwanted = lone->feed;
+        tk_feed_ref(unwanted);
+    }
     if (!is_accepted) {
+        unwanted = lone->feed;
+        lone->feed = NULL;
         if (lone->id != 0) {
             tk_pipe_set_loss(pipe, TK_STATUS_UNAVAILABLE, true,
                              error != NULL ? tikv_error_message(error)
@@ -191,44 +217,66 @@ settle(struct tk_pipe *pipe, struct tk_lone *lone, bool is_accepted,
     }
     retire(pipe, lone);
     tk_mutex_unlock(&pipe->lock);
+    tk_feed_drop(unwanted);
     if (is_doomed) {
         tk_rpc_want(pipe->rpc, tk_now(pipe->rpc->rt));
     }
+}
+
+/* The request may be over, and gone, as soon as the transport has the call:
+ * what is needed of it is read before. */
+static void
+start(struct tk_lone *lone, const struct tk_command_row *row,
+      const char *const *metadata, int64_t deadline, struct tk_feed *feed)
+{
+    struct tk_pipe *pipe = lone->pipe;
+    struct tk_transport *transport = pipe->rpc->transport;
+    tikv_slice bytes = tk_buf_slice(&lone->bytes);
+    tikv_error *error = NULL;
+    struct tk_link *link = tk_pipe_link(pipe, &error);
+    bool is_accepted = false;
+
+    if (link != NULL && feed != NULL) {
+        is_accepted =
+            tk_feed_open(feed, lone, link, row->path, metadata, bytes);
+    } else if (link != NULL) {
+        is_accepted = transport->ops->call(transport, link, row->path,
+                                           metadata, bytes, deadline,
+                                           &lone->unary);
+    }
+    settle(pipe, lone, is_accepted, error);
+    tikv_error_free(error);
 }
 
 enum tk_submit
 tk_lone_submit(struct tk_pipe *pipe, struct tk_request *request,
                const char *const *metadata)
 {
-    struct tk_transport *transport = pipe->rpc->transport;
-    const char *path = tk_command_row(request->parts.command)->path;
+    const struct tk_command_row *row = tk_command_row(request->parts.command);
     const char *forward[] = { "tikv-forwarded-host", request->forward_to,
                               NULL };
     int64_t deadline = request->deadline;
-    struct tk_lone *lone;
-    struct tk_link *link;
-    tikv_error *error = NULL;
-    bool is_accepted;
+    struct tk_feed *feed = NULL;
+    struct tk_lone *lone = NULL;
+    bool is_closed;
 
-    tk_mutex_lock(&pipe->lock);
-    if (pipe->closed) {
-        tk_mutex_unlock(&pipe->lock);
-        return TK_SUBMIT_CLOSED;
+    if (row->kind == TK_KIND_DOWN) {
+        feed = tk_feed_new(pipe->rpc, row->name);
+        if (feed == NULL) {
+            return TK_SUBMIT_BUSY;
+        }
     }
-    lone = prepare(pipe, request);
+    tk_mutex_lock(&pipe->lock);
+    is_closed = pipe->closed;
+    if (!is_closed) {
+        lone = prepare(pipe, request, feed);
+    }
     tk_mutex_unlock(&pipe->lock);
     if (lone == NULL) {
-        return TK_SUBMIT_BUSY;
+        tk_feed_unref(feed);
+        return is_closed ? TK_SUBMIT_CLOSED : TK_SUBMIT_BUSY;
     }
-    link = tk_pipe_link(pipe, &error);
-    is_accepted =
-        link != NULL &&
-        transport->ops->call(transport, link, path,
-                             forward[1] == NULL ? metadata : forward,
-                             tk_buf_slice(&lone->bytes), deadline,
-                             &lone->unary);
-    settle(pipe, lone, is_accepted, error);
-    tikv_error_free(error);
+    start(lone, row, forward[1] == NULL ? metadata : forward, deadline, feed);
     return TK_SUBMIT_OK;
 }
 
@@ -251,6 +299,7 @@ tk_lone_cancel_all(struct tk_pipe *pipe)
     tk_mutex_lock(&pipe->lock);
     while ((lone = pipe->lones_cancel) != NULL) {
         bool is_inside = lone->calls == 0 && !lone->is_done;
+        struct tk_feed *feed = lone->feed;
 
         pipe->lones_cancel = lone->next;
         lone->is_listed = false;
@@ -259,8 +308,15 @@ tk_lone_cancel_all(struct tk_pipe *pipe)
             continue;
         }
         lone->calls++;
+        if (feed != NULL) {
+            tk_feed_ref(feed);
+        }
         tk_mutex_unlock(&pipe->lock);
-        transport->ops->call_cancel(transport, &lone->unary);
+        if (feed != NULL) {
+            tk_feed_drop(feed);
+        } else {
+            transport->ops->call_cancel(transport, &lone->unary);
+        }
         tk_mutex_lock(&pipe->lock);
         lone->calls--;
         retire(pipe, lone);

@@ -31,6 +31,7 @@
 
 struct tk_rpc;
 struct tk_conn;
+struct tk_feed;
 
 enum tk_reply_status {
     TK_REPLY_OK,
@@ -47,6 +48,9 @@ struct tk_reply {
     const uint8_t *data; /* in frame */
     uint32_t len;
     struct tk_frame *frame;
+    struct tk_feed *feed; /* with OK, of a command that is answered by a
+                           * stream: done's; this is its first message, which
+                           * may be missing */
 };
 
 struct tk_request {

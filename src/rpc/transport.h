@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lower floor of the network: unary calls and bidirectional streams of
- * bytes to an address. gRPC C core implements it in production
+ * The lower floor of the network: unary calls and streams of bytes to an
+ * address, both ways or down. gRPC C core implements it in production
  * (grpc_transport.c), src/sim in process on the cluster core. The batch
  * queue, the table of requests in flight, re-creation of streams and TSO
  * batching sit above it, so the simulator runs them.
@@ -52,7 +52,8 @@ struct tk_unary {
 
 /* One stream. The memory is its owner's until closed was entered. */
 struct tk_stream {
-    /* A message; owns one reference of `frame`. One at a time, in order. */
+    /* A message; owns one reference of `frame`. One at a time, in order; of
+     * a stream down, when it was asked for. */
     void (*received)(struct tk_stream *, tikv_slice data, struct tk_frame *,
                      struct tk_wakes *);
     /* The message handed to send is out of our hands: the next may follow.
@@ -93,6 +94,19 @@ struct tk_transport_ops {
 
     /* Asks for the end; closed comes all the same. Any thread. */
     void (*cancel)(struct tk_transport *, struct tk_stream *);
+
+    /* A stream down: sends one message, ends its own side, and receives at the
+     * owner's pace. The first message comes by itself, each further one when
+     * it was asked for, so what the owner does not take stays with the
+     * sender. `sent` is not called. An end other than OK may overtake what
+     * was not asked for. Reads `bytes` during the call. False: closed, no
+     * event will come. These two may be NULL where nobody needs them. */
+    bool (*feed)(struct tk_transport *, struct tk_link *, const char *path,
+                 const char *const *metadata, tikv_slice bytes,
+                 struct tk_stream *);
+
+    /* The owner has the last message and wants one more. */
+    void (*next)(struct tk_transport *, struct tk_stream *);
 
     /* True while the calling thread delivers events of this transport: what
      * is submitted now may be held until the batch of events is over. */

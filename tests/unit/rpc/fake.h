@@ -638,7 +638,7 @@ ask(struct fake *fake, struct asked *asked, bool hold)
 }
 
 /* The id the server sees. */
-static uint64_t
+static inline uint64_t
 asked_id(const struct asked *asked)
 {
     return asked->request.id & UINT32_MAX;
