@@ -68,6 +68,11 @@ struct tk_line {
     struct tk_memory_message last;
     struct tk_memory_message limit;
     struct tk_cluster_stream *server; /* timers only */
+    bool is_fed;   /* a stream down: what follows is about it */
+    bool is_asked; /* the owner waits for a message */
+    bool has_end;  /* OK, behind what waits to be asked for */
+    struct tk_memory_message *kept; /* by the sender, oldest first */
+    struct tk_memory_message **kept_end;
     struct tk_cluster_call call;
 };
 
@@ -179,6 +184,10 @@ tk_line_deliver(struct tk_line *line, struct tk_memory_message *message,
 void
 tk_line_conclude_soon(struct tk_line *line, int status, bool never_sent,
                       const char *text);
+
+/* With the lock: the owner wants one more message. */
+void
+tk_line_next(struct tk_line *line);
 
 bool
 tk_memory_is_delivering(struct tk_transport *transport);

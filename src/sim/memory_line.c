@@ -115,6 +115,11 @@ tk_line_begin(struct tk_memory *memory, struct tk_link *link, const char *path,
     line->out_at = 0;
     line->in_at = 0;
     line->server = NULL;
+    line->is_fed = false;
+    line->is_asked = true;
+    line->has_end = false;
+    line->kept = NULL;
+    line->kept_end = &line->kept;
     embed(line, &line->last, TK_MEMORY_LAST);
     embed(line, &line->limit, TK_MEMORY_LIMIT);
     snprintf(line->path, sizeof(line->path), "%s", path);
@@ -141,6 +146,13 @@ leave(struct tk_line *line)
     }
     line->owner = NULL;
     line->is_concluded = true;
+    while (line->kept != NULL) {
+        struct tk_memory_message *message = line->kept;
+
+        line->kept = message->next;
+        tk_frame_unref(message->frame, 1);
+        tk_free(message);
+    }
 }
 
 void
@@ -149,6 +161,51 @@ tk_line_conclude_soon(struct tk_line *line, int status, bool never_sent,
 {
     tk_line_conclude(line, status, never_sent, text, NULL, nothing,
                      tk_memory_arrival(line->memory));
+}
+
+/* With the lock: the server has said its last, behind all that came. */
+static void
+conclude_behind(struct tk_line *line, int status, const char *text)
+{
+    int64_t when = tk_memory_arrival(line->memory);
+
+    if (when <= line->in_at) {
+        when = line->in_at + 1;
+    }
+    tk_line_conclude(line, status, false, text, NULL, nothing, when);
+}
+
+/* ---- streams down: what nobody asked for stays with the sender ---- */
+
+static void
+offer(struct tk_line *line, struct tk_memory_message *message)
+{
+    if (line->is_fed && !line->is_asked) {
+        message->next = NULL;
+        *line->kept_end = message;
+        line->kept_end = &message->next;
+    } else {
+        line->is_asked = false;
+        tk_memory_schedule_after(message, &line->in_at);
+    }
+}
+
+void
+tk_line_next(struct tk_line *line)
+{
+    struct tk_memory_message *message = line->kept;
+
+    line->is_asked = message == NULL;
+    if (message != NULL) {
+        line->kept = message->next;
+        if (line->kept == NULL) {
+            line->kept_end = &line->kept;
+        }
+        tk_memory_schedule_after(message, &line->in_at);
+    }
+    if (line->kept == NULL && line->has_end) {
+        conclude_behind(line, TK_GRPC_OK, "");
+    }
 }
 
 /* ---- the cluster speaks ---- */
@@ -163,8 +220,10 @@ answer(void *arg, tikv_slice bytes)
     uint8_t *data;
 
     tk_mutex_lock(&memory->lock);
+    /* One message of an answer of several is not lost alone. */
     if (line->is_concluded || !tk_memory_hears(memory) ||
-        tk_memory_chance(memory, memory->policy.lose_answer)) {
+        (!line->is_fed &&
+         tk_memory_chance(memory, memory->policy.lose_answer))) {
         tk_mutex_unlock(&memory->lock);
         return;
     }
@@ -184,7 +243,7 @@ answer(void *arg, tikv_slice bytes)
     if (bytes.len != 0) {
         memcpy(data, bytes.data, bytes.len);
     }
-    tk_memory_schedule_after(message, &line->in_at);
+    offer(line, message);
     if (strstr(line->path, "BatchCommands") != NULL &&
         tk_memory_chance(memory, memory->policy.duplicate_answer)) {
         struct tk_memory_message *again =
@@ -205,14 +264,13 @@ end(void *arg, int status, const char *text)
 {
     struct tk_line *line = (struct tk_line *)arg;
     struct tk_memory *memory = line->memory;
-    int64_t when;
 
     tk_mutex_lock(&memory->lock);
-    when = tk_memory_arrival(memory);
-    if (when <= line->in_at) {
-        when = line->in_at + 1;
+    if (status == TK_GRPC_OK && line->kept != NULL) {
+        line->has_end = true;
+    } else {
+        conclude_behind(line, status, text);
     }
-    tk_line_conclude(line, status, false, text, NULL, nothing, when);
     tk_mutex_unlock(&memory->lock);
 }
 
@@ -414,6 +472,9 @@ tk_line_deliver(struct tk_line *line, struct tk_memory_message *message,
             ask_cluster(line, message->data);
         } else if (line->server != NULL) {
             tk_cluster_stream_message(line->server, message->data);
+            if (line->is_fed) {
+                tk_cluster_stream_finish(line->server);
+            }
         }
         break;
     case TK_MEMORY_SENT:

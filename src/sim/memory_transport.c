@@ -73,18 +73,12 @@ disconnect_link(struct tk_transport *transport, struct tk_link *link)
 
 /* ---- streams and calls ---- */
 
-static bool
-open_stream(struct tk_transport *transport, struct tk_link *link,
-            const char *path, const char *const *metadata,
-            struct tk_stream *stream)
+/* With the lock. */
+static void
+begin_stream(struct tk_line *line, struct tk_stream *stream)
 {
-    struct tk_memory *memory = of(transport);
-    struct tk_line *line = tk_line_begin(memory, link, path, metadata, stream);
     struct tk_memory_message *message;
 
-    if (line == NULL) {
-        return false;
-    }
     line->stream = stream;
     stream->inside = line;
     message = tk_memory_message(line, TK_MEMORY_BEGIN, 0, NULL);
@@ -94,6 +88,20 @@ open_stream(struct tk_transport *transport, struct tk_link *link,
         tk_line_conclude_soon(line, TK_GRPC_RESOURCE_EXHAUSTED, true,
                               "no memory");
     }
+}
+
+static bool
+open_stream(struct tk_transport *transport, struct tk_link *link,
+            const char *path, const char *const *metadata,
+            struct tk_stream *stream)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line = tk_line_begin(memory, link, path, metadata, stream);
+
+    if (line == NULL) {
+        return false;
+    }
+    begin_stream(line, stream);
     tk_mutex_unlock(&memory->lock);
     return true;
 }
@@ -151,6 +159,37 @@ send_message(struct tk_transport *transport, struct tk_stream *stream,
     }
     tk_mutex_unlock(&memory->lock);
     return true;
+}
+
+static bool
+open_feed(struct tk_transport *transport, struct tk_link *link,
+          const char *path, const char *const *metadata, tikv_slice bytes,
+          struct tk_stream *stream)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line = tk_line_begin(memory, link, path, metadata, stream);
+
+    if (line == NULL) {
+        return false;
+    }
+    line->is_fed = true;
+    begin_stream(line, stream);
+    put_request(line, bytes);
+    tk_mutex_unlock(&memory->lock);
+    return true;
+}
+
+static void
+next_message(struct tk_transport *transport, struct tk_stream *stream)
+{
+    struct tk_memory *memory = of(transport);
+    struct tk_line *line = (struct tk_line *)stream->inside;
+
+    tk_mutex_lock(&memory->lock);
+    if (line->owner == stream && !line->is_concluded) {
+        tk_line_next(line);
+    }
+    tk_mutex_unlock(&memory->lock);
 }
 
 static void
@@ -254,6 +293,8 @@ static const struct tk_transport_ops ops = {
     .open = open_stream,
     .send = send_message,
     .cancel = cancel_stream,
+    .feed = open_feed,
+    .next = next_message,
     .is_delivering = tk_memory_is_delivering,
     .set_idle = set_idle,
     .close = close_transport,
