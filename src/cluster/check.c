@@ -116,6 +116,7 @@ tk_cl_read_ts(const struct tk_cl_request *request, uint64_t *ts)
         *ts = numbers[4];
         return true;
     case TK_CMD_COPROCESSOR:
+    case TK_CMD_COPROCESSOR_STREAM:
         *ts = numbers[7];
         return true;
     default:

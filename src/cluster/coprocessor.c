@@ -4,13 +4,15 @@
  * checks, locks, paging and batched tasks of the real one, and one request
  * that is understood, the pairs of the ranges one after the other: length of
  * the key in four bytes, the highest first, key, length of the value, value.
- * Others end with `other_error`, and caches are never filled.
+ * Others end with `other_error`, and caches are never filled. A stream gives
+ * the same page by page, as many pairs as a page has or as TiKV puts into one
+ * message of a stream.
  */
 #include "base/slice.h"
 #include "cluster/pd.h"
 #include "cluster/txn.h"
 
-enum { PAIRS = 0x6d63, EXEC = 11, EXEC_OF_TASK = 6 };
+enum { PAIRS = 0x6d63, EXEC = 11, EXEC_OF_TASK = 6, STREAM_ROWS = 128 };
 
 struct reading {
     struct tk_cl_request *request;
@@ -19,6 +21,7 @@ struct reading {
     uint64_t left;      /* of the page */
     struct tk_buf data;
     struct tk_buf next; /* where the next page begins */
+    tikv_slice after;   /* where this one does, of a stream; or empty */
     tikv_slice from;
     bool is_paging;
     bool is_full;
@@ -192,6 +195,24 @@ put_page(struct reading *reading, tikv_slice end)
     tk_put_end(out, mark);
 }
 
+/* What earlier messages of the stream gave is not given again. */
+static bool
+begin_at(const struct reading *reading, tikv_range *range)
+{
+    tikv_slice after = reading->after;
+
+    if (after.len == 0) {
+        return true;
+    }
+    if (range->end.len != 0 && tk_slice_compare(range->end, after) <= 0) {
+        return false;
+    }
+    if (tk_slice_compare(range->start, after) < 0) {
+        range->start = after;
+    }
+    return true;
+}
+
 static void
 read_all(struct reading *reading, uint32_t exec_field)
 {
@@ -203,6 +224,9 @@ read_all(struct reading *reading, uint32_t exec_field)
     size_t at = 0;
 
     while (next_range(reading, &at, &range)) {
+        if (!begin_at(reading, &range)) {
+            continue;
+        }
         if (is_first) {
             reading->from = range.start;
             is_first = false;
@@ -224,6 +248,9 @@ read_all(struct reading *reading, uint32_t exec_field)
     }
     if (reading->data.failed || reading->next.failed) {
         request->out->failed = true;
+    } else if (reading->is_full && request->stream != NULL &&
+               request->method->kind == TK_KIND_DOWN) {
+        tk_cl_stream_go_on(request, tk_buf_slice(&reading->next));
     }
 }
 
@@ -238,6 +265,9 @@ run(struct tk_cl_request *request, tikv_slice message, uint64_t page,
 
     tk_buf_init(&reading.data, SIZE_MAX / 4);
     tk_buf_init(&reading.next, SIZE_MAX / 4);
+    if (request->stream != NULL && request->method->kind == TK_KIND_DOWN) {
+        reading.after = tk_cl_stream_from(request);
+    }
     tk_cl_view_open(&reading.view, request, request->fields.numbers[7],
                     false);
     if (check_memory(&reading, false) && tk_cl_check_region(request) &&
@@ -287,23 +317,44 @@ run_tasks(struct tk_cl_request *request)
     }
 }
 
-int
-tk_cl_coprocessor(struct tk_cl_request *request)
+/* Whether there is something to read; else it is answered. */
+static bool
+is_welcome(struct tk_cl_request *request)
 {
-    const struct tk_cl_fields *fields = &request->fields;
     const char *refusal;
 
     if (!tk_cl_check_busy(request)) {
-        return TK_GRPC_OK;
+        return false;
     }
     refusal = tk_cl_check_mode(request, false);
     if (refusal != NULL) {
-        return fail(request, NULL, refusal);
+        (void)fail(request, NULL, refusal);
+        return false;
     }
-    if (request->context.stale_read ||
-        tk_cl_raise_max_ts(request, fields->numbers[7], false)) {
-        run(request, request->body, fields->numbers[10], EXEC);
+    return request->context.stale_read ||
+           tk_cl_raise_max_ts(request, request->fields.numbers[7], false);
+}
+
+int
+tk_cl_coprocessor(struct tk_cl_request *request)
+{
+    if (is_welcome(request)) {
+        run(request, request->body, request->fields.numbers[10], EXEC);
         run_tasks(request);
+    }
+    return TK_GRPC_OK;
+}
+
+int
+tk_cl_coprocessor_stream(struct tk_cl_request *request)
+{
+    uint64_t page = request->fields.numbers[10];
+
+    if (is_welcome(request)) {
+        run(request, request->body, page == 0 ? STREAM_ROWS : page, EXEC);
+    }
+    if (!tk_cl_stream_has_more(request)) {
+        tk_cl_stream_last_words(request, TK_GRPC_OK, "");
     }
     return TK_GRPC_OK;
 }

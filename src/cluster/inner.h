@@ -414,6 +414,7 @@ tk_cl_handler tk_cl_raw_get, tk_cl_raw_put, tk_cl_raw_delete,
     tk_cl_raw_delete_range, tk_cl_raw_checksum, tk_cl_raw_coprocessor,
     tk_cl_split_region, tk_cl_health, tk_cl_empty, tk_cl_store_safe_ts,
     tk_cl_check_leader, tk_cl_destroy_range, tk_cl_coprocessor,
+    tk_cl_coprocessor_stream,
     tk_cl_flashback_prepare, tk_cl_flashback_finish;
 tk_cl_handler tk_cl_txn_get, tk_cl_txn_batch_get, tk_cl_txn_scan,
     tk_cl_txn_buffer_get, tk_cl_txn_prewrite, tk_cl_txn_flush,
@@ -480,12 +481,24 @@ tk_cl_node_is_up(const struct tk_cluster *cluster, tk_node node);
 tk_node
 tk_cl_node_of(const struct tk_cl_request *request);
 
-/* ---- stream.c ---- */
+/* ---- stream.c, stream_order.c ---- */
 
 /* The stream of the request ends behind the answer. */
 void
 tk_cl_stream_last_words(struct tk_cl_request *request, int status,
                         const char *text);
+
+/* The request has more to answer, beginning at a key: the same comes again
+ * when this answer is out, faults and all. */
+void
+tk_cl_stream_go_on(const struct tk_cl_request *request, tikv_slice from);
+
+/* Where it goes on; empty at first. */
+tikv_slice
+tk_cl_stream_from(const struct tk_cl_request *request);
+
+bool
+tk_cl_stream_has_more(const struct tk_cl_request *request);
 
 /* No lock held: streams that others gave something to say, say it. */
 void

@@ -57,6 +57,7 @@ static const struct entry entries[] = {
     { TK_CMD_UNSAFE_DESTROY_RANGE, tk_cl_destroy_range, TK_CL_ANY_CLUSTER },
     { TK_CMD_GET_STORE_SAFE_TS, tk_cl_store_safe_ts, TK_CL_ANY_CLUSTER },
     { TK_CMD_COPROCESSOR, tk_cl_coprocessor, TK_CL_READ },
+    { TK_CMD_COPROCESSOR_STREAM, tk_cl_coprocessor_stream, TK_CL_READ },
     { TK_CMD_GET_LOCK_WAIT_INFO, tk_cl_txn_wait_info, 0 },
     { TK_CMD_BROADCAST_TXN_STATUS, tk_cl_txn_broadcast, 0 },
     { TK_CMD_SPLIT_REGION, tk_cl_split_region, TK_CL_ANY_CLUSTER },

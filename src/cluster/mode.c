@@ -43,6 +43,7 @@ static const struct place {
     { TK_CMD_KV_PESSIMISTIC_LOCK, INNER, 2, 0, 0 },
     { TK_CMD_KV_DELETE_RANGE, RANGE, 2, 3, 0 },
     { TK_CMD_COPROCESSOR, RANGES, 4, 0, 0 },
+    { TK_CMD_COPROCESSOR_STREAM, RANGES, 4, 0, 0 },
 };
 
 static const char bad_version[] =

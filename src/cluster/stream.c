@@ -2,9 +2,8 @@
 /*
  * Streams of the core. What a stream has to say is queued under the lock and
  * said without it, by one thread at a time (the speaker), so events come in
- * order. A stream answers message by message, its handler may queue more and
- * may ask for silence; a stream down stays when the client is done, a stream
- * up answers then. BatchCommands is in batch.c.
+ * order. A stream down stays when the client is done, a stream up answers
+ * then. What is said is stream_order.c's, of BatchCommands batch.c's.
  *
  *     open --message..--> finished --all answered--> end(OK)
  *       \---trouble------------------------------> end(status)
@@ -148,6 +147,8 @@ free_memory(struct tk_cluster_stream *stream)
     }
     tk_buf_fini(&stream->ids);
     tk_buf_fini(&stream->answered);
+    tk_buf_fini(&stream->asked);
+    tk_buf_fini(&stream->from);
     tk_free(stream);
 }
 
@@ -334,125 +335,6 @@ tk_cl_stream_delay(struct tk_cluster_stream *stream,
     cluster->rt->ops->arm(cluster->rt, &delayed->timer, due);
 }
 
-/* ---- streams that answer message by message ---- */
-
-static void
-queue_in_order(struct tk_cluster_stream *stream,
-               struct tk_cl_message *message)
-{
-    if (stream->request.method->kind == TK_CL_KIND_UP) {
-        tk_cl_message_free(stream, stream->summary);
-        stream->summary = message;
-    } else {
-        tk_cl_stream_queue(stream, message);
-    }
-}
-
-static void
-answer_in_order(struct tk_cluster_stream *stream,
-                struct tk_cl_delayed *delayed)
-{
-    struct tk_cl_message *message;
-
-    if (delayed->plan.break_stream || delayed->status != TK_GRPC_OK) {
-        tk_cl_stream_over(stream, delayed->status, delayed->request.text);
-        return;
-    }
-    if (delayed->plan.silent || delayed->request.is_quiet) {
-        return;
-    }
-    message = tk_cl_message_new(stream);
-    if (message != NULL) {
-        tk_buf_append_slice(&message->bytes, tk_buf_slice(&delayed->out));
-    }
-    if (message == NULL || message->bytes.failed) {
-        tk_cl_message_free(stream, message);
-        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
-                          "out of memory");
-        return;
-    }
-    queue_in_order(stream, message);
-    if (delayed->request.is_last) {
-        tk_cl_stream_conclude(stream, delayed->request.end_status,
-                              delayed->request.text);
-    }
-}
-
-void
-tk_cl_stream_last_words(struct tk_cl_request *request, int status,
-                        const char *text)
-{
-    request->is_last = true;
-    request->end_status = tk_cl_status(request, status, "%s", text);
-}
-
-/* A request behind a delayed one waits too: answers keep their order. Where
- * no gate is met the whole time counts from here. */
-static bool
-delay_in_order(struct tk_cluster_stream *stream,
-               const struct tk_cl_request *request, struct tk_cl_plan *plan)
-{
-    bool is_gated = plan->before.gate != NULL || plan->before.rule != 0;
-    int64_t due = tk_now(stream->cluster->rt);
-    struct tk_cl_delayed *delayed;
-
-    if (stream->delayed == NULL && !tk_cl_holds(&plan->before) &&
-        !tk_cl_holds(&plan->after)) {
-        return false;
-    }
-    if (!is_gated && plan->after.gate == NULL) {
-        due = tk_after(due, plan->before.ns + plan->after.ns);
-        plan->before.ns = 0;
-        plan->after.ns = 0;
-    }
-    delayed = tk_cl_delayed_new(request, plan);
-    if (delayed == NULL) {
-        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
-                          "out of memory");
-        return true;
-    }
-    if (is_gated) {
-        due = tk_cl_delayed_begin(delayed, TK_GRPC_OK);
-    }
-    tk_cl_stream_delay(stream, delayed, due);
-    return true;
-}
-
-static void
-message_in_order(struct tk_cluster_stream *stream, tikv_slice bytes)
-{
-    struct tk_cl_request request = stream->request;
-    struct tk_cl_message *message = tk_cl_message_new(stream);
-    struct tk_cl_plan plan;
-    int status;
-
-    if (message == NULL) {
-        tk_cl_stream_over(stream, TK_GRPC_RESOURCE_EXHAUSTED,
-                          "out of memory");
-        return;
-    }
-    request.body = bytes;
-    request.out = &message->bytes;
-    request.arrived = tk_now(stream->cluster->rt);
-    tk_cl_count(stream->cluster, request.method);
-    tk_cl_plan(&request, &plan);
-    if (delay_in_order(stream, &request, &plan)) {
-        tk_cl_message_free(stream, message);
-        return;
-    }
-    status = tk_cl_run_planned(&request, &plan);
-    if (status != TK_GRPC_OK || plan.silent || request.is_quiet) {
-        tk_cl_message_free(stream, message);
-    } else {
-        queue_in_order(stream, message);
-    }
-    if (status != TK_GRPC_OK) {
-        tk_cl_stream_over(stream, status, request.text);
-    } else if (request.is_last) {
-        tk_cl_stream_conclude(stream, request.end_status, request.text);
-    }
-}
-
 /* ---- the face ---- */
 
 static bool
@@ -489,6 +371,8 @@ tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
     }
     tk_buf_init(&stream->ids, SIZE_MAX / 4);
     tk_buf_init(&stream->answered, SIZE_MAX / 4);
+    tk_buf_init(&stream->asked, SIZE_MAX / 4);
+    tk_buf_init(&stream->from, SIZE_MAX / 4);
     stream->cluster = cluster;
     stream->events = *events;
     stream->arg = arg;
@@ -496,8 +380,8 @@ tk_cluster_stream_open(struct tk_cluster *cluster, tk_node node,
     stream->request.cluster = cluster;
     stream->request.method = method;
     stream->request.stream = stream;
-    stream->take = is_batch ? tk_cl_batch_message : message_in_order;
-    stream->answer = is_batch ? tk_cl_batch_answer : answer_in_order;
+    stream->take = is_batch ? tk_cl_batch_message : tk_cl_order_message;
+    stream->answer = is_batch ? tk_cl_batch_answer : tk_cl_order_answer;
     tk_mutex_lock(&cluster->lock);
     stream->next = cluster->streams;
     if (stream->next != NULL) {

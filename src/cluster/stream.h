@@ -43,6 +43,10 @@ struct tk_cluster_stream {
     bool is_held;   /* what it has to say is not kept yet */
     struct tk_cl_watch *watches;  /* pd_watch.c, in order of ids */
     struct tk_cl_message *summary; /* of a stream up: said at its end */
+    /* A request that is answered by several messages. */
+    bool has_more;
+    struct tk_buf asked; /* it, once it had more */
+    struct tk_buf from;
     /* batch */
     struct tk_buf ids;      /* of the message that is taken */
     struct tk_buf answered; /* ids of the message that is made */
@@ -87,6 +91,15 @@ tk_cl_stream_delay(struct tk_cluster_stream *stream,
 
 void
 tk_cl_watches_free(struct tk_cluster_stream *stream);
+
+/* ---- stream_order.c ---- */
+
+void
+tk_cl_order_message(struct tk_cluster_stream *stream, tikv_slice bytes);
+
+void
+tk_cl_order_answer(struct tk_cluster_stream *stream,
+                   struct tk_cl_delayed *delayed);
 
 /* ---- batch.c ---- */
 
