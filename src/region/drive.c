@@ -100,6 +100,7 @@ tk_shard_drop(struct tk_run *run, struct tk_shard *shard)
     tk_arena_unref(shard->arena);
     tikv_error_free(shard->cause);
     tk_frame_unref(shard->frame, 1);
+    tk_feed_drop(shard->feed);
     if (shard == &run->own) {
         run->own_is_used = false;
     } else {

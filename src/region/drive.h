@@ -24,6 +24,7 @@
 #include "region/backoff.h"
 #include "region/cache.h"
 #include "region/read.h"
+#include "rpc/feed.h"
 
 #define TK_DRIVE_INFLIGHT 128
 
@@ -106,6 +107,9 @@ struct tk_job {
      * against the budget and is told with it. NULL: nothing. */
     const struct tk_backoff *history;
     /* Filled by the loop. */
+    struct tk_feed *feed; /* of a command that is answered by a stream: there
+                           * when `answer` is called, with its first message;
+                           * the job's from then on */
     uint32_t attempts;
     uint32_t unanswered; /* attempts of a write, whatever came later */
     bool in_doubt; /* a write that was not finished may have been done */

@@ -26,6 +26,7 @@ tk_run_reads(const struct tk_run *run)
     case TK_CMD_KV_BATCH_GET:
     case TK_CMD_KV_SCAN:
     case TK_CMD_COPROCESSOR:
+    case TK_CMD_COPROCESSOR_STREAM:
         return true;
     default:
         return false;

@@ -42,6 +42,7 @@ struct tk_shard {
     bool never_sent;
     tikv_slice data;
     struct tk_frame *frame;
+    struct tk_feed *feed; /* with the first message of a stream */
     char details[96];
 
     /* The attempt: where to, and how. */
@@ -147,6 +148,14 @@ tk_shard_needs_end(const struct tk_run *run, const struct tk_shard *shard);
 /* Whether replicas may serve the command. */
 bool
 tk_run_reads(const struct tk_run *run);
+
+/* Coprocessors tell, and are told, how the region is cut (RC-10). */
+static inline bool
+tk_run_compares_buckets(const struct tk_run *run)
+{
+    return run->job->command == TK_CMD_COPROCESSOR ||
+           run->job->command == TK_CMD_COPROCESSOR_STREAM;
+}
 
 /* Decides where the next attempt goes. NULL: the shard is on a list, or
  * over. */

@@ -312,7 +312,7 @@ learn(struct tk_run *run, struct tk_shard *shard)
         tk_cache_learn(run->router->cache, tk_shard_key(run, shard),
                        &shard->selector, &shard->route);
     }
-    if (run->job->command == TK_CMD_COPROCESSOR) {
+    if (tk_run_compares_buckets(run)) {
         compare_buckets(run, shard);
     }
     if (run->job->read.from == TK_READ_PREFER_LEADER) {
@@ -346,6 +346,8 @@ judge_answer(struct tk_run *run, struct tk_shard *shard)
     }
     tk_shard_win(run, shard);
     learn(run, shard);
+    job->feed = shard->feed;
+    shard->feed = NULL;
     error = job->ops->answer(job, &shard->piece, shard->data, shard->frame);
     if (error != NULL) {
         tk_shard_fail(run, shard, error);

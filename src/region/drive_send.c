@@ -29,6 +29,7 @@ shard_done(struct tk_request *request, const struct tk_reply *reply,
     shard->never_sent = reply->never_sent;
     shard->data = tk_slice(reply->data, reply->len);
     shard->frame = reply->frame;
+    shard->feed = reply->feed;
     if (reply->status != TK_REPLY_OK) {
         snprintf(shard->details, sizeof(shard->details), "%s", reply->details);
     }
@@ -235,7 +236,7 @@ prepare_call(struct tk_run *run, struct tk_shard *shard)
     until = shard->ends_with_op ? run->op->deadline : until;
     shard->sent_at = now;
     shard->buckets_version =
-        run->job->command == TK_CMD_COPROCESSOR
+        tk_run_compares_buckets(run)
             ? tk_cache_buckets_version(run->router->cache, &shard->route)
             : 0;
     put_context(run, shard, now, until);
@@ -368,6 +369,8 @@ submit(struct tk_run *run, struct tk_shard *shard, struct tk_conn *conn)
     shard->wants_flush = has_more && !is_busy;
     tk_frame_unref(shard->frame, 1);
     shard->frame = NULL;
+    tk_feed_drop(shard->feed);
+    shard->feed = NULL;
     tk_shards_push(&run->sent, shard);
     submitted = tk_conn_submit(conn, &shard->request, has_more || is_busy);
     if (submitted == TK_SUBMIT_OK) {
