@@ -75,7 +75,7 @@ tikv_request_options_init(tikv_request_options *options, size_t struct_size);
 /* Sends `message` to the region of `key` and gives the response, never NULL
  * on success. Blocks. ARGUMENT for a method that TiKV has not, as far as we
  * know, for a message that is none, or has a Context; UNSUPPORTED for methods
- * that are streams. */
+ * that are streams: <tikv/stream.h> has those that are answered by one. */
 TIKV_API TIKV_MUST_USE tikv_error *
 tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
                   tikv_slice message, const tikv_request_options *options,

@@ -17,6 +17,7 @@
 #include <tikv/raw.h>
 #include <tikv/request.h>
 #include <tikv/snapshot.h>
+#include <tikv/stream.h>
 #include <tikv/topology.h>
 #include <tikv/txn.h>
 #include <tikv/version.h>

@@ -4,15 +4,14 @@
  * whose body is there already and whose answer is handed out as it is. A
  * promised one is one block:
  *
- *     future, struct request | key, message, context | call's texts
+ *     future, tk_own_request | key, message, context | call's texts
  *
  * Any thread, no lock.
  */
-#include <tikv/request.h>
+#include "api/request.h"
 
 #include <string.h>
 
-#include "api/client.h"
 #include "base/call.h"
 #include "base/error.h"
 #include "base/slice.h"
@@ -25,21 +24,9 @@ _Static_assert(sizeof(tikv_request_options) ==
                    offsetof(tikv_request_options, details) + sizeof(void *),
                "no padding at the end");
 
-struct request {
-    struct tk_router *router;
-    enum tk_command command;
-    tikv_slice key;
-    tikv_slice message;
-    tikv_slice context;
-    struct tk_region_pin pin;
-    struct tk_read_mode read;
-    int64_t attempt_ms;
-    tikv_details *details;
-};
-
 struct promise {
     struct tikv_future future; /* first */
-    struct request request;
+    struct tk_own_request request;
 };
 
 void
@@ -117,7 +104,8 @@ router_of(tikv_client *client, bool is_raw)
 }
 
 static tikv_error *
-read_method(const char *method, tikv_slice message, struct request *out)
+read_method(const char *method, bool is_stream, tikv_slice message,
+            struct tk_own_request *out)
 {
     const struct tk_command_row *row;
 
@@ -127,17 +115,20 @@ read_method(const char *method, tikv_slice message, struct request *out)
                         method == NULL ? "" : method);
     }
     row = tk_command_row(out->command);
-    if (row->kind != TK_KIND_UNARY) {
-        return tk_error(TIKV_ERR_UNSUPPORTED, "%s is a stream", row->name);
+    if (row->kind != (is_stream ? TK_KIND_DOWN : TK_KIND_UNARY)) {
+        return tk_error(TIKV_ERR_UNSUPPORTED,
+                        is_stream ? "%s is not answered by a stream"
+                                  : "%s is a stream",
+                        row->name);
     }
     out->message = message;
     return check_fields(row->name, message, is_context, row->context_field);
 }
 
-static tikv_error *
-read_request(tikv_client *client, const char *method,
-             const tikv_request_options *from, struct request *out,
-             tikv_call *call)
+tikv_error *
+tk_own_request_read(tikv_client *client, const char *method, bool is_stream,
+                    const tikv_request_options *from,
+                    struct tk_own_request *out, tikv_call *call)
 {
     static const enum tk_read_from froms[] = {
         [TIKV_READ_FROM_LEADER] = TK_READ_LEADER,
@@ -153,7 +144,7 @@ read_request(tikv_client *client, const char *method,
         error = check_options(&options);
     }
     if (error == NULL) {
-        error = read_method(method, out->message, out);
+        error = read_method(method, is_stream, out->message, out);
     }
     if (error != NULL) {
         return error;
@@ -177,7 +168,7 @@ read_request(tikv_client *client, const char *method,
 
 struct sending {
     struct tk_job job; /* first */
-    const struct request *request;
+    const struct tk_own_request *request;
     tikv_value **out;
 };
 
@@ -214,6 +205,9 @@ answer(struct tk_job *job, const struct tk_piece *piece, tikv_slice response,
     bool is_alias = response.len >= TK_VALUE_ALIAS_MIN && frame != NULL;
 
     (void)piece;
+    if (out == NULL) {
+        return NULL; /* it lies in the feed */
+    }
     if (is_alias) {
         tk_frame_ref(frame);
     }
@@ -222,14 +216,16 @@ answer(struct tk_job *job, const struct tk_piece *piece, tikv_slice response,
     return *out == NULL ? tk_error_immortal(TIKV_ERR_MEMORY) : NULL;
 }
 
-static tikv_error *
-deliver(const struct request *request, struct tk_op *op, tikv_value **out)
+tikv_error *
+tk_own_request_deliver(const struct tk_own_request *request, struct tk_op *op,
+                       tikv_value **out, struct tk_feed **feed)
 {
     static const struct tk_job_ops ops = { .key = key_of,
                                            .encode = encode,
                                            .answer = answer };
     const struct tk_config *config = request->router->config;
     struct sending sending;
+    tikv_error *error;
 
     memset(&sending, 0, sizeof(sending));
     sending.request = request;
@@ -243,7 +239,13 @@ deliver(const struct request *request, struct tk_op *op, tikv_value **out)
     sending.job.read = request->read;
     sending.job.context = request->context;
     sending.job.pin = request->pin;
-    return tk_drive(request->router, op, &sending.job, NULL);
+    error = tk_drive(request->router, op, &sending.job, NULL);
+    if (feed != NULL && error == NULL) {
+        *feed = sending.job.feed;
+    } else {
+        tk_feed_drop(sending.job.feed);
+    }
+    return error;
 }
 
 /* ---- blocking ---- */
@@ -253,7 +255,7 @@ tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
                   tikv_slice message, const tikv_request_options *options,
                   tikv_value **out)
 {
-    struct request request = { .key = key, .message = message };
+    struct tk_own_request request = { .key = key, .message = message };
     tikv_error *error;
     struct tk_op op;
     tikv_call call;
@@ -264,7 +266,8 @@ tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
     *out = NULL;
     error = tk_door_refusal(client);
     if (error == NULL) {
-        error = read_request(client, method, options, &request, &call);
+        error = tk_own_request_read(client, method, false, options, &request,
+                                    &call);
     }
     if (error == NULL) {
         error = tk_door_enter(client, &call, &op);
@@ -273,7 +276,7 @@ tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
         return error;
     }
     op.details = request.details;
-    error = tk_op_end(&op, deliver(&request, &op, out));
+    error = tk_op_end(&op, tk_own_request_deliver(&request, &op, out, NULL));
     tk_door_leave(client, &op);
     return error;
 }
@@ -283,11 +286,11 @@ tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
 static tikv_error *
 run(struct tikv_future *future, struct tk_op *op)
 {
-    const struct request *request =
+    const struct tk_own_request *request =
         &((struct promise *)(void *)future)->request;
 
     op->details = request->details;
-    return deliver(request, op, &future->outcome.value);
+    return tk_own_request_deliver(request, op, &future->outcome.value, NULL);
 }
 
 static const struct tk_future_ops promise_ops = { .run = run };
@@ -305,7 +308,7 @@ copy_slice(tikv_slice from, uint8_t **at)
 }
 
 static struct tikv_future *
-promise_new(tikv_client *client, const struct request *request,
+promise_new(tikv_client *client, const struct tk_own_request *request,
             const tikv_call *call)
 {
     size_t size = sizeof(struct promise);
@@ -338,13 +341,14 @@ tikv_future *
 tikv_request_send_async(tikv_client *client, const char *method, tikv_slice key,
                         tikv_slice message, const tikv_request_options *options)
 {
-    struct request request = { .key = key, .message = message };
+    struct tk_own_request request = { .key = key, .message = message };
     tikv_error *error = tk_door_refusal(client);
     struct tikv_future *future;
     tikv_call call;
 
     if (error == NULL) {
-        error = read_request(client, method, options, &request, &call);
+        error = tk_own_request_read(client, method, false, options, &request,
+                                    &call);
     }
     if (error != NULL) {
         return tk_door_refuse(client, error);
