@@ -220,28 +220,42 @@ lesson_5__undetermined_result_is_never_sent_again(void **state)
     }
 }
 
+/* False: the time was over while a request was on its way, which leaves a
+ * doubt that has nothing to do with the answers before. */
+static bool
+fails_for_certain(const struct doubt *doubt)
+{
+    tikv_error *error;
+    bool is_certain;
+    tikv_txn *txn;
+    struct kv kv;
+
+    kv_open(&kv, doubt->plan);
+    txn = begin_two_keys(&kv);
+    fault_at(&kv, doubt->point, "do=region_error(not_leader)");
+    error = tikv_txn_commit(txn, NULL, NULL);
+    is_certain = !tikv_error_is_undetermined(error);
+    kv_fails(error, is_certain ? TIKV_ERR_TIMEOUT : TIKV_ERR_UNDETERMINED);
+    tikv_txn_free(txn);
+    tikv_cluster_fault_remove(kv.cluster, 0);
+    txn_leaves_no_lock(&kv);
+    kv_close(&kv);
+    return is_certain;
+}
+
 /* Region errors are answers: nothing was done. */
 static void
 lesson_6__what_was_never_executed_leaves_no_doubt(void **state)
 {
-    struct kv kv;
     size_t i;
 
     (void)state;
     for (i = 0; i < 3; i++) {
-        tikv_txn *txn;
-        tikv_error *error;
+        unsigned chances = 5;
 
-        kv_open(&kv, doubts[i].plan);
-        txn = begin_two_keys(&kv);
-        fault_at(&kv, doubts[i].point, "do=region_error(not_leader)");
-        error = tikv_txn_commit(txn, NULL, NULL);
-        assert_false(tikv_error_is_undetermined(error));
-        kv_fails(error, TIKV_ERR_TIMEOUT);
-        tikv_txn_free(txn);
-        tikv_cluster_fault_remove(kv.cluster, 0);
-        txn_leaves_no_lock(&kv);
-        kv_close(&kv);
+        while (!fails_for_certain(&doubts[i])) {
+            assert_true(--chances > 0);
+        }
     }
 }
 
