@@ -361,13 +361,13 @@ async_complete(struct place *place)
 
     place_split(place, "f");
     place_split(place, "s");
-    txn = async_write(place, DATA_KEYS("a", "b", "m", "z"), 20);
+    txn = async_write(place, DATA_KEYS("a", "b", "m", "z"), 500);
     /* Not before its time. */
     place_resolve(place, &round, data_ts(place->router), true);
     world_ok(round.error);
-    assert_in_range(round.resolve.wait_ms, 1, 20);
+    assert_in_range(round.resolve.wait_ms, 1, 500);
     place_forget(&round);
-    place_outlive(place, txn, 20);
+    place_outlive(place, txn, 500);
     place_resolve(place, &round, data_ts(place->router), true);
     world_ok(round.error);
     assert_int_equal(round.resolve.wait_ms, 0);
