@@ -135,6 +135,20 @@ tk_exchange_op_done(struct tk_exchange *exchange, bool is_status)
     return is_last;
 }
 
+bool
+tk_exchange_op_leaves(struct tk_exchange *exchange)
+{
+    bool is_last;
+
+    tk_mutex_lock(&exchange->lock);
+    is_last = exchange->ops_out == 1 && exchange->has_status;
+    if (!is_last) {
+        exchange->ops_out--;
+    }
+    tk_mutex_unlock(&exchange->lock);
+    return !is_last;
+}
+
 /* A call that was never given to a connection has no peer yet: C core then
  * answers with the channel's target instead. A target that looks like a peer
  * proves nothing. */

@@ -33,6 +33,7 @@ struct tk_exchange;
 struct tk_tag {
     void (*fn)(struct tk_exchange *, bool is_ok, struct tk_wakes *);
     struct tk_exchange *exchange;
+    bool has_failed; /* whatever the event says: of one that was posted */
 };
 
 struct tk_poller {
@@ -119,7 +120,7 @@ struct tk_exchange {
     grpc_status_code status;
     grpc_slice details;
     grpc_byte_buffer *incoming;
-    grpc_byte_buffer *outgoing; /* sender's, then the poller's */
+    grpc_byte_buffer *outgoing; /* the sender's, then of who tells its end */
 };
 
 struct tk_grpc {
@@ -222,6 +223,18 @@ bool
 tk_grpc_start(grpc_call *call, const grpc_op *ops, size_t count,
               struct tk_tag *tag);
 
+/* The same for what usually completes at once, without the way through the
+ * queue, which would wake its poller for nothing. Returns what has completed
+ * on this thread meanwhile, and what became of it: `tag`, or another operation
+ * of any exchange of the queue, which the caller must post; or NULL. */
+struct tk_tag *
+tk_grpc_start_here(grpc_call *call, const grpc_op *ops, size_t count,
+                   struct tk_tag *tag, grpc_completion_queue *cq, bool *is_ok);
+
+/* Gives an operation that is over to the poller of its exchange. */
+void
+tk_grpc_post(grpc_call *call, struct tk_tag *tag, bool is_ok);
+
 /* ---- grpc_exchange.c ---- */
 
 /* A live exchange of `owner`; NULL: closed, or no memory. */
@@ -239,6 +252,11 @@ tk_exchange_call(struct tk_exchange *exchange, const char *path,
  * status was seen: the exchange must end. */
 bool
 tk_exchange_op_done(struct tk_exchange *exchange, bool is_status);
+
+/* The same away from the poller, where no exchange may end: false, and
+ * nothing is counted, where it would. */
+bool
+tk_exchange_op_leaves(struct tk_exchange *exchange);
 
 /* What the exchange came to; details live in `buffer`. Frees the call. */
 void

@@ -48,13 +48,40 @@ tk_grpc_start(grpc_call *call, const grpc_op *ops, size_t count,
     return grpc_call_start_batch(call, ops, count, tag, NULL) == GRPC_CALL_OK;
 }
 
+struct tk_tag *
+tk_grpc_start_here(grpc_call *call, const grpc_op *ops, size_t count,
+                   struct tk_tag *tag, grpc_completion_queue *cq, bool *is_ok)
+{
+    void *at = NULL;
+    int ok = 0;
+
+    grpc_completion_queue_thread_local_cache_init(cq);
+    tk_grpc_start(call, ops, count, tag);
+    if (!grpc_completion_queue_thread_local_cache_flush(cq, &at, &ok)) {
+        return NULL;
+    }
+    __tsan_acquire(at);
+    *is_ok = ok != 0;
+    return (struct tk_tag *)at;
+}
+
+void
+tk_grpc_post(grpc_call *call, struct tk_tag *tag, bool is_ok)
+{
+    tag->has_failed = !is_ok;
+    tk_grpc_start(call, NULL, 0, tag);
+}
+
 static void
 deliver(const grpc_event *event, struct tk_wakes *wakes)
 {
     struct tk_tag *tag = (struct tk_tag *)event->tag;
+    bool is_ok;
 
     __tsan_acquire(tag);
-    tag->fn(tag->exchange, event->success != 0, wakes);
+    is_ok = event->success != 0 && !tag->has_failed;
+    tag->has_failed = false;
+    tag->fn(tag->exchange, is_ok, wakes);
 }
 
 static void

@@ -2,11 +2,13 @@
 /*
  * Streams over C core. Started in this order: initial metadata both ways (a
  * stream down: with its one message and the end of its side), status, first
- * receive; then messages are sent, one at a time. A received message re-arms
- * the receive before it is delivered, in a stream down the owner does when it
- * wants the next; an empty one ends receiving. The end is told when the status
- * came and no operation is outstanding: C core keeps a status OK back until
- * all messages before it were received.
+ * receive; then messages are sent, one at a time. The end of a send is told by
+ * the sender where it comes at once, by the poller else; all else happens on
+ * the poller. A received message re-arms the receive before it is delivered,
+ * in a stream down the owner does when it wants the next; an empty one ends
+ * receiving. The end is told when the status came and no operation is
+ * outstanding: C core keeps a status OK back until all messages before it were
+ * received.
  */
 #include <string.h>
 
@@ -104,8 +106,9 @@ on_received(struct tk_exchange *exchange, bool is_ok, struct tk_wakes *wakes)
     }
 }
 
+/* On any thread. */
 static void
-on_sent(struct tk_exchange *exchange, bool is_ok, struct tk_wakes *wakes)
+tell_sent(struct tk_exchange *exchange, bool is_ok, struct tk_wakes *wakes)
 {
     struct tk_stream *stream = exchange->stream;
 
@@ -117,8 +120,32 @@ on_sent(struct tk_exchange *exchange, bool is_ok, struct tk_wakes *wakes)
     if (is_ok) {
         stream->sent(stream, wakes);
     }
-    if (tk_exchange_op_done(exchange, false)) {
-        end(exchange, wakes);
+}
+
+static void
+on_sent(struct tk_exchange *exchange, bool is_ok, struct tk_wakes *wakes)
+{
+    tell_sent(exchange, is_ok, wakes);
+    on_begun(exchange, is_ok, wakes);
+}
+
+/* The sender has come to know the end of an operation. Its own it tells by
+ * itself; the end of the exchange, and what it found of others, are for the
+ * poller. */
+static void
+settle(struct tk_exchange *exchange, struct tk_tag *tag, bool is_ok)
+{
+    struct tk_wakes wakes;
+
+    if (tag != &exchange->sent) {
+        tk_grpc_post(tag->exchange->call, tag, is_ok);
+        return;
+    }
+    tk_wakes_init(&wakes, exchange->grpc->rt);
+    tell_sent(exchange, is_ok, &wakes);
+    tk_wakes_flush(&wakes);
+    if (!tk_exchange_op_leaves(exchange)) {
+        tk_grpc_post(exchange->call, &exchange->begun, true);
     }
 }
 
@@ -257,9 +284,12 @@ tk_grpc_send(struct tk_transport *transport, struct tk_stream *stream,
              tikv_slice bytes)
 {
     struct tk_exchange *exchange = (struct tk_exchange *)stream->inside;
+    grpc_completion_queue *cq = NULL;
     grpc_call *call = NULL;
+    struct tk_tag *tag;
     grpc_slice slice;
     grpc_op op;
+    bool is_ok;
 
     (void)transport;
     tk_mutex_lock(&exchange->lock);
@@ -267,6 +297,7 @@ tk_grpc_send(struct tk_transport *transport, struct tk_stream *stream,
         !exchange->has_status && exchange->stop == GRPC_STATUS_OK &&
         !exchange->is_sending) {
         call = exchange->call;
+        cq = exchange->link->poller->cq;
         exchange->is_sending = true;
         exchange->ops_out++;
     }
@@ -281,7 +312,11 @@ tk_grpc_send(struct tk_transport *transport, struct tk_stream *stream,
     op.op = GRPC_OP_SEND_MESSAGE;
     op.data.send_message.send_message = exchange->outgoing;
     /* Refused only for misuse, which the flag above keeps out. */
-    return tk_grpc_start(call, &op, 1, &exchange->sent);
+    tag = tk_grpc_start_here(call, &op, 1, &exchange->sent, cq, &is_ok);
+    if (tag != NULL) {
+        settle(exchange, tag, is_ok);
+    }
+    return true;
 }
 
 void

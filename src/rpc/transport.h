@@ -57,7 +57,8 @@ struct tk_stream {
     void (*received)(struct tk_stream *, tikv_slice data, struct tk_frame *,
                      struct tk_wakes *);
     /* The message handed to send is out of our hands: the next may follow.
-     * Not called after closed. */
+     * Not called after closed. On the sender's thread, before send returns,
+     * where that is so at once; it may send again from here. */
     void (*sent)(struct tk_stream *, struct tk_wakes *);
     /* The last event, exactly once per stream that was opened. */
     void (*closed)(struct tk_stream *, const struct tk_status *,
