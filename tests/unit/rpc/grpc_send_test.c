@@ -235,7 +235,8 @@ grpc__sends_and_ends_meet_and_each_stream_ends_once(void **state)
             if (accepted == i % 7) {
                 atomic_store(&ender.line, line);
             }
-        } while (send_one(&world, line) && await_told(&world, line, ++accepted));
+        } while (send_one(&world, line) &&
+                 await_told(&world, line, ++accepted));
         end_line(&world, line);
         assert_true(atomic_load(&line->told) <= accepted);
         assert_true(accepted >= i % 7);
