@@ -113,7 +113,7 @@ tk_future_new(struct tk_exec *exec, size_t size,
     future->exec = exec;
     future->op = NULL;
     future->work.is_queued = false;
-    future->cancel.cancel = NULL;
+    future->is_listening = false;
     future->kind = (uint8_t)kind;
     future->has_block = size <= TK_FUTURE_BLOCK;
     future->error = NULL;
@@ -252,7 +252,9 @@ tk_future_complete(struct tikv_future *future, tikv_error *error,
     uint32_t old;
 
     TK_ASSERT(tk_mutex_held() == 0, "a future was completed under a lock");
-    tk_cancel_unlink(&future->cancel);
+    if (future->is_listening) {
+        tk_cancel_unlink(&future->cancel);
+    }
     future->error = error;
     old = atomic_fetch_or(&future->word, TK_FUTURE_READY);
     TK_ASSERT((old & TK_FUTURE_READY) == 0, "a future was completed twice");
@@ -424,8 +426,11 @@ cancel_after(struct tk_cancel_link *link)
 void
 tk_future_listen(struct tikv_future *future)
 {
-    tk_cancel_link(&future->cancel, future->call.cancel, cancel_raised,
-                   cancel_after);
+    if (future->call.cancel != NULL) {
+        future->is_listening = true;
+        tk_cancel_link(&future->cancel, future->call.cancel, cancel_raised,
+                       cancel_after);
+    }
 }
 
 void

@@ -18,6 +18,8 @@
 #ifndef TK_EXEC_FUTURE_H
 #define TK_EXEC_FUTURE_H
 
+#include <stddef.h>
+
 #include <tikv/future.h>
 
 #include "base/regions.h"
@@ -78,28 +80,39 @@ struct tk_future_ops {
     void (*fini)(struct tikv_future *);
 };
 
+/* What the completing thread touches comes first and is one line of cache:
+ * each further one would travel to its core and back. */
 struct tikv_future {
     _Atomic uint32_t word;
     _Atomic uint32_t refs;
     const struct tk_future_ops *ops;
     struct tk_exec *exec; /* counted; NULL in the immortal ones */
-    struct tk_work work;  /* pool queue */
-    struct tk_op *op;     /* guarded by the exec lock; set while RUNNING */
+    tikv_error *error;
+    uint8_t kind;      /* enum tk_future_kind; fixed */
+    bool has_block;    /* recyclable memory */
+    bool is_listening; /* `cancel` is linked; fixed before the first attempt */
+    uint16_t used;     /* bytes of the block; a value may have the others */
+    tikv_queue *queue; /* queue or fn: written before NOTIFY is set */
+    struct tk_op *op;  /* guarded by the exec lock; set while RUNNING */
+    struct tk_outcome outcome;
+
+    struct tk_work work; /* pool queue */
     struct tk_cancel_link cancel;
     tikv_call call; /* own copy; pointers are the operation's */
     int64_t started;
     int64_t deadline; /* absolute; the op of a worker inherits it */
-    uint8_t kind;     /* enum tk_future_kind; fixed */
-    bool has_block;   /* recyclable memory */
-    uint16_t used;    /* bytes of the block; a value may have the others */
-    tikv_error *error;
-    struct tk_outcome outcome;
-    tikv_future_fn *fn; /* fn or queue: written before NOTIFY is set */
-    void *arg;          /* or the queue's tag */
-    tikv_queue *queue;
+    tikv_future_fn *fn;
+    void *arg; /* fn's, or the queue's tag */
     struct tikv_future *next; /* of the list of callbacks or of a queue, */
     struct tikv_future *prev; /* under its lock */
 };
+
+#define TK_CACHE_LINE 64
+
+_Static_assert(offsetof(struct tikv_future, outcome.value) +
+                       sizeof(tikv_value *) <=
+                   TK_CACHE_LINE,
+               "what completes a read is one line");
 
 /* A thread whose blocks are out in such numbers hands out values that have
  * memory of their own: whoever keeps values for long does not keep a block

@@ -23,11 +23,25 @@ release_inside(struct tikv_value *value)
     tk_future_unref(((struct inside_value *)(void *)value)->future);
 }
 
+/* Where a value of `len` bytes begins: on a line of cache, which it then does
+ * not share with what the application's thread wrote, if it fits there. */
+static size_t
+place_of(const struct tikv_future *future, size_t len)
+{
+    size_t line = (future->used + (size_t)TK_CACHE_LINE - 1) / TK_CACHE_LINE *
+                  TK_CACHE_LINE;
+
+    return line + sizeof(struct inside_value) + len <= TK_FUTURE_BLOCK
+               ? line
+               : future->used;
+}
+
 tikv_value *
 tk_future_value(struct tikv_future *future, tikv_slice bytes,
                 struct tk_frame *frame)
 {
-    size_t room = TK_FUTURE_BLOCK - future->used;
+    size_t place = place_of(future, bytes.len);
+    size_t room = TK_FUTURE_BLOCK - place;
     struct inside_value *inside;
     uint8_t *copy;
 
@@ -38,8 +52,7 @@ tk_future_value(struct tikv_future *future, tikv_slice bytes,
         tk_frame_ref(alias ? frame : NULL);
         return tk_value_new(bytes, alias ? frame : NULL);
     }
-    inside = (struct inside_value *)(void *)((uint8_t *)(void *)future +
-                                             future->used);
+    inside = (struct inside_value *)(void *)((uint8_t *)(void *)future + place);
     inside->future = future;
     inside->value =
         (struct tikv_value){ .bytes = bytes, .release = release_inside };

@@ -15,30 +15,42 @@
 #include "base/error.h"
 #include "base/slice.h"
 
-/* Ends without a worker: all its time was the first attempt's. Gives back the
- * error. */
-static tikv_error *
-account(struct tk_hot *hot, tikv_slice answer, tikv_error *error)
+/* Of the submitted request: lengths outlive what they measure. */
+static size_t
+sent_bytes(const struct tk_hot *hot)
+{
+    return tk_parts_len(&hot->request.parts);
+}
+
+static void
+write_account(struct tk_hot *hot, tikv_slice answer, tikv_error *error)
 {
     bool is_far = tk_store_is_far(hot->first.route.store, hot->router->config);
     struct tk_spent spent = { .calls = 1 };
     int64_t all;
     int64_t worked;
 
-    if (error == NULL && hot->details == NULL) {
-        return NULL;
-    }
     all = tk_now(hot->router->rt) - hot->future.started;
     worked = tk_worked_ns(hot->command, answer);
     worked = worked < all ? worked : all;
     spent.ns[TK_PART_SERVER] = worked;
     spent.ns[TK_PART_WIRE] = all - worked;
-    tk_spent_request(&spent, is_far, hot->first.sent_bytes);
+    tk_spent_request(&spent, is_far, sent_bytes(hot));
     tk_spent_answer(&spent, is_far, answer.len);
     if (hot->details != NULL) {
         tk_spent_add(&hot->details->spent, &spent);
     }
     tk_error_set_spent(error, &spent);
+}
+
+/* Ends without a worker: all its time was the first attempt's. Gives back the
+ * error. */
+static tikv_error *
+account(struct tk_hot *hot, tikv_slice answer, tikv_error *error)
+{
+    if (error != NULL || hot->details != NULL) {
+        write_account(hot, answer, error);
+    }
     return error;
 }
 
@@ -77,6 +89,7 @@ hot_done(struct tk_request *request, const struct tk_reply *reply,
     hot->first.data = data;
     hot->first.frame = reply->frame;
     hot->first.ended_at = tk_now(hot->router->rt);
+    hot->first.sent_bytes = sent_bytes(hot);
     hot->first.is_set = true;
     tk_future_start(&hot->future, true);
 }
@@ -87,13 +100,20 @@ is_cancelled(const struct tk_hot *hot)
     return (atomic_load(&hot->future.word) & TK_FUTURE_CANCEL) != 0;
 }
 
-/* The attempt is submitted; a cancel may have come just before. */
+/* The attempt is submitted; a cancel may have come just before. Without a
+ * cancel of the call's there was nobody who could: the application has not
+ * got the future yet. */
 static void
-look_again(struct tk_hot *hot)
+submitted(struct tk_hot *hot)
 {
     tikv_error *error;
     struct tk_wakes wakes;
 
+    if (!hot->future.is_listening) {
+        atomic_store_explicit(&hot->was_submitted, true, memory_order_relaxed);
+        return;
+    }
+    atomic_store(&hot->was_submitted, true);
     if (is_cancelled(hot) && tk_hot_take_back(&hot->future, &error)) {
         tk_wakes_init(&wakes, hot->router->rt);
         tk_future_complete(&hot->future, error, &wakes);
@@ -138,11 +158,9 @@ tk_hot_start(struct tk_hot *hot, tikv_slice key, tikv_slice call,
     hot->request.parts.region = tk_slice(route->context, route->context_len);
     hot->request.parts.call = call;
     hot->request.parts.body = body;
-    hot->first.sent_bytes = tk_parts_len(&hot->request.parts);
     switch (tk_conn_submit(conn, &hot->request, true)) {
     case TK_SUBMIT_OK:
-        atomic_store(&hot->was_submitted, true);
-        look_again(hot);
+        submitted(hot);
         tk_point(router->rt);
         break;
     case TK_SUBMIT_BUSY:

@@ -12,15 +12,15 @@
 #include "exec/future.h"
 #include "region/drive.h"
 
+/* As in the future, what the transport's thread needs for a clean answer is
+ * together: up to the first member of the request. */
 struct tk_hot {
     struct tikv_future future; /* first: it is the block */
-    struct tk_router *router;
-    struct tk_request request;
-    struct tk_first first;
     enum tk_command command;
     _Atomic bool was_submitted;
     bool is_write; /* a taken back attempt that was sent is in doubt */
     tikv_details *details; /* who wants an account, or NULL */
+    struct tk_router *router;
 
     /* Whether a clean answer, whole, is one that clean() can take; the pool
      * gets the others. NULL: all. The transport's thread. */
@@ -30,7 +30,14 @@ struct tk_hot {
      * is one reference, taken over. An error ends the future. */
     tikv_error *(*clean)(struct tk_hot *, const struct tk_peek *,
                          struct tk_frame *frame);
+    struct tk_request request;
+    struct tk_first first;
 };
+
+_Static_assert(offsetof(struct tk_hot, command) / TK_CACHE_LINE ==
+                   (offsetof(struct tk_hot, request.parts) - 1) /
+                       TK_CACHE_LINE,
+               "what a clean answer needs is one line");
 
 /* Of a block whose future was just made: so that it can be freed, or handed
  * to the pool, without ever having started here. */
