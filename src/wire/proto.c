@@ -10,6 +10,40 @@
 
 enum { TAG_MAX = 5 };
 
+/* Up to eight bytes at once, of which `word` holds the first lowest: the
+ * bytes behind the one that ends the number are cut off, then the sevens of
+ * bits moved together in pairs. 0: the number is longer. */
+static unsigned
+join_sevens(uint64_t word, uint64_t *out)
+{
+    const uint64_t high = UINT64_C(0x8080808080808080);
+    uint64_t ends = ~word & high;
+
+    if (ends == 0) {
+        return 0;
+    }
+    word &= (ends ^ (ends - 1)) & ~high;
+    word = (word & UINT64_C(0x007f007f007f007f)) |
+           (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) |
+           (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    *out = (word & UINT64_C(0x000000000fffffff)) |
+           (word & UINT64_C(0x0fffffff00000000)) >> 4;
+    return (unsigned)__builtin_ctzll(ends) / 8 + 1;
+}
+
+static uint64_t
+load_word(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
 bool
 tk_cursor_long_varint(struct tk_cursor *cursor, uint64_t *out)
 {
@@ -17,6 +51,13 @@ tk_cursor_long_varint(struct tk_cursor *cursor, uint64_t *out)
     uint64_t number = 0;
     unsigned i;
 
+    if (left >= sizeof(number)) {
+        i = join_sevens(load_word(cursor->at), out);
+        if (i != 0) {
+            cursor->at += i;
+            return true;
+        }
+    }
     for (i = 0; i < TK_VARINT_MAX && i < left; i++) {
         uint8_t byte = cursor->at[i];
 

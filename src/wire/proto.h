@@ -42,18 +42,40 @@ tk_cursor(tikv_slice bytes)
 bool
 tk_cursor_long_varint(struct tk_cursor *cursor, uint64_t *out);
 
+/* The readers below give their long forms copies, so that in loops the cursor
+ * and what was read can stay in registers. */
 static inline bool
 tk_cursor_varint(struct tk_cursor *cursor, uint64_t *out)
 {
+    struct tk_cursor copy;
+    uint64_t number = 0;
+    bool is_read;
+
     if (cursor->at != cursor->end && *cursor->at < 0x80) {
         *out = *cursor->at++;
         return true;
     }
-    return tk_cursor_long_varint(cursor, out);
+    copy = *cursor;
+    is_read = tk_cursor_long_varint(&copy, &number);
+    cursor->at = copy.at;
+    *out = number;
+    return is_read;
 }
 
 bool
 tk_cursor_any_field(struct tk_cursor *cursor, struct tk_field *out);
+
+static inline bool
+tk_cursor_long_field(struct tk_cursor *cursor, struct tk_field *out)
+{
+    struct tk_cursor copy = *cursor;
+    struct tk_field field = { 0 };
+    bool is_read = tk_cursor_any_field(&copy, &field);
+
+    cursor->at = copy.at;
+    *out = field;
+    return is_read;
+}
 
 /* The next field; false at the end or when the bytes are broken (groups and
  * field number 0 are): tk_cursor_is_done() tells the two apart. Bytes are
@@ -67,14 +89,17 @@ tk_cursor_field(struct tk_cursor *cursor, struct tk_field *out)
     size_t head = 2;
     size_t len;
 
+    if (left == 0) {
+        return false;
+    }
     if (left < 3 || at[0] >= 0x80 || at[0] < 8 ||
         (at[0] & 7) != TK_WIRE_BYTES) {
-        return tk_cursor_any_field(cursor, out);
+        return tk_cursor_long_field(cursor, out);
     }
     len = at[1];
     if (len >= 0x80) {
         if (at[2] >= 0x80) {
-            return tk_cursor_any_field(cursor, out);
+            return tk_cursor_long_field(cursor, out);
         }
         len = (len & 0x7f) | (size_t)at[2] << 7;
         head = 3;

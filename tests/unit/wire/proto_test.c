@@ -44,6 +44,55 @@ varint__round_trips_at_every_length(void **state)
     }
 }
 
+/* Several bytes are read at once where they are there: what follows is no
+ * part of the number, whatever it is, and no bit of it is lost. */
+static void
+varint__ends_where_it_says(void **state)
+{
+    static const uint8_t behind[] = { 0x00, 0x7f, 0x80, 0xff };
+    unsigned bit;
+    size_t i;
+
+    (void)state;
+    for (bit = 0; bit < 64; bit++) {
+        uint64_t number = UINT64_C(0x9e3779b97f4a7c15) >> bit;
+
+        for (i = 0; i < sizeof(behind); i++) {
+            uint8_t bytes[24];
+            struct tk_cursor cursor = { bytes, bytes + sizeof(bytes) };
+            size_t len;
+            uint64_t back;
+
+            memset(bytes, behind[i], sizeof(bytes));
+            len = (size_t)(tk_varint_put(bytes, number) - bytes);
+            assert_true(tk_cursor_varint(&cursor, &back));
+            assert_true(back == number);
+            assert_ptr_equal(cursor.at, bytes + len);
+        }
+    }
+}
+
+/* Protobuf allows zeros in front, that is, at the end. */
+static void
+varint__may_be_longer_than_it_must(void **state)
+{
+    size_t len;
+
+    (void)state;
+    for (len = 2; len <= TK_VARINT_MAX; len++) {
+        uint8_t bytes[16];
+        struct tk_cursor cursor = { bytes, bytes + sizeof(bytes) };
+        uint64_t back;
+
+        memset(bytes, 0x80, sizeof(bytes));
+        bytes[0] = 0x85;
+        bytes[len - 1] = 0x00;
+        assert_true(tk_cursor_varint(&cursor, &back));
+        assert_int_equal(back, 5);
+        assert_ptr_equal(cursor.at, bytes + len);
+    }
+}
+
 static void
 varint__refuses_what_does_not_end(void **state)
 {
@@ -170,6 +219,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         harness_test(varint__round_trips_at_every_length),
+        harness_test(varint__ends_where_it_says),
+        harness_test(varint__may_be_longer_than_it_must),
         harness_test(varint__refuses_what_does_not_end),
         harness_test(field__reads_every_type),
         harness_test(field__refuses_every_truncation),
