@@ -52,11 +52,19 @@ tk_slice_in_range(tikv_slice key, tikv_slice start, tikv_slice end)
 static inline uint64_t
 tk_slice_head(tikv_slice key, size_t skip)
 {
+    size_t left = key.len < skip ? 0 : key.len - skip;
     uint64_t head = 0;
     size_t i;
 
-    for (i = skip; i < skip + 8; i++) {
-        head = head << 8 | (i < key.len ? key.data[i] : 0);
+    if (left >= sizeof(head)) {
+        memcpy(&head, key.data + skip, sizeof(head));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        head = __builtin_bswap64(head);
+#endif
+        return head;
+    }
+    for (i = 0; i < left; i++) {
+        head |= (uint64_t)key.data[skip + i] << (56 - 8 * i);
     }
     return head;
 }

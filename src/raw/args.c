@@ -177,19 +177,25 @@ name_place(const struct place *place, const char *member, char *out,
 }
 
 static tikv_error *
-check_bytes(const struct place *place, const char *member, tikv_slice bytes,
-            int64_t limit, tikv_slice key)
+refuse_bytes(const struct place *place, const char *member, tikv_slice bytes,
+             int64_t limit, tikv_slice key)
 {
     char name[64];
 
-    if (bytes.data != NULL && bytes.len <= (size_t)limit) {
-        return NULL;
-    }
     name_place(place, member, name, sizeof(name));
     if (bytes.data == NULL) {
         return tk_error(TIKV_ERR_ARGUMENT, "%s is absent", name);
     }
     return too_large(name, bytes.len, limit, key);
+}
+
+static inline tikv_error *
+check_bytes(const struct place *place, const char *member, tikv_slice bytes,
+            int64_t limit, tikv_slice key)
+{
+    return bytes.data != NULL && bytes.len <= (size_t)limit
+               ? NULL
+               : refuse_bytes(place, member, bytes, limit, key);
 }
 
 static tikv_error *

@@ -7,24 +7,21 @@
  * An answer of a get is written to every place of the result that asked for
  * the key; the result keeps the answers' memory. No lock; one thread.
  */
-#include <stdlib.h>
-
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/sort.h"
 #include "raw/inner.h"
+#include "wire/pairs.h"
 
 #include "kvrpcpb.upb.h"
 
-/* One key as the caller gave it. */
-struct entry {
-    tikv_slice key;
-    size_t index;
-};
+/* Of kvrpcpb.RawBatchGetResponse. */
+#define FIELD_PAIRS 2
 
 struct batch {
     struct tk_job job; /* first */
     struct tk_raw_run *run;
-    struct entry *entries; /* by key, then by index */
+    struct tk_sorted *entries; /* by key, then by index */
     size_t *groups;        /* where each begins; one more than there are */
     size_t groups_count;
     tikv_key_outcome *outcomes; /* of groups; writes only */
@@ -44,32 +41,12 @@ key_at(const struct tk_raw *raw, size_t index)
                                          : raw->many.keys[index];
 }
 
-static int
-compare_entries(const void *a, const void *b)
-{
-    const struct entry *left = a;
-    const struct entry *right = b;
-    int order = tk_slice_compare(left->key, right->key);
-
-    if (order != 0) {
-        return order;
-    }
-    return left->index < right->index ? -1 : 1;
-}
-
+/* Of the sorted entries. */
 static void
-sort_entries(struct batch *batch, size_t count)
+group_entries(struct batch *batch, size_t count)
 {
     size_t i;
 
-    for (i = 1; i < count; i++) {
-        if (tk_slice_compare(batch->entries[i - 1].key, batch->entries[i].key) >
-            0) {
-            qsort(batch->entries, count, sizeof(*batch->entries),
-                  compare_entries);
-            break;
-        }
-    }
     batch->groups_count = 0;
     for (i = 0; i < count; i++) {
         if (i == 0 ||
@@ -106,9 +83,13 @@ batch_init(struct batch *batch, struct tk_raw_run *run,
         return false;
     }
     for (i = 0; i < count; i++) {
-        batch->entries[i] = (struct entry){ key_at(run->raw, i), i };
+        batch->entries[i].key = key_at(run->raw, i);
+        batch->entries[i].index = i;
     }
-    sort_entries(batch, count);
+    if (!tk_sort_keys(batch->entries, count)) {
+        return false;
+    }
+    group_entries(batch, count);
     batch->job.items_count = batch->groups_count;
     if (run->raw->kind == TK_RAW_BATCH_PUT) {
         batch->job.piece_bytes_max =
@@ -164,16 +145,18 @@ get_encode(struct tk_job *job, const struct tk_piece *piece,
     return tk_message_encode(job, arena, message, body);
 }
 
-/* The group of a key within a piece; the piece's end when it has none. */
+/* The group of a key within a piece; the piece's end when it has none.
+ * Answers come in the order of the question: `guess` is looked at first. */
 static size_t
-find_group(struct tk_job *job, const struct tk_piece *piece, tikv_slice key)
+find_group(struct tk_job *job, const struct tk_piece *piece, tikv_slice key,
+           size_t guess)
 {
     size_t low = piece->first;
     size_t end = piece->first + piece->count;
     size_t high = end;
+    size_t middle = guess;
 
     while (low < high) {
-        size_t middle = low + (high - low) / 2;
         int order = tk_slice_compare(key, batch_key(job, middle));
 
         if (order == 0) {
@@ -184,45 +167,44 @@ find_group(struct tk_job *job, const struct tk_piece *piece, tikv_slice key)
         } else {
             low = middle + 1;
         }
+        middle = low + (high - low) / 2;
     }
     return end;
 }
 
+/* The value is the answer for all of the key's group, at *group or behind it
+ * as a rule; moves *group behind that. */
 static tikv_error *
 take_pair(struct batch *batch, const struct tk_piece *piece,
-          const kvrpcpb_KvPair *pair)
+          const struct tk_wire_pair *pair, size_t *group)
 {
-    tikv_error *error = tk_raw_pair_error(&batch->job, pair);
-    tikv_slice key;
-    size_t group;
+    size_t end = piece->first + piece->count;
+    tikv_slice key = pair->key;
+    size_t found = end;
+    tikv_error *error;
     size_t i;
 
-    if (error != NULL) {
-        return error;
-    }
-    key = tk_message_bytes(kvrpcpb_KvPair_key(pair));
-    group = piece->first + piece->count;
     if (tk_codec_response_key(&batch->run->router->codec, key, &key)) {
-        group = find_group(&batch->job, piece, key);
+        found = find_group(&batch->job, piece, key,
+                           *group < end ? *group : piece->first);
     }
-    if (group == piece->first + piece->count) {
+    if (found == end) {
         error = tk_error(TIKV_ERR_PROTOCOL,
                          "RawBatchGet: answer to a key not asked for");
         tk_error_set_key(error, key);
         return error;
     }
-    for (i = batch->groups[group]; i < batch->groups[group + 1]; i++) {
-        batch->pairs->data[batch->entries[i].index].value =
-            tk_message_bytes(kvrpcpb_KvPair_value(pair));
+    for (i = batch->groups[found]; i < batch->groups[found + 1]; i++) {
+        batch->pairs->data[batch->entries[i].index].value = pair->value;
     }
+    *group = found + 1;
     return NULL;
 }
 
+/* Some pair has an error: the first one's. */
 static tikv_error *
-get_answer(struct tk_job *job, const struct tk_piece *piece,
-           tikv_slice response, struct tk_frame *frame)
+tell_error(struct tk_job *job, tikv_slice response, struct tk_frame *frame)
 {
-    struct batch *batch = batch_of(job);
     const kvrpcpb_KvPair *const *pairs;
     struct tk_arena *arena;
     void *message;
@@ -235,12 +217,35 @@ get_answer(struct tk_job *job, const struct tk_piece *piece,
         return error;
     }
     pairs = kvrpcpb_RawBatchGetResponse_pairs(message, &count);
-    /* From here on the pairs own the arena. */
-    if (!tk_pairs_hold(batch->pairs, &arena->frame)) {
+    for (i = 0; i < count && error == NULL; i++) {
+        error = tk_raw_pair_error(job, pairs[i]);
+    }
+    tk_arena_unref(arena);
+    return error;
+}
+
+static tikv_error *
+get_answer(struct tk_job *job, const struct tk_piece *piece,
+           tikv_slice response, struct tk_frame *frame)
+{
+    struct batch *batch = batch_of(job);
+    struct tk_pairs_walk walk;
+    struct tk_wire_pair pair;
+    size_t group = piece->first;
+    tikv_error *error = NULL;
+
+    tk_frame_ref(frame);
+    if (!tk_pairs_hold(batch->pairs, frame)) {
         return tk_error_immortal(TIKV_ERR_MEMORY);
     }
-    for (i = 0; i < count && error == NULL; i++) {
-        error = take_pair(batch, piece, pairs[i]);
+    tk_pairs_walk_init(&walk, response, FIELD_PAIRS);
+    while (error == NULL && tk_pairs_walk_next(&walk, &pair)) {
+        error = pair.has_error ? tell_error(job, response, frame)
+                               : take_pair(batch, piece, &pair, &group);
+    }
+    if (error == NULL && walk.is_broken) {
+        error = tk_error(TIKV_ERR_PROTOCOL, "%s: the answer cannot be read",
+                         tk_command_row(job->command)->name);
     }
     return error;
 }
