@@ -7,6 +7,7 @@
  * more of it.
  *
  *     sent ----late, credit----> twins, both sent
+ *     sent ----late, no replica to be asked----> looked at again, as late
  *       twin answers validly     the other is taken back, or its answer is
  *                                thrown away when it comes
  *       twin gets into trouble   retires; the other goes on alone
@@ -101,7 +102,8 @@ aim(struct tk_run *run, struct tk_shard *hedge)
                                 memory_order_acquire);
 }
 
-static void
+/* False: nobody can be asked just now. */
+static bool
 hedge_one(struct tk_run *run, struct tk_shard *shard)
 {
     const struct tk_config *config = run->router->config;
@@ -109,7 +111,7 @@ hedge_one(struct tk_run *run, struct tk_shard *shard)
     struct tk_conn *conn;
 
     if (hedge == NULL) {
-        return;
+        return true;
     }
     hedge->is_hedge = true;
     hedge->piece = shard->piece;
@@ -125,12 +127,13 @@ hedge_one(struct tk_run *run, struct tk_shard *shard)
         !tk_stores_may_hedge(run->router->stores,
                              tk_config_int(&config->read_hedge_percent))) {
         tk_shard_drop(run, hedge);
-        return;
+        return conn != NULL;
     }
     hedge->twin = shard;
     shard->twin = hedge;
     run->op->spent.hedges++;
     tk_shard_submit(run, hedge, conn);
+    return true;
 }
 
 int64_t
@@ -145,9 +148,13 @@ tk_run_hedge(struct tk_run *run)
         struct tk_shard *next = shard->next;
 
         if (shard->hedge_at <= now && run->sent.count < TK_DRIVE_INFLIGHT) {
-            shard->hedge_at = TK_NEVER;
-            hedge_one(run, shard);
-        } else if (shard->hedge_at > now && shard->hedge_at < earliest) {
+            /* The address of a replica that was never asked may be on its
+             * way. */
+            shard->hedge_at = hedge_one(run, shard)
+                                  ? TK_NEVER
+                                  : tk_after(now, run->hedge_ns);
+        }
+        if (shard->hedge_at > now && shard->hedge_at < earliest) {
             earliest = shard->hedge_at;
         }
         shard = next;
