@@ -15,13 +15,26 @@
 static void
 help(FILE *out)
 {
-    fputs("usage: perf-floor [--duration S] [--json FILE]\n\n"
+    fputs("usage: perf-floor [--duration S] [--only TEXT] [--json FILE]\n\n"
           "What loopback TCP and bare gRPC C core cost on this machine, to\n"
           "hold the figures of tikv-bench against: run both one after the\n"
           "other and compare ratios.\n\n"
           "  --duration S   seconds for each of the eight rows (2)\n"
+          "  --only TEXT    rows whose name has it in it\n"
           "  --json FILE    JSON lines, - for stdout\n",
           out);
+}
+
+struct options {
+    unsigned seconds;
+    const char *only; /* NULL: all rows */
+    FILE *json;       /* NULL: none */
+};
+
+static bool
+is_wanted(const struct options *options, const char *name)
+{
+    return options->only == NULL || strstr(name, options->only) != NULL;
 }
 
 static double
@@ -62,7 +75,7 @@ print(const struct floor_result *result, FILE *json)
 }
 
 static void
-measure_tcp(unsigned seconds, FILE *json)
+measure_tcp(const struct options *options)
 {
     static const struct {
         const char *name;
@@ -75,13 +88,15 @@ measure_tcp(unsigned seconds, FILE *json)
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct floor_result result = { .name = rows[i].name };
 
-        floor_tcp(&result, rows[i].depth, seconds);
-        print(&result, json);
+        if (is_wanted(options, result.name)) {
+            floor_tcp(&result, rows[i].depth, options->seconds);
+            print(&result, options->json);
+        }
     }
 }
 
 static void
-measure_core(int port, unsigned seconds, FILE *json)
+measure_core(const struct options *options, int port)
 {
     static const struct {
         const char *name;
@@ -98,72 +113,88 @@ measure_core(int port, unsigned seconds, FILE *json)
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct floor_result result = { .name = rows[i].name };
 
-        if (rows[i].threads > 0) {
-            floor_unary(&result, port, rows[i].threads, seconds);
-        } else {
-            floor_stream(&result, port, rows[i].bytes, rows[i].weight, seconds);
+        if (!is_wanted(options, result.name)) {
+            continue;
         }
-        print(&result, json);
+        if (rows[i].threads > 0) {
+            floor_unary(&result, port, rows[i].threads, options->seconds);
+        } else {
+            floor_stream(&result, port, rows[i].bytes, rows[i].weight,
+                         options->seconds);
+        }
+        print(&result, options->json);
     }
 }
 
 static bool
-parse(int argc, char **argv, unsigned *seconds, FILE **json)
+parse_seconds(const char *text, unsigned *seconds)
 {
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+
+    if (*text < '1' || *text > '9' || *end != '\0' || number > 600) {
+        fputs("perf-floor: --duration must be 1 to 600\n", stderr);
+        return false;
+    }
+    *seconds = (unsigned)number;
+    return true;
+}
+
+static bool
+open_json(const char *name, FILE **json)
+{
+    *json = strcmp(name, "-") == 0 ? stdout : fopen(name, "w");
+    if (*json == NULL) {
+        fprintf(stderr, "perf-floor: %s: %s\n", name, strerror(errno));
+    }
+    return *json != NULL;
+}
+
+static bool
+parse(int argc, char **argv, struct options *options)
+{
+    bool is_good = true;
     int i;
 
-    for (i = 1; i < argc; i += 2) {
+    for (i = 1; i < argc && is_good; i += 2) {
         if (i + 1 < argc && strcmp(argv[i], "--duration") == 0) {
-            char *end;
-            unsigned long number = strtoul(argv[i + 1], &end, 10);
-
-            if (*argv[i + 1] < '1' || *argv[i + 1] > '9' || *end != '\0' ||
-                number > 600) {
-                fputs("perf-floor: --duration must be 1 to 600\n", stderr);
-                return false;
-            }
-            *seconds = (unsigned)number;
+            is_good = parse_seconds(argv[i + 1], &options->seconds);
+        } else if (i + 1 < argc && strcmp(argv[i], "--only") == 0) {
+            options->only = argv[i + 1];
         } else if (i + 1 < argc && strcmp(argv[i], "--json") == 0) {
-            *json = strcmp(argv[i + 1], "-") == 0 ? stdout
-                                                  : fopen(argv[i + 1], "w");
-            if (*json == NULL) {
-                fprintf(stderr, "perf-floor: %s: %s\n", argv[i + 1],
-                        strerror(errno));
-                return false;
-            }
+            is_good = open_json(argv[i + 1], &options->json);
         } else {
             fprintf(stderr, "perf-floor: unknown option %s; try --help\n",
                     argv[i]);
-            return false;
+            is_good = false;
         }
     }
-    return true;
+    return is_good;
 }
 
 int
 main(int argc, char **argv)
 {
-    unsigned seconds = 2;
-    FILE *json = NULL;
+    struct options options = { .seconds = 2 };
     int port, server;
 
     if (argc > 1 && strcmp(argv[1], "--help") == 0) {
         help(stdout);
         return 0;
     }
-    if (!parse(argc, argv, &seconds, &json)) {
+    if (!parse(argc, argv, &options)) {
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    measure_tcp(seconds, json);
+    measure_tcp(&options);
     server = floor_serve(&port);
     grpc_init();
-    measure_core(port, seconds, json);
+    measure_core(&options, port);
     grpc_shutdown_blocking();
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
-    if (json != NULL && json != stdout) {
-        fclose(json);
+    if (options.json != NULL && options.json != stdout) {
+        fclose(options.json);
     }
     return 0;
 }

@@ -10,9 +10,6 @@ use JSON::PP qw(decode_json);
 
 my $folder = shift or die "usage: perf_report.pl FOLDER\n";
 
-# Stolen time of more than about a tenth of two cores spoils a row.
-my $stolen_share = 20;
-
 sub lines_of {
     my ($file) = @_;
     open my $in, '<', $file or return;
@@ -30,8 +27,7 @@ sub median {
 
 my %setup = map { /^(\w+) (.*)/ } lines_of("$folder/setup");
 my @rounds = 1 .. $setup{rounds};
-my $most = 35 > $stolen_share * $setup{duration} ? 35
-    : $stolen_share * $setup{duration};
+my $most = $setup{most}; # ticks stolen from a clean row
 
 my (@floors, %floor, @cells);
 for my $round (@rounds) {
@@ -170,9 +166,9 @@ $setup{commit}; $setup{cores} cores, $setup{cpu}, Linux $setup{kernel}; load
 average $setup{load} before the run: above 1, other programs of this machine
 spoiled it. Client, server and load share the cores. Medians of $setup{rounds} interleaved rounds of
 $setup{duration} s; the range of the rounds in brackets. Ratios are taken
-within each round. A row with more than $most stolen ticks is not clean and
-left out, unless none of them is clean. perf/README.md tells how to read
-it.
+within each round. A row with more than $most stolen ticks is not clean: it was
+measured up to $setup{tries} times, and is left out unless none is clean.
+perf/README.md tells how to read it.
 
 ![client CPU per operation, and latencies](report.svg)
 
