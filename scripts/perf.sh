@@ -11,6 +11,8 @@
 #   ROUNDS=N        rounds (3)
 #   TRIES=N         times that a row is measured until it is clean (4)
 #   CELLS=pattern   rows of the product to run, an extended regular expression
+#   AWAKE=yes       loops of idle priority keep the processors from sleeping: in
+#                   a virtual machine each wake-up of one is a trip to the host
 set -euo pipefail
 export LC_ALL=C
 
@@ -58,9 +60,19 @@ printf '%s\n' "$cells" >"$out/cells"
     echo "cores $(nproc)"
     echo "kernel $(uname -r)"
     echo "tries $tries"
+    echo "awake ${AWAKE:-no}"
     echo "most $most"
     echo "load $(cut -d" " -f1 /proc/loadavg)"
 } >"$out/setup"
+
+if [ "${AWAKE:-no}" = yes ]; then
+    loops=()
+    trap 'kill "${loops[@]}" 2>/dev/null' EXIT
+    for _ in $(seq "$(nproc)"); do
+        chrt --idle 0 bash -c 'while :; do :; done' &
+        loops+=($!)
+    done
+fi
 
 # measure NAME COMMAND...: until a try is clean; the cleanest one is kept.
 measure()

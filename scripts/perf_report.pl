@@ -168,7 +168,7 @@ spoiled it. Client, server and load share the cores. Medians of $setup{rounds} i
 $setup{duration} s; the range of the rounds in brackets. Ratios are taken
 within each round. A row with more than $most stolen ticks is not clean: it was
 measured up to $setup{tries} times, and is left out unless none is clean.
-perf/README.md tells how to read it.
+Processors kept awake: $setup{awake}. perf/README.md tells how to read it.
 
 ![client CPU per operation, and latencies](report.svg)
 

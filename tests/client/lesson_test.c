@@ -237,6 +237,17 @@ fail_in_every_way(struct kv *kv, tikv_client *client)
     }
 }
 
+/* Of which the log tells, however little time the calls above had. */
+static void
+lose_a_stream(struct kv *kv, tikv_client *client)
+{
+    tikv_value *value = NULL;
+
+    kv_fault(kv, "on=tikv.Raw* when=first(1) do=break_stream");
+    check_text(tikv_raw_get(client, kv_text(PLANTED "/key"), NULL, &value));
+    tikv_value_free(value);
+}
+
 static void
 conflict(tikv_client *client)
 {
@@ -275,6 +286,7 @@ lesson_155__no_text_tells_a_key(void **state)
     tikv_config_log(config, listen, &ears);
     kv_ok(tikv_client_open(config, &client));
     fail_in_every_way(&kv, client);
+    lose_a_stream(&kv, client);
     conflict(client);
     tikv_client_close(client);
     assert_true(ears.lines > 0 && tells("key " PLANTED_HEX));
