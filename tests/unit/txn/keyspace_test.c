@@ -285,8 +285,9 @@ tells_locks(struct place *place)
     /* Its secondaries decide that it is committed. */
     world_ok(tk_locks_resolve(place->client, &op, &backoff, all,
                               data_ts(place->router), &count));
-    /* The first of them told of the second. */
-    assert_int_equal(count, 1);
+    /* The first of them told of the second, whose lock may still be there when
+     * its region is asked: what cleans it goes on behind. */
+    assert_in_range(count, 1, place->w->is_sim ? 1 : 2);
     tk_op_fini(&op);
     tk_snapshot_unref(snapshot);
     tk_lock_set_fini(&found);
