@@ -8,6 +8,12 @@
  *
  * Fork: a client opened before fork() answers TIKV_ERR_FORKED at once in the
  * child, never hangs, and can be closed there. Open a new one instead.
+ *
+ * gRPC: an application with gRPC of its own shares C core with the library,
+ * and with it one cached completion per thread. Call nothing of ours from
+ * inside of C++'s CompletionQueue::DoThenAsyncNext(), or between
+ * grpc_completion_queue_thread_local_cache_init() and its flush: what was in
+ * the cache would be lost.
  */
 
 #include <tikv/base.h>
