@@ -207,9 +207,11 @@ static void
 stream_sent(struct tk_stream *stream, struct tk_wakes *wakes)
 {
     struct tk_pipe *pipe = pipe_of(stream);
+    bool is_senders;
 
     tk_mutex_lock(&pipe->lock);
     pipe->sending = false;
+    is_senders = pipe->in_send != 0;
     tk_message_discharge(pipe, &pipe->out);
     if (open_count(pipe) != 0 && !tk_pipe_gathers(pipe) &&
         (open_count(pipe) >= pipe->rpc->cap ||
@@ -217,7 +219,11 @@ stream_sent(struct tk_stream *stream, struct tk_wakes *wakes)
          tk_pipe_is_slow(pipe, tk_now(pipe->rpc->rt)))) {
         pipe->must_send = true;
     }
-    if (tk_pipe_pump(pipe)) {
+    /* This may be the sender's own thread, inside of a submit: it may not
+     * enter done. */
+    if (is_senders) {
+        tk_pipe_kick(pipe);
+    } else if (tk_pipe_pump(pipe)) {
         tk_pipe_drain(pipe, wakes);
     }
 }

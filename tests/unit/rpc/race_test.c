@@ -126,6 +126,35 @@ race__an_answer_before_send_returns(void **state)
     fake_stop(&fake);
 }
 
+/* Something failed before and waits for its done, which a submitter may not
+ * enter, though it is told that its message is out. */
+static void
+race__who_tells_sent_while_it_submits_enters_no_done(void **state)
+{
+    struct asked asked[3];
+    struct fake fake;
+    uint64_t id;
+
+    (void)state;
+    fake_start(&fake, 128, 64);
+    ask(&fake, &asked[0], false);
+    id = asked_id(&asked[0]);
+    fake_sent(&fake);
+    fake_answer(&fake, &id, 1);
+    fake_advance(&fake.runtime, 1000 * TK_MS);
+    fake.transport.in_send = end_now;
+    fake.transport.refuses_send = true;
+    ask(&fake, &asked[1], false);
+    fake.transport.in_send = sent_now;
+    fake.transport.refuses_send = false;
+    ask(&fake, &asked[2], false);
+    assert_int_equal(fake.transport.sends, 2);
+    assert_int_equal(asked[1].dones, 0);
+    fake_advance(&fake.runtime, 0);
+    assert_int_equal(asked[1].dones, 1);
+    fake_stop(&fake);
+}
+
 /* The submitter of asked_inside is another thread, so to say. */
 static struct fake *fake_inside;
 static struct asked asked_inside;
@@ -192,6 +221,7 @@ main(void)
         harness_test(race__a_stream_that_ends_while_its_message_is_sent),
         harness_test(race__a_stream_that_ends_while_it_is_opened),
         harness_test(race__an_answer_before_send_returns),
+        harness_test(race__who_tells_sent_while_it_submits_enters_no_done),
         harness_test(race__a_submit_while_another_sends),
         harness_test(race__a_close_while_another_sends),
     };
