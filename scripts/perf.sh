@@ -79,9 +79,12 @@ measure()
 {
     local name=$1 stolen least='' try
     shift
+    rm -f "$out/$name.json"
     for try in $(seq "$tries"); do
+        rm -f "$out/try.json"
         "$@" --duration "$duration" --json "$out/try.json" \
             >/dev/null </dev/null || status=$?
+        [ -s "$out/try.json" ] || continue
         stolen=$(sed -n 's/.*"steal_ticks":\([0-9]*\).*/\1/p' "$out/try.json")
         if [ -z "$least" ] || [ "${stolen:-0}" -lt "$least" ]; then
             least=${stolen:-0}
@@ -98,7 +101,8 @@ for round in $(seq "$rounds"); do
     echo "round $round of $rounds: floor" >&2
     while IFS= read -r name; do
         measure floor "$programs/perf-floor" --only "$name"
-        cat "$out/floor.json" >>"$out/floor-$round.json"
+        [ ! -e "$out/floor.json" ] ||
+            cat "$out/floor.json" >>"$out/floor-$round.json"
     done <<<"$floors"
     while IFS='|' read -r name _ arguments; do
         echo "round $round of $rounds: $name" >&2

@@ -125,10 +125,10 @@ read_method(const char *method, bool is_stream, tikv_slice message,
     return check_fields(row->name, message, is_context, row->context_field);
 }
 
-tikv_error *
-tk_own_request_read(tikv_client *client, const char *method, bool is_stream,
-                    const tikv_request_options *from,
-                    struct tk_own_request *out, tikv_call *call)
+static tikv_error *
+read_request(tikv_client *client, const char *method, bool is_stream,
+             const tikv_request_options *from, struct tk_own_request *out,
+             tikv_call *call)
 {
     static const enum tk_read_from froms[] = {
         [TIKV_READ_FROM_LEADER] = TK_READ_LEADER,
@@ -251,6 +251,26 @@ tk_own_request_deliver(const struct tk_own_request *request, struct tk_op *op,
 /* ---- blocking ---- */
 
 tikv_error *
+tk_own_request_enter(tikv_client *client, const char *method, bool is_stream,
+                     const tikv_request_options *from,
+                     struct tk_own_request *out, tikv_call *call,
+                     struct tk_op *op)
+{
+    tikv_error *error = tk_door_refusal(client);
+
+    if (error == NULL) {
+        error = read_request(client, method, is_stream, from, out, call);
+    }
+    if (error == NULL) {
+        error = tk_door_enter(client, call, op);
+    }
+    if (error == NULL) {
+        op->details = out->details;
+    }
+    return error;
+}
+
+tikv_error *
 tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
                   tikv_slice message, const tikv_request_options *options,
                   tikv_value **out)
@@ -264,18 +284,11 @@ tikv_request_send(tikv_client *client, const char *method, tikv_slice key,
         return tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
     }
     *out = NULL;
-    error = tk_door_refusal(client);
-    if (error == NULL) {
-        error = tk_own_request_read(client, method, false, options, &request,
-                                    &call);
-    }
-    if (error == NULL) {
-        error = tk_door_enter(client, &call, &op);
-    }
+    error = tk_own_request_enter(client, method, false, options, &request,
+                                 &call, &op);
     if (error != NULL) {
         return error;
     }
-    op.details = request.details;
     error = tk_op_end(&op, tk_own_request_deliver(&request, &op, out, NULL));
     tk_door_leave(client, &op);
     return error;
@@ -347,8 +360,7 @@ tikv_request_send_async(tikv_client *client, const char *method, tikv_slice key,
     tikv_call call;
 
     if (error == NULL) {
-        error = tk_own_request_read(client, method, false, options, &request,
-                                    &call);
+        error = read_request(client, method, false, options, &request, &call);
     }
     if (error != NULL) {
         return tk_door_refuse(client, error);

@@ -22,13 +22,15 @@ struct tk_own_request {
     tikv_details *details;
 };
 
-/* `out` has key and message already. `is_stream`: the method must be one that
- * is answered by a stream; else it must be answered at once. */
+/* The beginning of a blocking call: the options read, the client entered.
+ * `out` has key and message already. `is_stream`: the method must be one that
+ * is answered by a stream; else it must be answered at once. Without an error
+ * `op` ends by tk_op_end() and tk_door_leave(). */
 tikv_error *
-tk_own_request_read(tikv_client *client, const char *method, bool is_stream,
-                    const tikv_request_options *from,
-                    struct tk_own_request *out, tikv_call *call)
-    __attribute__((warn_unused_result));
+tk_own_request_enter(tikv_client *client, const char *method, bool is_stream,
+                     const tikv_request_options *from,
+                     struct tk_own_request *out, tikv_call *call,
+                     struct tk_op *op) __attribute__((warn_unused_result));
 
 /* Sends it until it is answered; one of `out` and `feed` is NULL. */
 tikv_error *

@@ -66,18 +66,11 @@ tikv_stream_open(tikv_client *client, const char *method, tikv_slice key,
         return tk_error(TIKV_ERR_ARGUMENT, "out is NULL");
     }
     *out = NULL;
-    error = tk_door_refusal(client);
-    if (error == NULL) {
-        error = tk_own_request_read(client, method, true, options, &request,
-                                    &call);
-    }
-    if (error == NULL) {
-        error = tk_door_enter(client, &call, &op);
-    }
+    error = tk_own_request_enter(client, method, true, options, &request,
+                                 &call, &op);
     if (error != NULL) {
         return error;
     }
-    op.details = request.details;
     error =
         tk_op_end(&op, tk_own_request_deliver(&request, &op, NULL, &feed));
     if (error == NULL) {

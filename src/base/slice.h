@@ -47,6 +47,32 @@ tk_slice_in_range(tikv_slice key, tikv_slice start, tikv_slice end)
            (end.len == 0 || tk_slice_compare(key, end) < 0);
 }
 
+/* How many bytes the two begin with alike. */
+static inline size_t
+tk_slice_common(tikv_slice a, tikv_slice b)
+{
+    size_t most = a.len < b.len ? a.len : b.len;
+    size_t len = 0;
+
+    while (len < most && a.data[len] == b.data[len]) {
+        len++;
+    }
+    return len;
+}
+
+/* The eight bytes at `bytes`, as a big-endian number. */
+static inline uint64_t
+tk_bytes_head(const uint8_t *bytes)
+{
+    uint64_t head;
+
+    memcpy(&head, bytes, sizeof(head));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    head = __builtin_bswap64(head);
+#endif
+    return head;
+}
+
 /* The eight bytes after `skip`, as a big-endian number, zero padded: orders
  * like the bytes do. */
 static inline uint64_t
@@ -57,11 +83,7 @@ tk_slice_head(tikv_slice key, size_t skip)
     size_t i;
 
     if (left >= sizeof(head)) {
-        memcpy(&head, key.data + skip, sizeof(head));
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        head = __builtin_bswap64(head);
-#endif
-        return head;
+        return tk_bytes_head(key.data + skip);
     }
     for (i = 0; i < left; i++) {
         head |= (uint64_t)key.data[skip + i] << (56 - 8 * i);

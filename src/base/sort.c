@@ -12,30 +12,17 @@
 
 #define RUN 12
 
-static size_t
-shared_len(tikv_slice a, tikv_slice b, size_t most)
-{
-    size_t len = 0;
-
-    most = most < a.len ? most : a.len;
-    most = most < b.len ? most : b.len;
-    if (most == 0 || memcmp(a.data, b.data, most) == 0) {
-        return most;
-    }
-    while (a.data[len] == b.data[len]) {
-        len++;
-    }
-    return len;
-}
-
 static void
 fill_heads(struct tk_sorted *items, size_t count)
 {
-    size_t prefix = SIZE_MAX;
+    size_t prefix = count == 0 ? 0 : items[0].key.len;
     size_t i;
 
-    for (i = 0; i < count; i++) {
-        prefix = shared_len(items[0].key, items[i].key, prefix);
+    for (i = 1; i < count && prefix != 0; i++) {
+        if (items[i].key.len < prefix ||
+            memcmp(items[0].key.data, items[i].key.data, prefix) != 0) {
+            prefix = tk_slice_common(items[0].key, items[i].key);
+        }
     }
     for (i = 0; i < count; i++) {
         items[i].head = tk_slice_head(items[i].key, prefix);

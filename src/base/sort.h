@@ -19,8 +19,8 @@ struct tk_sorted {
     size_t index; /* the caller's; equal keys stay in the order they had */
 };
 
-/* By key, as memcmp, a prefix first. False without memory, and then in no
- * particular order. Keys in order are left alone, without memory. */
+/* By key, as memcmp, a prefix first. False without memory: they lie as they
+ * did. Keys in order are left alone, without memory. */
 bool
 tk_sort_keys(struct tk_sorted *items, size_t count);
 

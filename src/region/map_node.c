@@ -18,18 +18,6 @@ _Static_assert(sizeof(void *) <= WORD, "columns are words");
 _Static_assert(offsetof(struct tk_map_node, heads) == WORD * LINE,
                "heads begin a line");
 
-static inline uint64_t
-word_at(const uint8_t *bytes)
-{
-    uint64_t word;
-
-    memcpy(&word, bytes, WORD);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
 /* tk_slice_head() of a key of a word or more, `skip` not beyond its end. */
 static inline uint64_t
 head_of(tikv_slice key, size_t skip)
@@ -38,7 +26,7 @@ head_of(tikv_slice key, size_t skip)
     size_t at = skip < last ? skip : last;
     unsigned half = (unsigned)(skip - at) * 4; /* one shift by 64 is none */
 
-    return word_at(key.data + at) << half << half;
+    return tk_bytes_head(key.data + at) << half << half;
 }
 
 /* ---- making ---- */
@@ -47,18 +35,6 @@ static inline size_t
 first_compared(const struct tk_map_node *node)
 {
     return node->height == 0 ? 0 : 1;
-}
-
-static size_t
-common_prefix(tikv_slice low, tikv_slice high)
-{
-    size_t most = low.len < high.len ? low.len : high.len;
-    size_t len = 0;
-
-    while (len < most && low.data[len] == high.data[len]) {
-        len++;
-    }
-    return len;
 }
 
 /* The words of the keys from `skip` on; true when two neighbours tie. */
@@ -87,7 +63,7 @@ tk_map_node_new(struct tk_map_entry *const *mins,
     size_t first = children == NULL ? 0 : 1;
     size_t below = children == NULL ? 0 : TK_MAP_FANOUT;
     tikv_slice low = mins[first < count ? first : 0]->key;
-    size_t prefix = common_prefix(low, mins[count - 1]->key);
+    size_t prefix = tk_slice_common(low, mins[count - 1]->key);
     uint64_t heads[TK_MAP_FANOUT] = { 0 };
     bool is_tied = fill(heads, mins, first, count, prefix);
     struct tk_map_node *node;
@@ -131,10 +107,10 @@ leads(const struct tk_map_node *node, tikv_slice key)
         return false;
     }
     for (i = 0; i + WORD <= len; i += WORD) {
-        other |= word_at(key.data + i) ^ word_at(node->near + i);
+        other |= tk_bytes_head(key.data + i) ^ tk_bytes_head(node->near + i);
     }
     half = (unsigned)(WORD - (len - i)) * 4;
-    other |= (head_of(key, i) ^ word_at(node->near + i)) >> half >> half;
+    other |= (head_of(key, i) ^ tk_bytes_head(node->near + i)) >> half >> half;
     return other == 0;
 }
 
